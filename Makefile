@@ -1,0 +1,72 @@
+# What can be done here. `make` alone lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ROOMS := contract runtime services/exporter services/importer services/transfer services/coordinator services/gateway cli sandbox
+export STACKFERRY_SANDBOX ?= $(CURDIR)/.sandbox
+SEED ?= 1
+SIZE ?= 40
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: system
+system: ## Install the system packages that are missing (as root), or say which
+	@deploy/system-packages
+
+$(VENV)/.installed: constraints.txt $(ROOMS:%=%/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation $(ROOMS:%=-e %)
+	@touch $@
+
+.PHONY: install
+install: system $(VENV)/.installed ## Set up everything: system packages, virtual environment
+
+.PHONY: lint
+lint: $(VENV)/.installed ## Format check, ruff, mypy, borders between the rooms, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m docs.generate --check
+
+.PHONY: format
+format: $(VENV)/.installed ## Format the code and sort the imports
+	$(BIN)/ruff check --fix-only --quiet . || true
+	$(BIN)/ruff format .
+
+.PHONY: test
+test: install lint ## Everything that must be green, against a real broker and two real clouds
+	$(BIN)/python -m pytest -m "not chaos" $(ARGS)
+
+.PHONY: unit
+unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds
+	$(BIN)/python -m pytest -m "not chaos and not integration and not clouds and not postgresql" $(ARGS)
+
+.PHONY: chaos
+chaos: install ## Kill things while they work (SEED, SIZE)
+	SEED=$(SEED) SIZE=$(SIZE) $(BIN)/python -m pytest -m chaos $(ARGS)
+
+.PHONY: demo
+demo: install ## Move a tenant between two real clouds on this machine
+	$(BIN)/python deploy/demo.py
+
+.PHONY: benchmark
+benchmark: install ## Measure the control plane against a bare openstacksdk loop
+	$(BIN)/python benchmarks/control_plane.py $(ARGS)
+
+.PHONY: docs
+docs: $(VENV)/.installed ## Generate the generated documents
+	$(BIN)/python -m docs.generate
+
+.PHONY: constraints
+constraints: ## Resolve all dependencies anew into constraints.txt (needs uv)
+	uv export -q --all-packages --all-extras --all-groups --no-emit-workspace --no-header --no-annotate -o constraints.txt
+
+.PHONY: clean
+clean: ## Stop the sandbox of this folder, and delete what was built
+	-test ! -x $(BIN)/stackferry-sandbox || $(BIN)/stackferry-sandbox destroy src dst
+	rm -rf $(VENV) .sandbox .stackferry .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,60 @@
+"""The ``stackferry`` command: its table of contents, and what its exit codes mean.
+
+0 all is well · 1 some resources failed, conflict or were skipped · 2 the input or the command line makes no sense
+3 the broker, a service or a cloud can't be reached · 4 a migration needs a person · 130 interrupted
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from stackferry.errors import BrokerUnavailable, Error, NoAnswer
+
+from . import output
+from .commands import clouds, data, dead_letters, local, migrations
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Move tenants between OpenStack clouds.\n\n" + (__doc__ or "").partition("\n\n")[2],
+)
+LOCAL, DATA, MIGRATIONS = "On this machine", "By files", "Migrations"
+app.command(rich_help_panel=LOCAL)(local.up)
+app.command(rich_help_panel=LOCAL)(local.down)
+app.command(rich_help_panel=LOCAL)(local.status)
+app.add_typer(clouds.app, name="clouds", rich_help_panel=LOCAL)
+app.command(rich_help_panel=DATA)(data.export)
+app.command(rich_help_panel=DATA)(data.validate)
+app.command(rich_help_panel=DATA)(data.plan)
+app.command("import", rich_help_panel=DATA)(data.import_)
+app.command(rich_help_panel=MIGRATIONS)(migrations.migrate)
+app.command(rich_help_panel=MIGRATIONS)(migrations.watch)
+app.command("list", rich_help_panel=MIGRATIONS)(migrations.list_)
+app.command(rich_help_panel=MIGRATIONS)(migrations.show)
+for _action in ("start", "pause", "resume", "cancel", "retry", "undo"):
+    app.command(_action, rich_help_panel=MIGRATIONS)(getattr(migrations, _action))
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=MIGRATIONS)
+
+
+def main() -> None:
+    """Run; no traceback for what a user can mend."""
+    try:
+        app()
+    except (BrokerUnavailable, NoAnswer) as error:
+        _end(error, output.UNAVAILABLE)
+    except Error as error:
+        _end(error, output.BAD_INPUT)
+    except BrokenPipeError:
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _end(error: Exception, code: int) -> None:
+    output.errors.print(f"error: {error}", markup=False)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

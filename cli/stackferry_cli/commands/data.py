@@ -1,0 +1,150 @@
+"""export, validate, plan, import: through a data directory, as OS Migrate does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from stackferry import documents
+from stackferry.client import Client
+from stackferry.errors import Error
+from stackferry.resources import BY_TYPE, KINDS
+from stackferry.selection import filter_of, keeps, selects_kind
+
+from .. import live, options, output, report
+from ..options import (
+    Destination,
+    DestinationProject,
+    Filters,
+    KindsOption,
+    Output,
+    Source,
+    SourceProject,
+    Vars,
+    client,
+    place,
+)
+
+Directory = Annotated[Path, typer.Argument(help="The data directory (networks.yml ...).", file_okay=False)]
+
+
+def export(
+    directory: Directory,
+    source: Source = "src",
+    source_project: SourceProject = None,
+    kinds: KindsOption = None,
+    filters: Filters = None,
+    vars_file: Vars = None,
+    os_migrate: Annotated[
+        bool,
+        typer.Option("--os-migrate", help="Write only what OS Migrate 1.0.5 accepts; our extra fields are left out."),
+    ] = False,
+) -> None:
+    """Read a project into a data directory: one YAML file a kind. Files that are there are updated in place."""
+    chosen = options.selection(kinds, filters, vars_file)
+    with client() as ferry:
+        migration = ferry.migrate(place(source, source_project), None, mode="export", selection=chosen)
+        live.follow(ferry, migration, quiet=True)
+        state = ferry.show(migration, documents=True)
+    if state["phase"] == "stuck":
+        raise Error(state["reason"])
+    found = [step["document"] for step in state["steps"] if step.get("document")]
+    files = documents.write_directory(directory, found, compatible=os_migrate)
+    for file in files:
+        output.console.print(f"{file}", markup=False)
+    output.console.print(f"{len(found)} resources exported")
+
+
+def validate(directory: Directory) -> None:
+    """Check a data directory: syntax, types, values, duplicates. Nothing is asked of a cloud."""
+    found = documents.read_directory(directory)
+    for warning in _warnings(found):
+        output.errors.print(f"warning: {warning}", markup=False)
+    output.console.print(f"{len(found)} resources, all valid")
+
+
+def plan(
+    directory: Annotated[
+        Path | None, typer.Argument(help="A data directory; without it, the source cloud is read.")
+    ] = None,
+    source: Source = None,
+    destination: Destination = "dst",
+    source_project: SourceProject = None,
+    destination_project: DestinationProject = None,
+    kinds: KindsOption = None,
+    filters: Filters = None,
+    vars_file: Vars = None,
+    format_: Output = output.Format.table,
+) -> None:
+    """Say what an import or a migration would do, field by field; write nothing.
+
+    `stackferry start ID` carries a plan out.
+    """
+    if (directory is None) == (source is None):
+        raise Error("name a data directory, or a source cloud (--source)")
+    chosen = options.selection(kinds, filters, vars_file)
+    with client() as ferry:
+        if directory is not None:
+            found = _selected(documents.read_directory(directory), chosen)
+            migration = ferry.migrate(None, place(destination, destination_project), mode="plan", documents=found)
+        else:
+            sides = place(source, source_project), place(destination, destination_project)
+            migration = ferry.migrate(*sides, mode="plan", selection=chosen)
+        state = _finish(ferry, migration, format_, quiet=True)
+    report.print_plan(state, format_)
+    raise typer.Exit(report.exit_code(state))
+
+
+def import_(
+    directory: Directory,
+    destination: Destination = "dst",
+    destination_project: DestinationProject = None,
+    kinds: KindsOption = None,
+    filters: Filters = None,
+    vars_file: Vars = None,
+    format_: Output = output.Format.table,
+) -> None:
+    """Make a destination match a data directory: create what is missing, update what differs."""
+    chosen = options.selection(kinds, filters, vars_file)
+    found = _selected(documents.read_directory(directory), chosen)
+    with client() as ferry:
+        migration = ferry.migrate(None, place(destination, destination_project), documents=found)
+        state = _finish(ferry, migration, format_)
+    report.print_report(state, format_)
+    raise typer.Exit(report.exit_code(state))
+
+
+def _finish(ferry: Client, migration: str, format_: output.Format, quiet: bool = False) -> dict[str, Any]:
+    live.follow(ferry, migration, quiet=quiet or format_ is not output.Format.table)
+    return ferry.show(migration)
+
+
+def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:
+    """The documents that kinds and filters keep; those of kinds that we don't import are named and left out."""
+    kept = []
+    for document in found:
+        kind = BY_TYPE.get(document["type"])
+        if kind is None:
+            output.errors.print(f"left out: {documents.label(document)}: not imported by this version", markup=False)
+            continue
+        owner = kind.filtered_by
+        params = document["params"]
+        name = (params.get(owner) or {}).get("name") if owner else params.get("name")
+        field: Any = kind.declared()[owner] if owner else None
+        items = filter_of(chosen, kind.kind) or (filter_of(chosen, field.kind) if field is not None else None)
+        if selects_kind(chosen, kind.kind) and keeps(items, name):
+            kept.append(document)
+    return kept
+
+
+def _warnings(found: list[dict[str, Any]]) -> list[str]:
+    """Keys in params that nobody reads: most often a typing error."""
+    expected = {name for names in documents.EXPECTED.values() for name in names}
+    return [
+        f"{KINDS[kind.kind].file}.yml: {documents.label(document)}: params.{name} is not known, and kept unread"
+        for document in found
+        if (kind := BY_TYPE.get(document["type"]))
+        for name in document["params"]
+        if name not in kind.declared() and name not in expected
+    ]

@@ -1,0 +1,50 @@
+"""dead-letters: messages that nobody could act on."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+from stackferry import deadletters
+from stackferry.errors import Error
+
+from .. import output
+from ..local.stack import Stack, home
+from ..options import Output
+
+app = typer.Typer(help="Messages that nobody could act on, with the reasons.", no_args_is_help=True)
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings.")]
+All = Annotated[bool, typer.Option("--all", help="All of them.")]
+
+
+def _uri() -> str:
+    return os.environ.get("AMQP_URI") or Stack(home()).uri()
+
+
+@app.command("list")
+def list_(format_: Output = output.Format.table) -> None:
+    """Show what is parked; nothing is taken away."""
+    output.show(deadletters.browse(_uri()), format_, ("id", "queue", "type", "reason", "attempts", "error"))
+
+
+@app.command()
+def retry(ids: Ids = None, all_: All = False) -> None:
+    """Put messages back into the queues in which they failed."""
+    _report(deadletters.retry(_uri(), _wanted(ids, all_)), "put back")
+
+
+@app.command()
+def drop(ids: Ids = None, all_: All = False) -> None:
+    """Delete messages for good."""
+    _report(deadletters.drop(_uri(), _wanted(ids, all_)), "dropped")
+
+
+def _wanted(ids: list[str] | None, all_: bool):  # type: ignore[no-untyped-def]
+    if bool(ids) == all_:
+        raise Error("name ids (see `stackferry dead-letters list`), or say --all")
+    return lambda message: all_ or any(message["id"].startswith(id_) for id_ in ids or [])
+
+
+def _report(count: int, done: str) -> None:
+    output.console.print(f"{count} {done}")

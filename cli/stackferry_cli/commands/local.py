@@ -1,0 +1,53 @@
+"""up, down, status: the whole system on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import os_migrate, output
+from ..local.stack import Stack, home
+from ..options import Output
+
+
+def up(
+    exporters: Annotated[int, typer.Option(min=1, help="How many exporter processes.")] = 1,
+    importers: Annotated[int, typer.Option(min=1, help="How many importer processes.")] = 1,
+    vars_file: Annotated[
+        Path | None,
+        typer.Option("--vars", help="Take the credentials from an OS Migrate variables file.", exists=True),
+    ] = None,
+) -> None:
+    """Start the system on this machine: broker (unless AMQP_URI is set), coordinator, exporter, importer.
+
+    The services find clouds as every OpenStack tool does: clouds.yaml, OS_CLIENT_CONFIG_FILE, or OS_* variables
+    (then the cloud is named envvars).
+    """
+    stack = Stack(home())
+    environ = {}
+    clouds = stack.folder / "clouds.yaml"
+    if vars_file is not None:
+        os_migrate.write_clouds(os_migrate.read(vars_file), clouds)
+    if clouds.exists() and "OS_CLIENT_CONFIG_FILE" not in os.environ:
+        environ["OS_CLIENT_CONFIG_FILE"] = str(clouds)
+    stack.up({"exporter": exporters, "importer": importers}, environ)
+    output.console.print(f"up: {', '.join(stack.names())}; logs in {stack.folder / 'logs'}", markup=False)
+
+
+def down() -> None:
+    """Stop the system on this machine. Nothing is lost: what was under way goes on at the next start."""
+    stopped = Stack(home()).down()
+    output.console.print(f"stopped: {', '.join(stopped) or 'nothing ran'}", markup=False)
+
+
+def status(format_: Output = output.Format.table) -> None:
+    """Show the processes on this machine; exit code 3 when one of them doesn't run."""
+    rows = Stack(home()).status()
+    for row in rows:
+        row["state"] = "up" if row["pid"] else "down"
+    output.show(rows, format_, ("process", "state", "pid", "memory_mb", "log"))
+    if any(row["pid"] is None for row in rows):
+        raise typer.Exit(output.UNAVAILABLE)

@@ -1,0 +1,151 @@
+"""migrate, watch, list, show, and telling a migration what to do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from stackferry.errors import Error
+
+from .. import live, options, output, report
+from ..options import (
+    Destination,
+    DestinationProject,
+    Filters,
+    KindsOption,
+    Migration,
+    Output,
+    Source,
+    SourceProject,
+    Vars,
+    client,
+    place,
+)
+
+
+def migrate(
+    source: Source = "src",
+    destination: Destination = "dst",
+    source_project: SourceProject = None,
+    destination_project: DestinationProject = None,
+    kinds: KindsOption = None,
+    filters: Filters = None,
+    vars_file: Vars = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Only request it and print its id.")] = False,
+    format_: Output = output.Format.table,
+) -> None:
+    """Move a project from one cloud to another, all in one. A second run changes nothing that is right already."""
+    chosen = options.selection(kinds, filters, vars_file)
+    with client() as ferry:
+        sides = place(source, source_project), place(destination, destination_project)
+        migration = ferry.migrate(*sides, selection=chosen)
+        if detach:
+            print(migration)
+            return
+        output.errors.print(f"migration {migration}", markup=False)
+        live.follow(ferry, migration, quiet=format_ is not output.Format.table)
+        state = ferry.show(migration)
+    report.print_report(state, format_)
+    raise typer.Exit(report.exit_code(state))
+
+
+def watch(migration: Migration = "last", format_: Output = output.Format.table) -> None:
+    """Follow a migration until it has ended or needs a person."""
+    with client() as ferry:
+        id_ = options.find(ferry, migration)
+        live.follow(ferry, id_, quiet=format_ is not output.Format.table)
+        state = ferry.show(id_)
+    report.print_report(state, format_)
+    raise typer.Exit(report.exit_code(state))
+
+
+def list_(format_: Output = output.Format.table) -> None:
+    """List every migration."""
+    with client() as ferry:
+        found = ferry.migrations()
+    if format_ is output.Format.table:
+        for row in found:
+            row |= {"from": output.place(row["source"]), "to": output.place(row["destination"])}
+            row |= {
+                "requested": output.when(row["created"]),
+                "phase": row["phase"] + (" (paused)" if row["paused"] else ""),
+            }
+    output.show(found, format_, ("id", "mode", "phase", "from", "to", "requested", "reason"))
+
+
+def show(
+    migration: Migration = "last",
+    steps: Annotated[bool, typer.Option("--steps", help="Every step, not only what needs attention.")] = False,
+    format_: Output = output.Format.table,
+) -> None:
+    """Show one migration: what became of each kind, and what needs attention."""
+    with client() as ferry:
+        state = ferry.show(options.find(ferry, migration))
+    if steps and format_ is output.Format.table:
+        output.show(
+            state["steps"],
+            format_,
+            ("kind", "name", "action", "state", "outcome", "attempt", "seconds", "reason"),
+        )
+        return
+    if format_ is output.Format.table:
+        output.console.print(f"{state['id']}: {state['phase']}{' (paused)' if state['paused'] else ''}", markup=False)
+    (report.print_plan if state["mode"] == "plan" else report.print_report)(state, format_)
+
+
+def _tell(migration: str, action: str) -> None:
+    with client() as ferry:
+        id_ = options.find(ferry, migration)
+        before = ferry.show(id_)
+        if why := _refused(before, action):
+            raise Error(why)
+        ferry.control(id_, action)
+        output.console.print(f"{id_}: told to {action}", markup=False)
+
+
+def _refused(state: dict[str, object], action: str) -> str | None:
+    """Why an action makes no sense now, before it's sent; the coordinator checks again."""
+    fits = {
+        "start": state["phase"] == "planned",
+        "pause": state["phase"] in ("new", "planning", "running") and not state["paused"],
+        "resume": bool(state["paused"]),
+        "cancel": state["phase"] in ("new", "planning", "planned", "running", "stuck"),
+        "retry": state["phase"] in ("done", "stuck", "cancelled", "planned"),
+        "undo": state["phase"] in ("running", "done", "stuck", "cancelled"),
+    }
+    if fits[action]:
+        return None
+    paused = " and paused" if state["paused"] else ""
+    return f"migration {state['id']} is {state['phase']}{paused}: it can't be told to {action}"
+
+
+def start(migration: Migration = "last") -> None:
+    """Carry out a plan."""
+    _tell(migration, "start")
+
+
+def pause(migration: Migration = "last") -> None:
+    """Ask for nothing new until `resume`; what is under way ends."""
+    _tell(migration, "pause")
+
+
+def resume(migration: Migration = "last") -> None:
+    """Go on after `pause`."""
+    _tell(migration, "resume")
+
+
+def cancel(migration: Migration) -> None:
+    """Ask for nothing more; what was made stays (`undo` removes it)."""
+    _tell(migration, "cancel")
+
+
+def retry(migration: Migration = "last") -> None:
+    """Try again whatever failed, and what it held up."""
+    _tell(migration, "retry")
+
+
+def undo(migration: Migration, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
+    """Remove from the destination what this migration created, in reverse order. What it updated stays as it is."""
+    if not yes:
+        typer.confirm(f"Remove everything that migration {migration} created at the destination?", abort=True)
+    _tell(migration, "undo")

@@ -1,0 +1,146 @@
+"""A private RabbitMQ node on loopback: its own folder, ports, cookie and users; nothing of the system's is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+from stackferry import topology
+from stackferry.definitions import definitions
+from stackferry.errors import Error
+
+from .processes import Process, start_time, until
+
+PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server")
+EPMD = ("/usr/bin/epmd", "/usr/lib/erlang/bin/epmd")
+
+
+class Node:
+    """One node. *home* holds everything; ``uri(user)`` is how that user connects."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.process = Process("rabbitmq", home)
+        self.folder = home / "rabbitmq"
+
+    def uri(self, user: str) -> str:
+        """The AMQP URI of a user: a service's name, ``client``, or ``admin``."""
+        known = self._known()
+        return f"amqp://{user}:{known['passwords'][user]}@127.0.0.1:{known['port']}//"
+
+    def start(self, timeout: float = 90) -> None:
+        """Start the node unless it runs; raise Error with the reason when it can't."""
+        if self.process.pid() is not None:
+            return
+        program = next((p for p in (*PROGRAMS, shutil.which("rabbitmq-server") or "") if p and Path(p).exists()), None)
+        if program is None:
+            raise Error(
+                "rabbitmq-server is not installed: apt-get install rabbitmq-server, or set AMQP_URI to a broker"
+            )
+        self._prepare()
+        child = self.process.start([program], self._environment())
+        if not until(lambda: self._answers() or child.poll() is not None, timeout) or child.poll() is not None:
+            self.stop()
+            raise Error(f"RabbitMQ did not start; the end of {self.process.log}:\n{self.process.last_lines()}")
+        pid = int((self.folder / "pid").read_text())  # of the node itself: the program is a shell around it
+        self.process.pid_file.write_text(f"{pid} {start_time(pid)}")
+
+    def stop(self) -> bool:
+        """Stop the node and its port mapper; return whether it ran."""
+        ran = self.process.stop()
+        if ran or self._file.exists():
+            self._stop_epmd()
+        return ran
+
+    def kill(self) -> None:
+        """Kill -9, as a power cut would."""
+        if (pid := self.process.pid()) is not None:
+            os.kill(pid, 9)
+            until(lambda: self.process.pid() is None, 10)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "node.json"
+
+    def _known(self) -> dict[str, Any]:
+        try:
+            known: dict[str, Any] = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            raise Error("the private RabbitMQ node was never started: run `stackferry up`") from None
+        return known
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._file.exists():
+            names = [user.name for user in topology.USERS] + ["admin"]
+            known = {
+                "port": free_port(),
+                "dist_port": free_port(),
+                "epmd_port": free_port(),
+                "passwords": {name: secrets.token_urlsafe(18) for name in names},
+            }
+            self._write("node.json", json.dumps(known))
+        known = self._known()
+        self._write("definitions.json", json.dumps(definitions(known["passwords"], admin="admin")))  # type: ignore[arg-type]
+        self._write(
+            "rabbitmq.conf",
+            f"listeners.tcp.1 = 127.0.0.1:{known['port']}\nload_definitions = {self.folder}/definitions.json\n"
+            "log.console.level = warning\nlog.file = false\nlog.console = true\n"
+            "vm_memory_high_watermark.relative = 0.4\ndisk_free_limit.absolute = 500MB\n",
+        )
+        self._write("enabled_plugins", "[].")
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+    def _environment(self) -> dict[str, str]:
+        known, folder = self._known(), str(self.folder)
+        loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")},
+            "HOME": folder,  # the Erlang cookie
+            "RABBITMQ_NODENAME": f"stackferry{known['port']}@localhost",
+            "RABBITMQ_DIST_PORT": str(known["dist_port"]),
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": folder,
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{loopback} +sbwt none",
+            "ERL_EPMD_PORT": str(known["epmd_port"]),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self._known()["port"]), 1) as s:
+                s.sendall(b"AMQP\x00\x00\x09\x01")
+                return bool(s.recv(7))
+        except OSError:
+            return False
+
+    def _stop_epmd(self) -> None:
+        """Its port mapper is a process of its own that nobody else uses."""
+        port = str(self._known()["epmd_port"])
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (entry / "environ").read_bytes().split(b"\0")
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"epmd" in command and f"ERL_EPMD_PORT={port}".encode() in environment:
+                os.kill(int(entry.name), 15)
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

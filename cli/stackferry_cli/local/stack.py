@@ -1,0 +1,106 @@
+"""The services on this machine: which processes there are, starting, stopping, and how they are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stackferry.errors import Error
+
+from .processes import Process, until
+from .rabbitmq import Node
+
+SERVICES = ("coordinator", "exporter", "importer")
+
+
+def home() -> Path:
+    """Where everything of the local system lives: ``STACKFERRY_HOME``, else the user's state folder."""
+    if given := os.environ.get("STACKFERRY_HOME"):
+        return Path(given).resolve()
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "stackferry" / "local"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The local system in *folder*: a broker unless ``AMQP_URI`` names one, and so many processes a service."""
+
+    folder: Path
+
+    @property
+    def node(self) -> Node:
+        """The private broker."""
+        return Node(self.folder)
+
+    def uri(self, user: str = "client") -> str:
+        """How *user* connects."""
+        return os.environ.get("AMQP_URI") or self.node.uri(user)
+
+    def names(self, counts: dict[str, int] | None = None) -> list[str]:
+        """Process names; those of an earlier start when no counts are given."""
+        if counts is None:
+            known = sorted(p.stem for p in (self.folder / "run").glob("*.pid") if p.stem != "rabbitmq")
+            return known or list(SERVICES)
+        return [
+            f"{service}-{n}" if n > 1 else service for service in SERVICES for n in range(1, counts.get(service, 1) + 1)
+        ]
+
+    def process(self, name: str) -> Process:
+        """One of the processes."""
+        return Process(name, self.folder)
+
+    def up(self, counts: dict[str, int] | None = None, environ: dict[str, str] | None = None) -> None:
+        """Start what doesn't run, and wait until it takes messages; raise Error when something can't."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.environ.get("AMQP_URI"):
+            self.node.start()
+        started = {
+            name: self._start(name, environ or {}) for name in self.names(counts or {}) if not self.process(name).pid()
+        }
+        for name, ready in started.items():
+            process = self.process(name)
+            if not until(lambda f=ready, p=process: f.exists() or p.pid() is None, 60) or not ready.exists():  # type: ignore[misc]
+                raise Error(f"{name} did not start; the end of {process.log}:\n{process.last_lines()}")
+
+    def _start(self, name: str, environ: dict[str, str]) -> Path:
+        service = name.partition("-")[0]
+        process, ready = self.process(name), self.folder / "run" / f"{name}.ready"
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        ready.unlink(missing_ok=True)
+        settings = {
+            "STACKFERRY_DATABASE_URL": f"sqlite:///{self.folder}/stackferry.db",
+            **os.environ,
+            "STACKFERRY_AMQP_URI": self.uri(service),
+            "STACKFERRY_READY_FILE": str(ready),
+            **environ,
+        }
+        process.start([sys.executable, "-W", "ignore", "-m", f"stackferry_{service}"], settings)
+        return ready
+
+    def down(self) -> list[str]:
+        """Stop everything; return what ran."""
+        stopped = [name for name in self.names() if self.process(name).stop()]
+        if self.node.stop():
+            stopped.append("rabbitmq")
+        return stopped
+
+    def status(self) -> list[dict[str, Any]]:
+        """Name, pid, memory and log of each process."""
+        rows: list[dict[str, Any]] = []
+        for name in [*self.names(), *([] if os.environ.get("AMQP_URI") else ["rabbitmq"])]:
+            process = self.process(name)
+            pid = process.pid()
+            rows.append({"process": name, "pid": pid, "memory_mb": _memory(pid), "log": str(process.log)})
+        return rows
+
+
+def _memory(pid: int | None) -> int | None:
+    """Resident memory in MB."""
+    if pid is None:
+        return None
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) // 1024
+    return None

@@ -1,0 +1,90 @@
+"""Options that several commands share, and what they mean for the bus."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from stackferry.client import Client
+from stackferry.errors import Error
+from stackferry.resources import KINDS
+
+from . import os_migrate
+from .local.stack import Stack, home
+from .output import Format
+
+Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
+Source = Annotated[str | None, typer.Option("-s", "--source", help="Source cloud, by its name in clouds.yaml.")]
+SourceProject = Annotated[str | None, typer.Option(help="Project of the source, when it isn't the credentials' own.")]
+Destination = Annotated[str | None, typer.Option("-d", "--destination", help="Destination cloud, by its name.")]
+DestinationProject = Annotated[str | None, typer.Option(help="Project of the destination.")]
+KindsOption = Annotated[
+    list[str] | None,
+    typer.Option("-k", "--kind", help="Only this kind; may be repeated. All kinds when not given."),
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-f",
+        "--filter",
+        help="KIND=NAME keeps this name, KIND~REGEX those that match; may be repeated, any match keeps.",
+    ),
+]
+Vars = Annotated[
+    Path | None,
+    typer.Option("--vars", help="An OS Migrate variables file: its filters count.", exists=True, dir_okay=False),
+]
+Migration = Annotated[str, typer.Argument(help="Id of the migration, or its beginning.")]
+
+
+def client(timeout: float = 30) -> Client:
+    """Connect: ``AMQP_URI``, else the local system."""
+    return Client(os.environ.get("AMQP_URI") or Stack(home()).uri(), timeout)
+
+
+def place(cloud: str | None, project: str | None) -> dict[str, Any] | None:
+    """One side of a request."""
+    return {"cloud": cloud, **({"project": project} if project else {})} if cloud else None
+
+
+def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Path | None) -> dict[str, Any]:
+    """What to move; raise Error naming what can't be understood."""
+    chosen: dict[str, Any] = {}
+    if vars_file is not None:
+        chosen["filters"] = os_migrate.filters(os_migrate.read(vars_file))
+    if kinds:
+        for kind in kinds:
+            _known(kind)
+        chosen["kinds"] = kinds
+    for text in filters or []:
+        kind, operator, pattern = _split(text)
+        item: Any = pattern if operator == "=" else {"regex": pattern}
+        chosen.setdefault("filters", {}).setdefault(_known(kind), []).append(item)
+    return chosen
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    for operator in ("=", "~"):
+        kind, found, pattern = text.partition(operator)
+        if found and kind.isidentifier():
+            return kind, operator, pattern
+    raise Error(f"--filter {text!r}: expected KIND=NAME or KIND~REGEX")
+
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        raise Error(f"{kind!r} is no kind; known are {', '.join(sorted(KINDS))}")
+    return kind
+
+
+def find(ferry: Client, beginning: str) -> str:
+    """Return the id of the one migration that begins so; ``last`` is the youngest."""
+    known = [migration["id"] for migration in ferry.migrations()]
+    if beginning == "last" and known:
+        return str(known[-1])
+    found = [id_ for id_ in known if id_.startswith(beginning)]
+    if len(found) != 1:
+        raise Error(f"{len(found) or 'no'} migrations begin with {beginning!r}; see `stackferry list`")
+    return str(found[0])

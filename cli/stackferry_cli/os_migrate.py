@@ -1,0 +1,83 @@
+"""OS Migrate's variables file: credentials of both clouds, and filters. Source: OS Migrate's variables guide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from stackferry.errors import Error
+from stackferry.selection import invalid_filters
+
+#: variable → kind
+FILTERS = {
+    "os_migrate_networks_filter": "network",
+    "os_migrate_subnets_filter": "subnet",
+    "os_migrate_routers_filter": "router",
+    "os_migrate_security_groups_filter": "security_group",
+    "os_migrate_images_filter": "image",
+    "os_migrate_keypairs_filter": "keypair",
+}
+#: variable (after os_migrate_src_ or os_migrate_dst_) → key in clouds.yaml
+CLOUD_KEYS = {
+    "auth_type": "auth_type",
+    "region_name": "region_name",
+    "ca_cert": "cacert",
+    "client_cert": "cert",
+    "client_key": "key",
+    "block_storage_api_version": "block_storage_api_version",
+}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the variables; raise Error naming the file."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Error(f"{path} can't be read: {error}") from None
+    if not isinstance(content, dict):
+        raise Error(f"{path}: expected variables, one a line (name: value)")
+    return content
+
+
+def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return kind → filter; raise Error naming the variable that makes no sense."""
+    found = {}
+    for variable, kind in FILTERS.items():
+        if variable not in variables:
+            continue
+        items = variables[variable]
+        problems = invalid_filters({"filters": {kind: items}}) if isinstance(items, list) else {"": ["expected a list"]}
+        if problems:
+            raise Error(f"{variable}: {'; '.join(text for texts in problems.values() for text in texts)}")
+        found[kind] = items
+    return found
+
+
+def clouds(variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a clouds.yaml with the clouds ``src`` and ``dst``."""
+    entries = {}
+    for side in ("src", "dst"):
+        auth = variables.get(f"os_migrate_{side}_auth")
+        if auth is None:
+            continue
+        if not isinstance(auth, dict):
+            raise Error(f"os_migrate_{side}_auth: expected auth_url, username, password, ...")
+        entry: dict[str, Any] = {"auth": auth}
+        for variable, key in CLOUD_KEYS.items():
+            if (value := variables.get(f"os_migrate_{side}_{variable}")) is not None:
+                entry[key] = value
+        if variables.get(f"os_migrate_{side}_validate_certs") is False:
+            entry["verify"] = False
+        entries[side] = entry
+    if not entries:
+        raise Error("neither os_migrate_src_auth nor os_migrate_dst_auth is there")
+    return {"clouds": entries}
+
+
+def write_clouds(variables: dict[str, Any], path: Path) -> None:
+    """Write a clouds.yaml that only its owner can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(yaml.safe_dump(clouds(variables)), "utf-8")

@@ -1,0 +1,104 @@
+"""What became of a migration: the table of kinds, what needs attention, the differences of a plan."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from stackferry.resources import order
+
+from . import output
+
+COLUMNS = ("kind", "created", "updated", "unchanged", "failed", "skipped", "seconds")
+BAD = ("failed", "conflict", "missing")
+
+
+def by_kind(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row a kind, in the order of the kinds, and a row for all."""
+    rows: dict[str, dict[str, Any]] = {
+        kind: dict.fromkeys(COLUMNS[1:-1], 0) | {"kind": kind, "seconds": 0.0} for kind in order()
+    }
+    for step in steps:
+        if step["action"] not in ("ensure", "compare") or step["kind"] not in rows:
+            if step["action"] in ("finish", "transfer") and step["state"] == "failed":
+                rows[step["kind"]]["failed"] += 1
+            continue
+        row = rows[step["kind"]]
+        column = step["outcome"] if step["state"] == "done" else step["state"]
+        row["seconds"] += step["seconds"] or 0
+        if column in row:
+            row[column] += 1
+    used = [row for row in rows.values() if any(row[c] for c in COLUMNS[1:-1])]
+    total = {"kind": "all", **{c: sum(row[c] for row in used) for c in COLUMNS[1:]}}
+    return [*used, total]
+
+
+def failures(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the steps that didn't succeed, each with its reason."""
+    return [s for s in steps if s["state"] in ("failed", "skipped") and s["kind"]]
+
+
+def exit_code(migration: dict[str, Any]) -> int:
+    """Return what the process should end with."""
+    if migration["phase"] == "stuck":
+        return output.NEEDS_PERSON
+    return output.SOME_FAILED if failures(migration["steps"]) else output.OK
+
+
+def print_report(migration: dict[str, Any], format_: output.Format) -> None:
+    """Print what became of a migration."""
+    if format_ is not output.Format.table:
+        output.show(migration, format_)
+        return
+    steps = migration["steps"]
+    output.show(by_kind(steps), format_, COLUMNS)
+    for step in steps:
+        for note in step["notes"] or []:
+            output.console.print(f"  note: {_title(step)}: {note}")
+    if bad := failures(steps):
+        output.console.print(f"\n[bold]{len(bad)} need attention[/bold]")
+        for step in bad:
+            output.console.print(
+                f"  {step['outcome'] or step['state']}: {_title(step)}: {step['reason']}", markup=False
+            )
+    if migration["phase"] == "stuck":
+        output.console.print(f"stuck: {migration['reason']}", markup=False)
+
+
+def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
+    """Print what a plan would do, field by field; what is unchanged is only counted."""
+    if format_ is not output.Format.table:
+        output.show(migration, format_)
+        return
+    words = {
+        "created": "create",
+        "updated": "update",
+        "conflict": "conflict",
+        "missing": "missing prerequisite",
+    }
+    for step in migration["steps"]:
+        if step["action"] != "compare" or step["outcome"] == "unchanged":
+            continue
+        word = words.get(step["outcome"] or "", step["outcome"] or step["state"])
+        why = f": {step['reason']}" if step["reason"] else ""
+        output.console.print(f"{word:9} {_title(step)}{why}", markup=False)
+        for change in step["changes"] or []:
+            output.console.print(
+                f"            {change['field']}: {_value(change['from'])} → {_value(change['to'])}",
+                markup=False,
+            )
+        for note in step["notes"] or []:
+            output.console.print(f"            note: {note}", markup=False)
+    counts = by_kind(migration["steps"])[-1]
+    output.console.print(
+        f"\nplan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "
+        f"{counts['unchanged']} unchanged, {counts['failed'] + counts['skipped']} not possible"
+    )
+
+
+def _title(step: dict[str, Any]) -> str:
+    return f"{step['kind'].replace('_', ' ')} {step['name'] or '(no name)'}"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

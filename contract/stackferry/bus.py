@@ -1,0 +1,225 @@
+"""Talking to RabbitMQ with plain kombu: connect, declare, publish so that nothing is lost.
+
+A publish is persistent, mandatory and confirmed. Several messages share one wait for their confirmations, since
+a quorum queue writes them to disk together. Nothing is ever published twice in silence: when a confirmation is
+missing, the caller learns it (Unconfirmed) and decides, since only it knows whether a repetition is harmless.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from amqp.exceptions import AccessRefused, AMQPError, NotFound, PreconditionFailed
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import KombuError, OperationalError
+
+from . import topology
+from .envelope import CONTENT_TYPE, Envelope
+from .errors import BrokerUnavailable, Unconfirmed, Unroutable
+
+BUS_ERRORS = (AMQPError, KombuError, OperationalError, OSError)
+HEARTBEAT = 60  # seconds; must exceed the longest stretch in which a process doesn't look at its sockets
+
+
+def safe_uri(uri: str) -> str:
+    """Return *uri* without its password, for people to read."""
+    parts = urlsplit(uri)
+    host = parts.hostname or ""
+    where = f"{host}:{parts.port}" if parts.port else host
+    return f"{parts.scheme}://{parts.username + '@' if parts.username else ''}{where}{parts.path}"
+
+
+def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10) -> Connection:
+    """Open a connection that shows as *name* in the broker; raise BrokerUnavailable with a hint."""
+    connection = Connection(
+        uri,
+        heartbeat=heartbeat,
+        connect_timeout=timeout,
+        transport_options={"client_properties": {"connection_name": name, "product": "stackferry"}},
+    )
+    try:
+        connection.connect()
+    except AccessRefused:
+        raise BrokerUnavailable(f"RabbitMQ at {safe_uri(uri)} refuses this user or password") from None
+    except BUS_ERRORS as error:
+        raise BrokerUnavailable(
+            f"RabbitMQ at {safe_uri(uri)} does not answer ({error}); start it (`stackferry up`) or set AMQP_URI"
+        ) from None
+    return connection
+
+
+def declare(connection: Connection) -> None:
+    """Make sure that the whole topology exists; create only what isn't there.
+
+    What exists is only looked at, so a user without the right to configure can call this once somebody else
+    has declared. A queue that exists with other arguments raises BrokerUnavailable (it must be deleted by hand).
+    """
+    for exchange in topology.exchanges():
+        _declare(connection, exchange.name, partial(_declare_exchange, exchange))
+    for queue in topology.queues():
+        _declare(connection, queue.name, partial(_declare_queue, queue))
+    with suppress(AccessRefused):  # then the definitions bind them
+        for queue in topology.queues():
+            _bind(connection, queue)
+
+
+def _declare_exchange(exchange: Exchange, channel: Any, passive: bool) -> None:
+    exchange(channel).declare(passive=passive)
+
+
+def _declare_queue(queue: Queue, channel: Any, passive: bool) -> None:
+    queue(channel).queue_declare(passive=passive)
+
+
+def _declare(connection: Connection, name: str, declarer: Callable[[Any, bool], None]) -> None:
+    try:
+        with connection.channel() as channel:
+            declarer(channel, True)
+    except NotFound:
+        try:
+            with connection.channel() as channel:
+                declarer(channel, False)
+        except PreconditionFailed as error:
+            raise BrokerUnavailable(f"{name} exists with other arguments: {error}; delete it first") from None
+        except AccessRefused:
+            hint = "this user may not create it; load definitions.json"
+            raise BrokerUnavailable(f"{name} does not exist and {hint}") from None
+
+
+def _bind(connection: Connection, queue: Queue) -> None:
+    with connection.channel() as channel:
+        for exchange, key in topology.bindings(queue):
+            queue(channel).bind_to(exchange=exchange, routing_key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way: where to, and the body."""
+
+    exchange: str
+    key: str
+    body: bytes
+    message_id: str
+    headers: dict[str, Any] = field(default_factory=dict)
+    content_type: str = CONTENT_TYPE
+    content_encoding: str = "utf-8"
+    correlation_id: str = ""
+
+    @classmethod
+    def of(cls, exchange: str, key: str, envelope: Envelope) -> Outgoing:
+        """Wrap *envelope*."""
+        return cls(exchange, key, envelope.to_bytes(), envelope.id, correlation_id=envelope.correlationid)
+
+
+class Publisher:
+    """A connection of its own for publishing; safe to share between threads (they take turns)."""
+
+    def __init__(self, uri: str, name: str = "publisher", confirm_timeout: float = 15) -> None:
+        self.uri, self.name, self.confirm_timeout = uri, name, confirm_timeout
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._channel: Any = None
+
+    def publish(self, message: Outgoing, tries: int = 3) -> None:
+        """Publish one message; a missing confirmation is followed by another try with the same message id.
+
+        Raises Unroutable, BrokerUnavailable, or Unconfirmed when the last try went unconfirmed.
+        """
+        for left in reversed(range(tries)):
+            (outcome,) = self.publish_all([message])
+            if outcome is None:
+                return
+            if isinstance(outcome, Unroutable) or not left:
+                raise outcome
+            time.sleep(0.2 * (tries - left))
+
+    def publish_all(self, messages: Sequence[Outgoing]) -> list[Unroutable | Unconfirmed | None]:
+        """Publish *messages* once each; return, in their order, None for a confirmed one, else why not.
+
+        Raises BrokerUnavailable when there's no connection: then none was sent.
+        """
+        with self._lock:
+            self._open()
+            return self._send(messages)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._forget()
+
+    def _open(self) -> None:
+        if self._connection is not None:
+            try:  # an idle connection may be dead: notice before something is sent into it
+                while True:
+                    self._connection.drain_events(timeout=0.0001)
+            except TimeoutError:
+                return
+            except BUS_ERRORS:
+                self._forget()
+        self._connection = connect(self.uri, self.name, heartbeat=0)
+        self._channel = self._connection.channel()
+        self._channel.confirm_select()
+        self._sent = 0
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._channel.events["basic_return"].add(self._on_return)
+
+    def _forget(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with suppress(*BUS_ERRORS):
+                connection.release()
+
+    def _send(self, messages: Sequence[Outgoing]) -> list[Unroutable | Unconfirmed | None]:
+        self._waiting: dict[int, Outgoing] = {}
+        self._outcome: dict[str, Unroutable | Unconfirmed] = {}
+        first = self._sent + 1
+        for number, message in enumerate(messages, first):
+            self._waiting[number] = message
+        try:
+            for message in messages:
+                self._put(message)
+                self._sent += 1
+            deadline = time.monotonic() + self.confirm_timeout
+            while self._waiting and self._connection is not None:
+                self._connection.drain_events(timeout=max(0.001, deadline - time.monotonic()))
+        except BUS_ERRORS as error:  # a timeout is one of them
+            self._forget()
+            why = f"{safe_uri(self.uri)} did not confirm: {error or type(error).__name__}"
+            for message in self._waiting.values():
+                self._outcome[message.message_id] = Unconfirmed(why)
+        return [self._outcome.get(message.message_id) for message in messages]
+
+    def _put(self, message: Outgoing) -> None:
+        properties: dict[str, Any] = {"delivery_mode": 2, "message_id": message.message_id}
+        if message.correlation_id:
+            properties["correlation_id"] = message.correlation_id
+        amqp = self._channel.prepare_message(
+            message.body,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers=message.headers,
+            properties=properties,
+        )
+        self._channel.basic_publish(amqp, exchange=message.exchange, routing_key=message.key, mandatory=True)
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        for known in [t for t in self._waiting if t == tag or (multiple and t <= tag)]:
+            del self._waiting[known]
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        for known in [t for t in self._waiting if t == tag or (multiple and t <= tag)]:
+            refused = self._waiting.pop(known)
+            self._outcome[refused.message_id] = Unconfirmed(f"the broker refused {refused.key} (is its queue full?)")
+
+    def _on_return(self, error: Exception, exchange: str, key: str, message: Any) -> None:
+        self._outcome[message.properties.get("message_id", "")] = Unroutable(
+            f"no queue takes {key} on {exchange or 'the default exchange'}: is the topology declared?"
+        )

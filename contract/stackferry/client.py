@@ -1,0 +1,231 @@
+"""A client for integrators: request migrations, ask about them, follow their facts. Plain Python, no services.
+
+from stackferry.client import Client
+
+with Client("amqp://client:password@127.0.0.1:5672//") as ferry:
+    migration = ferry.migrate("src", "dst")
+    for fact in ferry.follow(migration):
+        print(fact.type, fact.data)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kombu import Connection, Queue
+
+from . import topology
+from .bus import Outgoing, Publisher, connect
+from .envelope import Envelope
+from .errors import Error, InvalidMessage, NoAnswer
+from .messages import (
+    Answer,
+    CheckCloud,
+    Command,
+    ControlMigration,
+    DescribeMigrations,
+    MigrationChanged,
+    RequestMigration,
+    SubmitDocuments,
+)
+
+SOURCE = "stackferry/client"
+FINAL = ("planned", "done", "undone", "cancelled", "stuck")
+PART_BYTES = 300_000
+Place = str | dict[str, Any]
+
+
+class Client:
+    """One integrator's connection. Not for several threads at once.
+
+    It listens from the moment it's made, so nothing that follows from a request is missed.
+    """
+
+    def __init__(self, amqp_uri: str, timeout: float = 30) -> None:
+        self.timeout = timeout
+        self.id = uuid.uuid4().hex
+        self._publisher = Publisher(amqp_uri, "client publisher")
+        self._connection: Connection = connect(amqp_uri, "client")
+        self._facts: deque[Envelope] = deque()
+        self._answers: deque[Envelope] = deque()
+        self._listen()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the queues of this client go with them."""
+        self._publisher.close()
+        with contextlib.suppress(OSError):
+            self._connection.release()
+
+    # -- requests ----------------------------------------------------------------------------------------
+
+    def migrate(
+        self, source: Place | None, destination: Place | None, *, mode: str = "run",
+        selection: dict[str, Any] | None = None, documents: list[dict[str, Any]] | None = None,
+    ) -> str:  # fmt: skip
+        """Request a migration; return its id.
+
+        *source*, *destination*: a cloud's name in the services' ``clouds.yaml``, or ``{cloud, project}``.
+        *mode*: ``run``, ``plan`` (write nothing) or ``export``. *selection*: ``{kinds, filters}``. *documents*:
+        resources to import instead of reading a source. Raises InvalidMessage for a request that makes no sense.
+        """
+        migration = str(uuid.uuid4())
+        request: dict[str, Any] = {"migration": migration, "mode": mode}
+        for side, place in (("source", source), ("destination", destination)):
+            if place is not None:
+                request[side] = {"cloud": place} if isinstance(place, str) else place
+        if selection:
+            request["selection"] = selection
+        parts = _parts(documents) if documents is not None else []
+        if documents is not None:
+            request["parts"] = len(parts)
+        RequestMigration.load_data(request)
+        for number, part in enumerate(parts, 1):
+            self.send(SubmitDocuments, {"migration": migration, "part": number, "documents": part})
+        self.send(RequestMigration, request)
+        return migration
+
+    def control(self, migration: str, action: str) -> None:
+        """Tell a migration to start, pause, resume, cancel, retry or undo."""
+        self.send(ControlMigration, {"migration": migration, "action": action})
+
+    def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
+        """Publish one command."""
+        envelope = message.make(SOURCE, data)
+        key = (queue or message.queues[0]).name
+        self._publisher.publish(Outgoing.of(topology.COMMANDS.name, key, envelope))
+        return envelope
+
+    # -- questions ---------------------------------------------------------------------------------------
+
+    def migrations(self) -> list[dict[str, Any]]:
+        """Return every migration, without steps."""
+        (answer,) = self._ask(DescribeMigrations, {})
+        found: list[dict[str, Any]] = answer["migrations"]
+        return found
+
+    def show(self, migration: str, documents: bool = False) -> dict[str, Any]:
+        """Return one migration with its steps, and with their documents when asked."""
+        parts = self._ask(DescribeMigrations, {"migration": migration, "documents": documents})
+        return {**parts[0]["migration"], "steps": [step for part in parts for step in part["steps"]]}
+
+    def check(self, place: Place, side: str) -> dict[str, Any]:
+        """Try the credentials of a cloud as *side* (``source`` or ``destination``) would use them."""
+        queue = CheckCloud.queues[0 if side == "source" else 1]
+        (answer,) = self._ask(CheckCloud, {"place": {"cloud": place} if isinstance(place, str) else place}, queue)
+        return answer
+
+    def _ask(
+        self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None
+    ) -> list[dict[str, Any]]:
+        question = self.send(message, {**data, "reply_to": self.id}, queue)
+        parts = []
+        while True:
+            answer = self._next(self._answers, lambda a: a.correlationid == question.id, self.timeout)
+            if answer is None:
+                where = (queue or message.queues[0]).name
+                raise NoAnswer(f"nobody on {where} answered within {self.timeout:g} s; are the services up?")
+            if error := answer.data.get("error"):
+                raise Error(error)
+            parts.append(answer.data["content"])
+            if not answer.data.get("more"):
+                return parts
+
+    # -- facts -------------------------------------------------------------------------------------------
+
+    def follow(self, migration: str, timeout: float | None = None) -> Iterator[Envelope]:
+        """Yield the facts of a migration as they come, until it has ended or needs a person.
+
+        Raises NoAnswer when nothing was heard for *timeout* seconds.
+        """
+        while True:
+            fact = self._next(self._facts, lambda f: f.data.get("migration") == migration, timeout)
+            if fact is None:
+                raise NoAnswer(f"nothing was heard of migration {migration} for {timeout:g} s")
+            yield fact
+            if fact.type == MigrationChanged.type and fact.data["phase"] in FINAL:
+                return
+
+    def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
+        """Return the migration (see :meth:`show`) once it has ended or needs a person."""
+        if self.show(migration)["phase"] not in FINAL:
+            for _ in self.follow(migration, timeout):
+                pass
+        return self.show(migration)
+
+    def wait_for(self, migration: str, phase: str, timeout: float = 60) -> dict[str, Any]:
+        """Return the migration once it's in *phase*; raises NoAnswer when it isn't after *timeout* seconds."""
+        deadline = time.monotonic() + timeout
+        while (state := self.show(migration))["phase"] != phase:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise NoAnswer(f"migration {migration} is {state['phase']}, not {phase}, after {timeout:g} s")
+            self._next(self._facts, lambda f: f.data.get("migration") == migration, min(left, 1.0))
+        return state
+
+    # -- listening ---------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        channel = self._connection.channel()
+        mine = {"exclusive": True, "auto_delete": True, "durable": False}
+        replies = Queue(f"stackferry.client.{self.id}.replies", **mine)
+        facts = Queue(f"stackferry.client.{self.id}.facts", **mine)
+        replies(channel).queue_declare()
+        replies(channel).bind_to(topology.REPLIES, routing_key=self.id)
+        facts(channel).queue_declare()
+        for key in ("migration.#", "step.#", "export.#"):
+            facts(channel).bind_to(topology.FACTS, routing_key=key)
+        self._consumer = self._connection.Consumer(
+            [replies(channel), facts(channel)],
+            channel=channel,
+            no_ack=True,
+            on_message=self._take,
+            auto_declare=False,
+        )
+        self._consumer.consume()
+
+    def _take(self, message: Any) -> None:
+        with contextlib.suppress(InvalidMessage):  # not ours
+            envelope = Envelope.from_bytes(message.body, message.content_type)
+            (self._answers if envelope.type == Answer.type else self._facts).append(envelope)
+
+    def _next(
+        self, queue: deque[Envelope], wanted: Callable[[Envelope], bool], timeout: float | None
+    ) -> Envelope | None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            while queue:
+                if wanted(envelope := queue.popleft()):
+                    return envelope
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return None
+            try:
+                self._connection.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
+            except TimeoutError:
+                self._connection.heartbeat_check()
+
+
+def _parts(documents: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Documents in lists that fit a message; one empty list when there are none."""
+    parts: list[list[dict[str, Any]]] = [[]]
+    size = 0
+    for document in documents:
+        cost = len(json.dumps(document, ensure_ascii=False).encode())
+        if parts[-1] and size + cost > PART_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(document)
+        size += cost
+    return parts

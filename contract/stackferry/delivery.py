@@ -1,0 +1,61 @@
+"""What becomes of a delivery that could not be handled: it waits and comes again, or it's parked with the reason.
+
+Pure functions on headers; whoever consumes publishes the copy they return, and only then acknowledges.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .bus import Outgoing
+from .envelope import Envelope
+from .errors import InvalidMessage
+from .messages import REGISTRY as MESSAGES
+from .messages import Command, check
+from .topology import BACKOFF, DEAD, retry_exchange
+
+ATTEMPT, QUEUE, REASON, ERROR, REPLAYED = "x-attempt", "x-queue", "x-reason", "x-error", "x-replayed"
+
+
+def read(body: Any, content_type: str | None, queue: str) -> Envelope:
+    """Return the checked message of a delivery on *queue*; raise InvalidMessage with the reason."""
+    envelope = check(Envelope.from_bytes(body, content_type))
+    message = MESSAGES[envelope.type]
+    if issubclass(message, Command) and queue not in {q.name for q in message.queues}:
+        raise InvalidMessage("misrouted", {"type": f"{envelope.type} does not belong on {queue}"})
+    return envelope
+
+
+def attempt_of(headers: dict[str, Any] | None) -> int:
+    """How often this delivery was retried already; 0 for a first one, and for a header that isn't a number."""
+    value = (headers or {}).get(ATTEMPT, 0)
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def retried(queue: str, copy: Outgoing, error: str) -> Outgoing:
+    """Return the copy to publish after a failure: to a delay queue, or to the parking queue after the last try."""
+    attempt = attempt_of(copy.headers)
+    if attempt >= len(BACKOFF):
+        return parked(queue, copy, "failed", error)
+    headers = {**copy.headers, ATTEMPT: attempt + 1, ERROR: error[:500]}
+    return _copy(copy, retry_exchange(BACKOFF[attempt]).name, queue, headers)
+
+
+def parked(queue: str, copy: Outgoing, reason: str, error: Any) -> Outgoing:
+    """Return the copy to publish to the parking queue."""
+    text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
+    return _copy(copy, DEAD.name, queue, {**copy.headers, QUEUE: queue, REASON: reason, ERROR: text[:2000]})
+
+
+def _copy(copy: Outgoing, exchange: str, key: str, headers: dict[str, Any]) -> Outgoing:
+    return Outgoing(
+        exchange,
+        key,
+        copy.body,
+        copy.message_id,
+        headers,
+        copy.content_type,
+        copy.content_encoding,
+        copy.correlation_id,
+    )

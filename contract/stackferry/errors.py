@@ -1,0 +1,55 @@
+"""The exceptions a user of Stackferry may meet; each carries a sentence that says what to do.
+
+Error
+├── InvalidMessage     a message that nobody can act on: it's parked, with the reason
+├── InvalidDocument    a data file that can't be read, with file, resource and field
+├── BrokerUnavailable  RabbitMQ did not answer, or refused us
+├── Unroutable         a message for which no queue exists: the topology isn't declared
+├── Unconfirmed        the broker did not say that it has the message: it may or may not have it
+└── NoAnswer           a question on the bus that nobody answered in time
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Error(Exception):
+    """Base of everything Stackferry raises on purpose."""
+
+
+class InvalidMessage(Error):
+    """A message that can't be acted on.
+
+    ``reason`` is one word for machines (``undecodable``, ``unknown``, ``invalid``, ``misrouted``),
+    ``errors`` the fields and what is wrong with them.
+    """
+
+    def __init__(self, reason: str, errors: Any) -> None:
+        super().__init__(f"{reason}: {errors}")
+        self.reason = reason
+        self.errors = errors
+
+
+class InvalidDocument(Error):
+    """Data files that can't be used: one line a problem, each naming file, resource and field."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class BrokerUnavailable(Error):
+    """RabbitMQ can't be reached or refuses the credentials."""
+
+
+class Unroutable(Error):
+    """A mandatory message matched no queue."""
+
+
+class Unconfirmed(Error):
+    """The broker's confirmation is missing: the message may or may not be queued."""
+
+
+class NoAnswer(Error):
+    """Nobody answered a question in time."""

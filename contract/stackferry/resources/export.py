@@ -1,0 +1,47 @@
+"""From a cloud's resource to its document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .kind import KINDS, Kind
+from .view import Record, View
+
+Document = dict[str, Any]
+
+
+def documents(kind_name: str, view: View) -> list[Document]:
+    """Return the documents of every resource of one kind in the view's project, oldest first."""
+    kind = KINDS[kind_name]
+    records = sorted(view.records(kind_name), key=lambda r: (str(r.get("created_at") or ""), str(r["id"])))
+    names = [_scoped_name(kind, r) for r in records]
+    return [
+        document(kind, record, view, twin=names.count(name) > 1) for record, name in zip(records, names, strict=True)
+    ]
+
+
+def document(kind: type[Kind], record: Record, view: View, twin: bool = False) -> Document:
+    """Return one document; a *twin* shares its name with others, so it carries what tells it apart.
+
+    ``_info.source_ids`` holds the source's id behind each reference, by path: a document stays linked to the
+    right one of two resources of one name, and after a rename.
+    """
+    params = {name: field.export(record.get(kind.attribute(name)), view) for name, field in kind.declared().items()}
+    ids: dict[str, str] = {}
+    for path, _, ref in kind.links(params):
+        if id_ := ref.get("_id"):
+            ids[path] = id_
+    params = kind.map_links(params, lambda _, ref: {k: v for k, v in ref.items() if k != "_id"})
+    info = {name: record.get(name) for name in kind.info}
+    if ids:
+        info["source_ids"] = ids
+    if twin and (fingerprint := kind.fingerprint(view, record)) is not None:
+        info["fingerprint"] = fingerprint
+    return {"type": kind.type, "params": params, "_info": info, "_migration_params": {}}
+
+
+def _scoped_name(kind: type[Kind], record: Record) -> Any:
+    if "name" not in kind.declared():
+        return record["id"]
+    scope = record.get(kind.attribute(kind.scope)) if kind.scope else None
+    return (scope, record["name"] or "")

@@ -1,0 +1,130 @@
+"""Router interfaces: the ports by which routers stand in subnets. Source: Networking API v2.0, "Routers"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from .fields import Address, Many, Ref, Struct, Text
+from .kind import Kind
+from .view import Record, View
+
+OWNERS = (
+    "network:router_interface",
+    "network:ha_router_replicated_interface",
+    "network:router_interface_distributed",
+)
+
+
+#: modes in which an address follows from the port's MAC address, so that none can be asked for
+AUTOMATIC = ("slaac", "dhcpv6-stateless")
+
+
+class Addresses(Many):
+    """Fixed addresses; one without ``ip_address`` is satisfied by any in its subnet."""
+
+    def differs(self, want: Any, have: Any) -> bool:
+        left = list(have or [])
+        for wanted in self.canonical(want):
+            found = next((h for h in left if wanted.items() <= self.inner.canonical(h).items()), None)
+            if found is None:
+                return True
+            left.remove(found)
+        return bool(left)
+
+
+class RouterInterface(Kind):
+    """A router's leg in a network; its identity is the router and the addresses."""
+
+    type = "openstack.network.RouterInterface"
+    file = "router_interfaces"
+    singular = "port"
+    filtered_by = "device_ref"
+    fixed = frozenset({"device_ref", "network_ref"})
+    info = ("id", "project_id", "mac_address", "created_at", "updated_at", "revision_number")
+
+    device_owner = Text("what kind of leg it is; the destination chooses its own")
+    device_ref = Ref("router", "the router", attribute="device_id", required=True)
+    network_ref = Ref("network", "the network it stands in", required=True)
+    fixed_ips_refs = Addresses(
+        Struct(ip_address=Address(required=True), subnet_ref=Ref("subnet", required=True)),
+        "its addresses",
+        attribute="fixed_ips",
+    )
+
+    @classmethod
+    def title(cls, params: dict[str, Any]) -> str:
+        """Router, then addresses."""
+        ips = ", ".join(str(ip.get("ip_address")) for ip in params.get("fixed_ips_refs") or [])
+        return f"{(params.get('device_ref') or {}).get('name') or '(no name)'}: {ips}"
+
+    @classmethod
+    def listing(cls, view: View) -> Iterable[Any]:
+        """The project's ports that belong to routers."""
+        yield from view.proxy("network").ports(project_id=view.project_id, device_owner=list(OWNERS))
+
+    @classmethod
+    def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
+        """Whether a leg is distributed is the destination router's business."""
+        params, notes = super().prepare(params, view)
+        fixed_ips = [_choosable(ip, view) for ip in params.get("fixed_ips_refs") or []]
+        return {"fixed_ips_refs": fixed_ips, **{n: params[n] for n in ("device_ref", "network_ref")}}, notes
+
+    @classmethod
+    def candidates(cls, view: View, body: dict[str, Any]) -> list[Record]:
+        """Ports in the network that hold one of the wanted addresses."""
+        wanted = _pairs(body.get("fixed_ips"))
+        return [
+            record
+            for record in view.records(cls.kind)
+            if record["network_id"] == body["network_id"]
+            and (
+                wanted & _pairs(record["fixed_ips"])
+                or (record["device_id"] == body["device_id"] and _subnets(body) & _subnets(record))
+            )
+        ]
+
+    @classmethod
+    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """On the gateway's address one call does it; elsewhere the port is made first, then plugged."""
+        network, router = view.proxy("network"), body["device_id"]
+        fixed_ips = body.get("fixed_ips") or []
+        subnet = view.get("subnet", fixed_ips[0]["subnet_id"]) if len(fixed_ips) == 1 else None
+        if subnet is not None and subnet["gateway_ip"] == fixed_ips[0].get("ip_address"):
+            plugged = network.add_interface_to_router(router, subnet_id=subnet["id"])
+            return SimpleNamespace(name="", id=plugged["port_id"], project_id=view.project_id, **body)
+        port = network.create_port(network_id=body["network_id"], fixed_ips=fixed_ips)
+        try:
+            network.add_interface_to_router(router, port_id=port.id)
+        except Exception:
+            network.delete_port(port.id, ignore_missing=True)  # a port that nobody owns would be left over
+            raise
+        return SimpleNamespace(name="", id=port.id, project_id=view.project_id, **body)
+
+    @classmethod
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """Change the addresses of the port."""
+        return view.proxy("network").update_port(record["id"], **body)
+
+    @classmethod
+    def delete(cls, view: View, record: Record) -> None:
+        """Unplug; Neutron deletes the port."""
+        view.proxy("network").remove_interface_from_router(record["device_id"], port_id=record["id"])
+
+
+def _pairs(fixed_ips: Any) -> set[tuple[str, str]]:
+    return {(ip["subnet_id"], Address().canonical(ip["ip_address"])) for ip in fixed_ips or [] if ip.get("ip_address")}
+
+
+def _subnets(port: dict[str, Any]) -> set[str]:
+    return {ip["subnet_id"] for ip in port.get("fixed_ips") or []}
+
+
+def _choosable(fixed_ip: dict[str, Any], view: View) -> dict[str, Any]:
+    """The address without ``ip_address`` where the subnet gives it by itself."""
+    subnet = view.get("subnet", view.resolve("subnet", fixed_ip["subnet_ref"]))
+    automatic = subnet is not None and subnet["ipv6_address_mode"] in AUTOMATIC
+    if automatic and subnet is not None and subnet["gateway_ip"] != fixed_ip["ip_address"]:
+        return {"subnet_ref": fixed_ip["subnet_ref"]}
+    return fixed_ip

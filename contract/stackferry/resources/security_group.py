@@ -1,0 +1,77 @@
+"""Security groups. Source: Networking API v2.0, "Security groups"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .fields import Flag, Many, Text
+from .kind import Kind
+from .view import Record, View
+
+
+class SecurityGroup(Kind):
+    """A named set of rules. Neutron puts rules of its own into a new group, and into every ``default`` group.
+
+    ``hints.automatic_rules`` lists those that the source still has (see :func:`automatic`); the others are
+    removed here too, or a group that was locked down would arrive open.
+    """
+
+    type = "openstack.network.SecurityGroup"
+    file = "security_groups"
+    fixed = frozenset({"is_shared"})
+    admin = {"is_shared": False}
+
+    name = Text("name; every project has one named default")
+    description = Text("free text")
+    stateful = Flag("whether answers to allowed traffic are allowed")
+    is_shared = Flag("whether other projects may use it")
+    tags = Many(Text(), "labels")
+
+    @classmethod
+    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """Create, then take away the automatic rules that the source doesn't have."""
+        body.pop("is_shared", None)
+        group = super().create(view, body, hints)
+        _remove(view, _unwanted(group.id, group.security_group_rules or [], hints))
+        return group
+
+    @classmethod
+    def extra_changes(cls, view: View, record: Record, hints: dict[str, Any]) -> list[dict[str, Any]]:
+        """Automatic rules here that the source took away."""
+        unwanted = _unwanted(record["id"], _rules(view, record, hints), hints)
+        return [{"field": "automatic_rules", "from": automatic(record["id"], r), "to": None} for r in unwanted]
+
+    @classmethod
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """Set the fields, and take away the automatic rules that the source doesn't have."""
+        _remove(view, _unwanted(record["id"], _rules(view, record, hints), hints))
+        return super().update(view, record, body, hints)
+
+
+def automatic(group_id: str, rule: dict[str, Any]) -> str | None:
+    """Name an automatic rule (``egress IPv4`` ...); None for any other rule."""
+    if any(rule.get(f) for f in ("protocol", "port_range_min", "port_range_max", "remote_ip_prefix")):
+        return None
+    remote = rule.get("remote_group_id")
+    if rule.get("remote_address_group_id") or (remote if rule["direction"] == "egress" else remote != group_id):
+        return None
+    return f"{rule['direction']} {rule.get('ether_type') or rule.get('ethertype')}"
+
+
+def _rules(view: View, record: Record, hints: dict[str, Any]) -> list[Record]:
+    if hints.get("automatic_rules") is None:
+        return []
+    return view.records_of("security_group_rule", "security_group_id", record["id"])
+
+
+def _unwanted(group_id: str, rules: Any, hints: dict[str, Any]) -> list[dict[str, Any]]:
+    wanted = hints.get("automatic_rules")
+    if wanted is None:
+        return []
+    return [r for r in rules if (name := automatic(group_id, r)) is not None and name not in wanted]
+
+
+def _remove(view: View, rules: list[dict[str, Any]]) -> None:
+    for rule in rules:
+        view.proxy("network").delete_security_group_rule(rule["id"], ignore_missing=True)
+        view.forget("security_group_rule", rule["id"])

@@ -1,0 +1,55 @@
+"""Subnets: the address ranges of networks. Source: Networking API v2.0, "Subnets"."""
+
+from __future__ import annotations
+
+from .fields import Address, Cidr, Flag, Many, Number, Ref, Struct, Text
+from .kind import Kind
+
+
+class Subnet(Kind):
+    """An address range in a network."""
+
+    type = "openstack.subnet.Subnet"
+    file = "subnets"
+    scope = "network_ref"
+    fixed = frozenset(
+        {
+            "cidr",
+            "ip_version",
+            "ipv6_address_mode",
+            "ipv6_ra_mode",
+            "network_ref",
+            "segment_ref",
+            "subnet_pool_ref",
+        }
+    )
+    admin = {"segment_ref": None, "service_types": []}
+    info = (
+        "created_at",
+        "id",
+        "network_id",
+        "prefix_length",
+        "project_id",
+        "revision_number",
+        "segment_id",
+        "subnet_pool_id",
+        "updated_at",
+    )
+
+    name = Text("name; may be empty")
+    description = Text("free text")
+    network_ref = Ref("network", "the network it's in", required=True)
+    cidr = Cidr("its range")
+    ip_version = Number("4 or 6")
+    ipv6_address_mode = Text("slaac, dhcpv6-stateful or dhcpv6-stateless")
+    ipv6_ra_mode = Text("who sends router advertisements, as ipv6_address_mode")
+    gateway_ip = Address("address of the gateway; null: none", nullable=True)
+    allocation_pools = Many(Struct(start=Address(), end=Address()), "ranges that addresses are given from")
+    dns_nameservers = Many(Address(), "resolvers, in order of preference", ordered=True)
+    host_routes = Many(Struct(destination=Cidr(), nexthop=Address()), "routes that DHCP hands out")
+    is_dhcp_enabled = Flag("whether DHCP serves it")
+    dns_publish_fixed_ip = Flag("whether its addresses are published by DNS")
+    service_types = Many(Text(), "device owners that may take addresses")
+    segment_ref = Ref("segment", "the segment it's on")
+    subnet_pool_ref = Ref("subnet_pool", "the pool its range is from")
+    tags = Many(Text(), "labels")

@@ -1,0 +1,202 @@
+"""One project of one cloud, as one migration sees it: listings and look-ups, each made once and remembered.
+
+A view holds plain dictionaries, not SDK objects: a few hundred bytes a resource. Several threads may use one.
+It needs an openstacksdk connection, or anything that has the same proxies, and imports nothing of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from .kind import KINDS
+
+Record = dict[str, Any]
+OWN = "%auth%"
+#: stands for the id of something that a plan would create
+PENDING = "(to be created)"
+
+
+class Missing(Exception):
+    """A reference that leads nowhere at this cloud."""
+
+    def __init__(self, kind: str, name: str | None) -> None:
+        super().__init__(f"there is no {kind.replace('_', ' ')} named {name!r} here")
+
+
+class Ambiguous(Exception):
+    """More than one resource answers a description."""
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A kind of thing that documents only refer to: openstacksdk's proxy and names."""
+
+    service: str
+    singular: str
+    plural: str
+
+
+LOOKUPS = {
+    "qos_policy": Lookup("network", "qos_policy", "qos_policies"),
+    "segment": Lookup("network", "segment", "segments"),
+    "subnet_pool": Lookup("network", "subnet_pool", "subnet_pools"),
+    "network_flavor": Lookup("network", "flavor", "flavors"),
+}
+
+
+class View:
+    """Listings and look-ups of one project; *is_admin* says what its user may set."""
+
+    def __init__(self, connection: Any, project_id: str, is_admin: bool = False, cloud: str = "") -> None:
+        self.connection, self.project_id, self.is_admin, self.cloud = connection, project_id, is_admin, cloud
+        self._records: dict[str, dict[str, Record]] = {}
+        self._owners: dict[str, set[Any]] = {}
+        self._others: dict[tuple[str, str], Record | None] = {}
+        self._named: dict[tuple[str, str], list[Record]] = {}
+        self._projects: dict[str, tuple[str | None, str | None]] = {}
+        self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    def proxy(self, service: str) -> Any:
+        """The SDK's proxy of a service."""
+        return getattr(self.connection, service)
+
+    # -- the project's own resources ---------------------------------------------------------------------
+
+    def records(self, kind: str) -> list[Record]:
+        """Every resource of *kind* in the project; listed once."""
+        with self._locks[kind]:
+            if kind not in self._records:
+                listed = KINDS[kind].listing(self)
+                self._records[kind] = {r["id"]: r for r in (record(kind, item) for item in listed)}
+            return list(self._records[kind].values())
+
+    def records_of(self, kind: str, attribute: str, owner_id: str) -> list[Record]:
+        """The resources that belong to one other; an owner younger than the listing is listed by itself."""
+        with self._locks[kind]:
+            known = self.records(kind)
+            owners = self._owners.setdefault(kind, {r.get(attribute) for r in known})
+            if owner_id not in owners and owner_id != PENDING:
+                listed = getattr(self.proxy(KINDS[kind].service), KINDS[kind].plural)(**{attribute: owner_id})
+                self._records[kind].update({r["id"]: r for r in (record(kind, item) for item in listed)})
+                owners.add(owner_id)
+            return [r for r in self._records[kind].values() if r.get(attribute) == owner_id]
+
+    def remember(self, kind: str, resource: Any) -> Record:
+        """Take in what a create or an update returned."""
+        known = record(kind, resource)
+        with self._locks[kind]:
+            if kind in self._records:
+                self._records[kind][known["id"]] = known
+            else:
+                self._others[(kind, known["id"])] = known
+        return known
+
+    def forget(self, kind: str, id_: str | None = None) -> None:
+        """Look afresh next time: at one resource that is gone, or at the whole kind."""
+        with self._locks[kind]:
+            if id_ is not None:
+                self._records.get(kind, {}).pop(id_, None)
+                self._others.pop((kind, id_), None)
+                return
+            self._records.pop(kind, None)
+            self._owners.pop(kind, None)
+            for cache in (self._others, self._named):
+                for key in [k for k in cache if k[0] == kind]:
+                    del cache[key]
+
+    def own(self, kind: str, id_: str) -> Record | None:
+        """One of the project's resources, by way of the listing; None when it's not there."""
+        return next((r for r in self.records(kind) if r["id"] == id_), None)
+
+    def get(self, kind: str, id_: str) -> Record | None:
+        """One resource by id, the project's own or any that is visible; None when there's none."""
+        if id_ == PENDING:
+            return None
+        with self._locks[kind]:
+            if found := self._records.get(kind, {}).get(id_):
+                return found
+            key = (kind, id_)
+            if key not in self._others:
+                self._others[key] = self._fetch(kind, id_)
+            return self._others[key]
+
+    def _fetch(self, kind: str, id_: str) -> Record | None:
+        source = KINDS[kind] if kind in KINDS else LOOKUPS[kind]
+        found = getattr(self.proxy(source.service), f"find_{source.singular}")(id_, ignore_missing=True)
+        return record(kind, found) if found is not None else None
+
+    # -- references --------------------------------------------------------------------------------------
+
+    def reference(self, kind: str, id_: str) -> dict[str, Any]:
+        """Return the portable reference to a resource; ``_id`` in it is for the exporter only."""
+        found = self.get(kind, id_)
+        if found is None:  # visible as an id, but not readable
+            return {"name": None, "project_name": None, "domain_name": None, "_id": id_}
+        project, domain = self._project(found.get("project_id"))
+        return {"name": found["name"], "project_name": project, "domain_name": domain, "_id": id_}
+
+    def _project(self, project_id: str | None) -> tuple[str | None, str | None]:
+        if not project_id:
+            return None, None
+        if project_id == self.project_id:
+            return OWN, OWN
+        with self._locks["project"]:
+            if project_id not in self._projects:
+                self._projects[project_id] = self._project_names(project_id)
+            return self._projects[project_id]
+
+    def _project_names(self, project_id: str) -> tuple[str | None, str | None]:
+        if not self.is_admin:  # a member may not read other projects: the name alone must do
+            return None, None
+        project = self.proxy("identity").find_project(project_id, ignore_missing=True)
+        if project is None:
+            return None, None
+        domain = self.proxy("identity").find_domain(project.domain_id, ignore_missing=True)
+        return project.name, domain.name if domain else None
+
+    def resolve(self, kind: str, ref: dict[str, Any]) -> str:
+        """Return the id here of what a document refers to; raise Missing or Ambiguous."""
+        if ref.get("id"):
+            return str(ref["id"])
+        name = ref.get("name")
+        if name is None:
+            raise Missing(kind, name)
+        own = [r for r in self._own(kind) if r["name"] == name] if ref.get("project_name") == OWN else []
+        found = own or self._by_name(kind, name)
+        if not found:
+            raise Missing(kind, name)
+        if len(found) > 1:
+            raise Ambiguous(f"{len(found)} {kind.replace('_', ' ')}s here are named {name!r}; use an unambiguous one")
+        return str(found[0]["id"])
+
+    def _own(self, kind: str) -> list[Record]:
+        return self.records(kind) if kind in KINDS else []
+
+    def _by_name(self, kind: str, name: str) -> list[Record]:
+        """Anything visible of this name: the project's own, shared, external."""
+        with self._locks[kind]:
+            key = (kind, name)
+            if key not in self._named:
+                source = KINDS[kind] if kind in KINDS else LOOKUPS[kind]
+                listed = getattr(self.proxy(source.service), source.plural)(name=name)
+                self._named[key] = [record(kind, item) for item in listed if item.name == name]
+                if not self._named[key]:
+                    return self._named.pop(key)  # it may be made yet
+            return self._named[key]
+
+
+def record(kind: str, resource: Any) -> Record:
+    """Return the attributes of an SDK resource that we use, as plain data."""
+    names = KINDS[kind].attributes() if kind in KINDS else ("id", "name", "project_id")
+    return {name: _plain(getattr(resource, name, None)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

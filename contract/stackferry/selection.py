@@ -1,0 +1,53 @@
+"""Which resources are meant: kinds, and filters on names as OS Migrate has them.
+
+A filter is a list; an item is a string (the exact name) or ``{regex: <pattern>}``, matched anywhere in the name
+(``re.search``). A resource is kept when any item matches. A resource without a name counts as named ``""``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def invalid_filters(selection: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return field → problems of a selection's filters; empty when all is well."""
+    errors: dict[str, list[str]] = {}
+    for kind, items in (selection.get("filters") or {}).items():
+        problems = [problem for item in items if (problem := _problem(item))]
+        if problems:
+            errors[f"filters.{kind}"] = problems
+    return errors
+
+
+def _problem(item: Any) -> str | None:
+    if isinstance(item, str):
+        return None
+    if not (isinstance(item, dict) and set(item) == {"regex"} and isinstance(item["regex"], str)):
+        return f"{item!r}: expected a name or {{regex: <pattern>}}"
+    try:
+        re.compile(item["regex"])
+    except re.error as error:
+        return f"regex {item['regex']!r} can't be used: {error}"
+    return None
+
+
+def keeps(items: list[Any] | None, name: str | None) -> bool:
+    """Whether a filter keeps a resource of this name; no filter keeps everything."""
+    if items is None:
+        return True
+    name = name or ""
+    return any(item == name if isinstance(item, str) else re.search(item["regex"], name) for item in items)
+
+
+def selects_kind(selection: Mapping[str, Any] | None, kind: str) -> bool:
+    """Whether a selection asks for resources of this kind."""
+    kinds = (selection or {}).get("kinds")
+    return kinds is None or kind in kinds
+
+
+def filter_of(selection: Mapping[str, Any] | None, kind: str) -> list[Any] | None:
+    """Return the filter for a kind, or None."""
+    found: list[Any] | None = ((selection or {}).get("filters") or {}).get(kind)
+    return found

@@ -1,0 +1,185 @@
+"""The only list of exchanges, queues, bindings and permissions; everything else is generated from it.
+
+A work queue is bound to ``stackferry.commands`` under its own name, and to ``stackferry.facts`` by the facts
+it lives on. Failures wait in one of a few delay queues that all work queues share: a message published to
+``stackferry.retry.<n>s`` keeps the work queue's name as routing key, and the queue's dead-lettering brings it
+back through ``stackferry.commands``. What can't be helped is parked in ``stackferry.dead``.
+
+Only what must be a queue argument is one (type, dead-letter exchange, time to live). The rest is in POLICIES,
+since arguments can never change and policies can. Works on RabbitMQ 3.10 to 4.x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kombu import Exchange, Queue, binding
+
+COMMANDS = Exchange("stackferry.commands", "direct", durable=True)
+FACTS = Exchange("stackferry.facts", "topic", durable=True)
+DEAD = Exchange("stackferry.dead", "fanout", durable=True)
+REPLIES = Exchange("stackferry.replies", "direct", durable=True)
+
+#: seconds a failed delivery waits before each next try; after the last one it's parked
+BACKOFF = (1, 5, 30, 120)
+
+#: tunables, applied as policies (``rabbitmqctl set_policy``, or definitions.json)
+POLICIES: dict[str, dict[str, Any]] = {
+    "work": {
+        "pattern": r"^stackferry\.(exporter|importer|coordinator)(\..*)?$",
+        "definition": {
+            "delivery-limit": 20,  # a message that kills its consumer is parked in the end
+            "dead-letter-strategy": "at-least-once",
+            "overflow": "reject-publish",  # at-least-once dead-lettering demands it
+        },
+    },
+    "retry": {
+        "pattern": r"^stackferry\.retry\..*$",
+        "definition": {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"},
+    },
+    "audit": {
+        "pattern": r"^stackferry\.audit$",
+        "definition": {"max-age": "7D", "max-length-bytes": 1_000_000_000},
+    },
+}
+
+
+@dataclass(frozen=True)
+class WorkQueue:
+    """A queue that a service works through: ``facts`` are topic patterns, ``service`` its only reader."""
+
+    name: str
+    service: str
+    purpose: str
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class User:
+    """A broker user with the least it needs: ``reads`` queues, ``writes`` exchanges and topic keys."""
+
+    name: str
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    own_queues: str = field(default="")  # regular expression of queues it may create for itself
+
+
+EXPORTER = WorkQueue("stackferry.exporter", "exporter", "read a project of a source cloud")
+EXPORTER_IMAGES = WorkQueue("stackferry.exporter.images", "exporter", "serve the payload of an image")
+IMPORTER = WorkQueue("stackferry.importer", "importer", "make one resource as its document says")
+IMPORTER_CHECKS = WorkQueue("stackferry.importer.checks", "importer", "check access to a destination")
+IMPORTER_IMAGES = WorkQueue("stackferry.importer.images", "importer", "take in the payload of an image")
+COORDINATOR = WorkQueue("stackferry.coordinator", "coordinator", "requests of users, and their questions")
+COORDINATOR_FACTS = WorkQueue(
+    "stackferry.coordinator.facts",
+    "coordinator",
+    "what the workers report",
+    ("documents.exported", "export.ended", "step.ended", "step.progressed", "image.offered", "worker.seen"),
+)
+WORK_QUEUES = (
+    EXPORTER,
+    EXPORTER_IMAGES,
+    IMPORTER,
+    IMPORTER_CHECKS,
+    IMPORTER_IMAGES,
+    COORDINATOR,
+    COORDINATOR_FACTS,
+)
+
+_COMMON_WRITES = ("stackferry.facts", "stackferry.dead", r"stackferry\.retry\..*", "stackferry.replies")
+USERS = (
+    User(
+        "exporter",
+        reads=("stackferry.exporter", "stackferry.exporter.images"),
+        writes=_COMMON_WRITES,
+        topics=(r"documents\..*", r"export\..*", r"image\.offered", r"worker\.seen", r"step\..*"),
+    ),
+    User(
+        "importer",
+        reads=("stackferry.importer", "stackferry.importer.checks", "stackferry.importer.images"),
+        writes=_COMMON_WRITES,
+        topics=(r"step\..*", r"worker\.seen"),
+    ),
+    User(
+        "coordinator",
+        reads=("stackferry.coordinator", "stackferry.coordinator.facts"),
+        writes=(*_COMMON_WRITES, "stackferry.commands"),
+        topics=(r"migration\..*", r"worker\.seen"),
+    ),
+    User(
+        "client",
+        reads=("stackferry.facts", "stackferry.replies", "stackferry.dead", "stackferry.audit"),
+        writes=("stackferry.commands",),
+        own_queues=r"stackferry\.client\..*",
+    ),
+)
+
+
+def retry_exchange(seconds: int) -> Exchange:
+    """The exchange behind which a message waits *seconds* before it goes back to its work queue."""
+    return Exchange(f"stackferry.retry.{seconds}s", "fanout", durable=True)
+
+
+def exchanges() -> list[Exchange]:
+    """Every exchange."""
+    return [COMMANDS, FACTS, DEAD, REPLIES, *map(retry_exchange, BACKOFF)]
+
+
+def work_queue(queue: WorkQueue) -> Queue:
+    """The kombu queue of *queue*, with its bindings."""
+    return Queue(
+        queue.name,
+        bindings=[
+            binding(COMMANDS, routing_key=queue.name),
+            *(binding(FACTS, routing_key=key) for key in queue.facts),
+        ],
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-dead-letter-exchange": DEAD.name,
+            "x-dead-letter-routing-key": queue.name,
+        },
+    )
+
+
+def retry_queue(seconds: int) -> Queue:
+    """The delay queue behind :func:`retry_exchange`; no dead-letter key, so the message keeps its own."""
+    return Queue(
+        f"stackferry.retry.{seconds}s",
+        exchange=retry_exchange(seconds),
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-message-ttl": seconds * 1000,
+            "x-dead-letter-exchange": COMMANDS.name,
+        },
+    )
+
+
+def dead_queue() -> Queue:
+    """The parking queue; its messages say in their headers where they come from and why they are here."""
+    return Queue(DEAD.name, exchange=DEAD, durable=True, queue_arguments={"x-queue-type": "quorum"})
+
+
+def audit_queue() -> Queue:
+    """A stream of every fact: a log to read from any point in time, and the reason that no fact is unroutable."""
+    return Queue(
+        "stackferry.audit",
+        exchange=FACTS,
+        routing_key="#",
+        durable=True,
+        queue_arguments={"x-queue-type": "stream"},
+    )
+
+
+def queues() -> list[Queue]:
+    """Every durable queue."""
+    return [*map(work_queue, WORK_QUEUES), *map(retry_queue, BACKOFF), dead_queue(), audit_queue()]
+
+
+def bindings(queue: Queue) -> list[tuple[str, str]]:
+    """(exchange, routing key) of each binding of *queue*."""
+    pairs = [(bound.exchange.name, bound.routing_key or "") for bound in queue.bindings]
+    return pairs or [(queue.exchange.name, queue.routing_key or "")]

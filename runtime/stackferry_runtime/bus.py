@@ -1,0 +1,261 @@
+"""The bus under nameko: ``@handles(Message)`` entrypoints that lose nothing, and the ``Publish`` dependency.
+
+nameko's own entrypoints acknowledge a message whose handler failed, drop what can't be decoded, and lose the
+acknowledgements of work that finishes during a stop. Here a message is acknowledged last: after its handler
+returned, or after a copy with the reason is safely in a delay queue or in the parking queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from eventlet import sleep
+from eventlet.event import Event
+from eventlet.semaphore import Semaphore
+from nameko.extensions import DependencyProvider, Entrypoint, ProviderCollector, SharedExtension
+from stackferry import topology
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect
+from stackferry.delivery import REPLAYED, parked, read, retried
+from stackferry.envelope import Envelope
+from stackferry.errors import Error, InvalidMessage, Unroutable
+from stackferry.messages import Answer, Command, Fact, Message
+
+from .logs import logger
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a handler gets. *doubtful*: an earlier delivery of this message may have been worked on."""
+
+    envelope: Envelope
+    doubtful: bool
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The message's checked fields."""
+        return self.envelope.data
+
+
+class Publish(DependencyProvider):
+    """``self.publish(Message, data, cause)`` in a handler: confirmed, mandatory, persistent."""
+
+    def setup(self) -> None:
+        self.publisher = Publisher(
+            self.container.config["settings"].amqp_uri, f"{self.container.service_name} publisher"
+        )
+
+    def stop(self) -> None:
+        self.publisher.close()
+
+    def get_dependency(self, worker_ctx: Any) -> Callable[..., Envelope]:
+        return partial(send, self.publisher, f"stackferry/{self.container.service_name}")
+
+
+def send(
+    publisher: Publisher, source: str, message: type[Message], data: dict[str, Any],
+    cause: Envelope | None = None, reply_to: str | None = None, **attributes: Any,
+) -> Envelope:  # fmt: skip
+    """Publish one message to where it belongs; an Answer goes to *reply_to*, and may find nobody there."""
+    envelope = message.make(source, data, cause, **attributes)
+    exchange, key = address(message, reply_to)
+    try:
+        publisher.publish(Outgoing.of(exchange, key, envelope))
+    except Unroutable:
+        if message is not Answer:
+            raise
+        log.info("nobody waits for this answer any more", reply_to=reply_to)
+    return envelope
+
+
+def address(message: type[Message], reply_to: str | None = None) -> tuple[str, str]:
+    """Return (exchange, routing key) of a message class."""
+    if message is Answer:
+        return topology.REPLIES.name, reply_to or ""
+    if issubclass(message, Command):
+        return topology.COMMANDS.name, message.queues[0].name
+    assert issubclass(message, Fact)  # noqa: S101 - for the type checker
+    return topology.FACTS.name, message.key
+
+
+class QueueReader(SharedExtension, ProviderCollector):
+    """Reads one work queue for all entrypoints of this service that handle its messages."""
+
+    def __init__(self, queue: topology.WorkQueue, workers: int) -> None:
+        super().__init__()
+        self.queue, self.workers = queue, workers
+        self.in_flight, self.stopping, self.over = 0, False, False
+        self.ready, self.lock = Event(), Semaphore()
+
+    @property
+    def sharing_key(self) -> Any:
+        return type(self), self.queue.name
+
+    def setup(self) -> None:
+        self.uri = self.container.config["settings"].amqp_uri
+        self.publisher = Publisher(self.uri, f"{self.queue.name} settler")
+
+    def start(self) -> None:
+        self.thread = self.container.spawn_managed_thread(self.run)
+        self.ready.wait()
+
+    def stop(self) -> None:
+        """Take nothing new; return once everything under way is settled (the launcher bounds the time)."""
+        self.stopping = True
+        self.thread.wait()
+        self.publisher.close()
+
+    def kill(self) -> None:
+        self.over = True
+
+    # -- the reading side --------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        pause = 0.2
+        while not self._finished():
+            try:
+                self._session()
+                pause = 0.2
+            except (*BUS_ERRORS, Error) as error:
+                log.warning("the broker is away; trying again", queue=self.queue.name, error=str(error))
+                sleep(pause)
+                pause = min(pause * 2, 5)
+
+    def _finished(self) -> bool:
+        return self.over or (self.stopping and self.in_flight <= 0)
+
+    def _session(self) -> None:
+        with connect(self.uri, self.queue.name) as connection:
+            channel = connection.channel()
+            channel.basic_qos(0, self.workers, False)
+            with connection.Consumer(
+                [topology.work_queue(self.queue)(channel)],
+                channel=channel,
+                auto_declare=False,
+                on_message=self._receive,
+            ) as consumer:
+                if not self.ready.ready():
+                    self.ready.send(None)
+                consuming = True
+                while not self._finished():
+                    if self.stopping and consuming:
+                        consumer.cancel()
+                        consuming = False
+                    try:
+                        connection.drain_events(timeout=0.5 if not self.stopping else 0.05)
+                    except TimeoutError:
+                        connection.heartbeat_check()
+
+    def _receive(self, message: Any) -> None:
+        self.in_flight += 1
+        if self.stopping:
+            self._settle(message, message.requeue)
+        else:
+            self.container.spawn_managed_thread(partial(self._handle, message))
+
+    # -- one message -------------------------------------------------------------------------------------
+
+    def _handle(self, message: Any) -> None:
+        try:
+            envelope = read(message.body, message.content_type, self.queue.name)
+            entrypoint = self._entrypoint(envelope)
+        except InvalidMessage as error:
+            self._finish(message, partial(parked, self.queue.name, reason=error.reason, error=error.errors))
+            return
+        doubtful = bool(message.delivery_info.get("redelivered") or (message.headers or {}).get(REPLAYED))
+        try:
+            self.container.spawn_worker(
+                entrypoint,
+                (Delivery(envelope, doubtful),),
+                {},
+                context_data={"correlation_id": envelope.correlationid},
+                handle_result=partial(self._result, message),
+            )
+        except BaseException:  # the container is being killed: the message must go back
+            self._settle(message, message.requeue)
+            raise
+
+    def _entrypoint(self, envelope: Envelope) -> Handles:
+        for provider in self._providers:
+            if envelope.type in {message.type for message in provider.messages}:
+                return provider
+        raise InvalidMessage("misrouted", {"type": f"nobody on {self.queue.name} handles {envelope.type}"})
+
+    def _result(self, message: Any, worker_ctx: Any, result: Any = None, exc_info: Any = None) -> Any:
+        step = None
+        if exc_info is not None:
+            error = exc_info[1]
+            text = f"{type(error).__name__}: {error}"
+            if isinstance(error, InvalidMessage):
+                step = partial(parked, self.queue.name, reason=error.reason, error=error.errors)
+            else:
+                log.error("handler failed", queue=self.queue.name, exc_info=exc_info)
+                step = partial(retried, self.queue.name, error=text)
+        self._finish(message, step)
+        return result, exc_info
+
+    def _finish(self, message: Any, move: Callable[..., Outgoing] | None = None) -> None:
+        """Publish the copy that *move* makes, if any, and only then acknowledge."""
+        if move is not None:
+            try:
+                self.publisher.publish(move(copy=_copy(message)))
+            except (*BUS_ERRORS, Error) as error:
+                log.error("could not move a message; it goes back to its queue", error=str(error))
+                sleep(1)  # or a broken parking queue would spin
+                self._settle(message, message.requeue)
+                return
+        self._settle(message, message.ack)
+
+    def _settle(self, message: Any, how: Callable[[], None]) -> None:
+        try:
+            if message.channel and message.channel.connection:  # else the broker has taken it back already
+                with self.lock:
+                    how()
+        except BUS_ERRORS as error:
+            log.warning("acknowledgement lost; the message comes again", queue=self.queue.name, error=str(error))
+        finally:
+            self.in_flight -= 1
+
+
+class Handles(Entrypoint):
+    """The method handles these messages of one queue; up to *workers* deliveries at once in this process."""
+
+    def __init__(
+        self,
+        *messages: type[Message],
+        queue: topology.WorkQueue | None = None,
+        workers: int = 8,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.messages = messages
+        first = messages[0]
+        self.reader = QueueReader(queue or first.queues[0], workers)  # type: ignore[attr-defined]
+
+    def setup(self) -> None:
+        self.reader.register_provider(self)
+
+    def stop(self) -> None:
+        self.reader.unregister_provider(self)
+
+
+handles = Handles.decorator
+
+
+def _copy(message: Any) -> Outgoing:
+    properties = message.properties
+    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    return Outgoing(
+        "",
+        "",
+        body,
+        str(properties.get("message_id") or ""),
+        dict(message.headers or {}),
+        message.content_type or "application/octet-stream",
+        message.content_encoding or "utf-8",
+        str(properties.get("correlation_id") or ""),
+    )

@@ -1,0 +1,258 @@
+"""Sessions with OpenStack clouds: bounded, patient where a cloud asks for patience, and explained when they fail.
+
+Calls are made through openstacksdk. At most ``cloud_concurrency`` are under way per cloud; an overloaded cloud
+(429, 503) halves that at once, and every success widens it a little. ``Retry-After`` is obeyed.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import openstack
+from keystoneauth1 import exceptions as ks
+from keystoneauth1.session import TCPKeepAliveAdapter
+from openstack import exceptions as sdk
+from stackferry.errors import Error
+from stackferry.resources.view import View
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+MAX_WAIT = 60.0  # seconds; no message may be held for long
+TRIES = 4
+
+
+class CloudError(Error):
+    """A cloud can't be used: no such entry, wrong credentials, unreachable."""
+
+
+class Gate:
+    """Lets at most ``limit`` calls through at once; the limit adapts between 1 and *most*."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(most)
+        self.busy = 0
+        self.not_before = 0.0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one slot, waiting for it and for the cloud's own ``Retry-After``."""
+        with self._changed:
+            while self.busy >= int(self.limit):
+                self._changed.wait()
+            self.busy += 1
+        try:
+            time.sleep(max(0.0, self.not_before - time.monotonic()))
+            yield
+        finally:
+            with self._changed:
+                self.busy -= 1
+                self._changed.notify()
+
+    def overloaded(self, wait: float) -> None:
+        """The cloud refused: half as many calls from now on, and none for *wait* seconds."""
+        with self._changed:
+            self.limit = max(1.0, self.limit / 2)
+            self.not_before = max(self.not_before, time.monotonic() + wait)
+
+    def went_well(self) -> None:
+        """The cloud answered: a little more is allowed."""
+        with self._changed:
+            self.limit = min(float(self.most), self.limit + 0.1)
+            self._changed.notify()
+
+
+class PatientAdapter(TCPKeepAliveAdapter):
+    """Sends requests through a gate, and repeats those whose repetition is harmless.
+
+    429, and 503 with ``Retry-After``, mean that nothing was done: any method is repeated. Other server errors
+    and broken connections leave a doubt: only reading is repeated; for a write the caller must look first.
+    """
+
+    def __init__(self, gate: Gate, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gate = gate
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        replayable = request.body is None or isinstance(request.body, bytes | str)
+        for left in reversed(range(TRIES)):
+            with self.gate.slot():
+                try:
+                    response = super().send(request, *args, **kwargs)
+                except OSError:  # requests' errors are OSErrors
+                    if request.method in SAFE and left:
+                        time.sleep(_jitter(TRIES - left))
+                        continue
+                    raise
+            wait = refused(response.status_code, response.headers.get("Retry-After"))
+            if wait is not None:
+                self.gate.overloaded(wait)
+            elif response.status_code < 500:
+                self.gate.went_well()
+                return response
+            again = wait is not None or request.method in SAFE
+            if not (again and left and replayable):
+                return response
+            response.close()
+            if wait is None:
+                time.sleep(_jitter(TRIES - left))
+        raise AssertionError("unreachable")
+
+
+def refused(status: int, retry_after: str | None) -> float | None:
+    """Return how many seconds to wait when the cloud says that it did nothing; None when it doesn't say so."""
+    if status == 429 or (status == 503 and retry_after):
+        return _seconds(retry_after)
+    return None
+
+
+def _seconds(retry_after: str | None) -> float:
+    try:
+        wait = float(retry_after or 1)
+    except ValueError:
+        try:
+            wait = parsedate_to_datetime(retry_after or "").timestamp() - time.time()
+        except ValueError:
+            wait = 1.0
+    return min(max(wait, 0.0), MAX_WAIT)
+
+
+def _jitter(attempt: int) -> float:
+    return random.uniform(0.2, 0.5) * 2**attempt  # noqa: S311 - not a secret
+
+
+class Clouds:
+    """Connections by (cloud, project), and views by (cloud, project, migration); the latest few of each are kept."""
+
+    def __init__(self, concurrency: int, timeout: float, keep: int = 16) -> None:
+        self.concurrency, self.timeout, self.keep = concurrency, timeout, keep
+        self._gates: dict[str, Gate] = {}
+        self._connections: OrderedDict[Any, Any] = OrderedDict()
+        self._views: OrderedDict[Any, View] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def view(self, place: dict[str, Any], run: str) -> View:
+        """Return the view of a project for one run; raise CloudError with what to do."""
+        key = (place["cloud"], place.get("project"), run)
+        with self._lock:
+            if key not in self._views:
+                connection = self._connection(place)
+                access = _access(connection)
+                self._views[key] = View(connection, access.project_id, "admin" in access.role_names, place["cloud"])
+                while len(self._views) > self.keep:
+                    self._views.popitem(last=False)
+            self._views.move_to_end(key)
+            return self._views[key]
+
+    def drop(self, run: str) -> None:
+        """Forget the views of a run."""
+        with self._lock:
+            for key in [k for k in self._views if k[2] == run]:
+                del self._views[key]
+
+    def check(self, place: dict[str, Any]) -> dict[str, Any]:
+        """Say what a cloud's credentials are and allow; raise CloudError."""
+        with self._lock:
+            connection = self._connection(place)
+        access = _access(connection)
+        return {
+            "cloud": place["cloud"],
+            "user": access.username,
+            "project": access.project_name,
+            "project_id": access.project_id,
+            "roles": sorted(access.role_names),
+            "services": sorted({s["type"] for s in access.service_catalog.catalog}),
+        }
+
+    def _connection(self, place: dict[str, Any]) -> Any:
+        key = (place["cloud"], place.get("project"))
+        if key not in self._connections:
+            with explained(place):
+                self._connections[key] = self._connect(place)
+        return self._connections[key]
+
+    def _connect(self, place: dict[str, Any]) -> Any:
+        cloud, project = place["cloud"], place.get("project")
+        region = openstack.config.OpenStackConfig().get_one(cloud=cloud)
+        auth = dict(region.config.get("auth") or {})
+        if project:
+            for name in ("project_name", "project_id", "tenant_name", "tenant_id"):
+                auth.pop(name, None)
+            auth["project_name"] = project
+        options: dict[str, Any] = {"auth": auth} if project else {}
+        connection = openstack.connect(
+            cloud=cloud, app_name="stackferry", app_version="0.1.0", api_timeout=self.timeout, **options
+        )
+        gate = self._gates.setdefault(cloud, Gate(self.concurrency))
+        session = connection.session.session
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, PatientAdapter(gate, pool_maxsize=self.concurrency))
+        if _access(connection).project_id is None:
+            raise CloudError(f"the credentials of cloud {cloud!r} name no project; add project_name to clouds.yaml")
+        return connection
+
+
+def _access(connection: Any) -> Any:
+    """Keystone's answer to the authentication: user, project, roles, catalogue."""
+    return connection.session.auth.get_access(connection.session)
+
+
+@contextmanager
+def explained(place: dict[str, Any]) -> Iterator[None]:
+    """Turn what openstacksdk raises while connecting into one sentence that says what to do."""
+    name = place["cloud"]
+    try:
+        yield
+    except (ks.Unauthorized, ks.NotFound) as error:
+        raise CloudError(f"cloud {name!r} refuses the credentials: {_first_line(error)}; check clouds.yaml") from None
+    except (
+        ks.ConnectFailure,
+        ks.ConnectTimeout,
+        ks.SSLError,
+        ks.DiscoveryFailure,
+        sdk.ServiceDiscoveryException,
+        sdk.EndpointNotFound,
+    ) as error:
+        raise CloudError(
+            f"cloud {name!r} does not answer: {_first_line(error)}; check auth_url and the network"
+        ) from None
+    except (sdk.ConfigException, ks.AuthPluginException, ks.AuthorizationFailure) as error:
+        raise CloudError(
+            f"cloud {name!r} can't be used: {_first_line(error)}; see clouds.yaml (OS_CLIENT_CONFIG_FILE)"
+        ) from None
+
+
+def failure(error: Exception) -> tuple[str, str, bool]:
+    """Return (outcome, reason, retryable) of an exception that a call raised.
+
+    ``interrupted`` means that nobody knows whether a write took effect: the next try must look first.
+    """
+    if isinstance(error, CloudError):
+        return "failed", str(error), False
+    text = _first_line(error)
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+    lost = (ks.ConnectFailure, ks.ConnectTimeout, ks.RetriableConnectionFailure, OSError)
+    if not status and isinstance(error, lost):  # openstacksdk's HTTP errors are OSErrors too
+        return "interrupted", f"the cloud did not answer: {text}", True
+    if status == 409 and "quota" in text.lower():
+        return "failed", f"no quota left: {text}", False
+    if status == 409:
+        return "conflict", text, False
+    if status == 403:
+        return "failed", f"not allowed: {text}", False
+    if status is not None and (status >= 500 or status == 429):
+        return "interrupted", f"the cloud failed: {text}", True
+    return "failed", text, False
+
+
+def _first_line(error: BaseException) -> str:
+    details = getattr(error, "details", None)
+    text = f"{error}" if not details or str(details) in str(error) else f"{error}: {details}"
+    return (text.strip().splitlines() or [type(error).__name__])[0][:500]

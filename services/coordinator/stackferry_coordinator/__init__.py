@@ -1,0 +1,1 @@
+"""Plans migrations, sequences their steps over the bus, and remembers everything."""

@@ -1,0 +1,89 @@
+"""From a try that is due to the message that asks for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stackferry import messages
+from stackferry.messages import Message
+from stackferry.resources import KINDS
+from stackferry.resources.view import PENDING
+
+from .itinerary import Do
+from .ledger import Ledger, Step
+
+MESSAGES: dict[str, type[Message]] = {
+    "ensure": messages.EnsureResource,
+    "compare": messages.CompareResource,
+    "finish": messages.FinishResource,
+    "remove": messages.RemoveResource,
+}
+#: (kind, source id) → id at this destination, from earlier migrations
+Known = Callable[[str, str], str | None]
+
+
+def command(ledger: Ledger, do: Do, known: Known) -> tuple[type[Message], dict[str, Any]]:
+    """Return the message class and data of one try."""
+    step, request = ledger.step(do.key), ledger.head.request
+    if step is None:
+        raise KeyError(do.key)
+    base = {"migration": ledger.head.id, "attempt": do.attempt}
+    if step.action == "export":
+        return messages.ExportProject, {
+            **base,
+            "source": request["source"],
+            "selection": request.get("selection") or {},
+        }
+    data = {
+        **base,
+        "step": step.key,
+        "destination": request["destination"],
+        "kind": step.kind,
+        "document": _document(ledger, step),
+        "hints": _hints(ledger, step, do, known),
+    }
+    return MESSAGES[step.action], data
+
+
+def _document(ledger: Ledger, step: Step) -> dict[str, Any]:
+    """The document, its references to other documents with the ids that these became."""
+    if step.action == "remove":
+        return {"type": KINDS[step.kind].type, "params": {"name": step.name}}
+    document = ledger.documents[step.key]
+    if not step.links:
+        return document
+    ids = {path: _id_of(ledger, key) for path, key in step.links.items()}
+    kind = KINDS[step.kind]
+    paths = iter([path for path, _, _ in kind.links(document["params"])])
+
+    def resolved(_: Any, ref: dict[str, Any]) -> dict[str, Any]:
+        id_ = ids.get(next(paths))
+        return {**ref, "id": id_} if id_ else ref
+
+    return {**document, "params": kind.map_links(document["params"], resolved)}
+
+
+def _id_of(ledger: Ledger, key: str) -> str | None:
+    target = ledger.step(key)
+    if target is None:
+        return None
+    return target.destination_id or (PENDING if target.action == "compare" else None)
+
+
+def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
+    hints = {name: value for name, value in step.hints.items() if name != "twin_keys"}
+    destination_id = step.destination_id or (step.made[-1] if step.made else None)
+    if step.action == "finish":
+        owner = ledger.step(step.key.removesuffix("/finish"))
+        destination_id = owner.destination_id if owner else None
+    if destination_id is None and step.source_id:
+        destination_id = known(step.kind, step.source_id)
+    if destination_id:
+        hints["destination_id"] = destination_id
+    others = [ledger.step(key) for key in step.hints.get("twin_keys", ())]
+    if claimed := [other.destination_id for other in others if other and other.destination_id]:
+        hints["claimed"] = claimed
+    if do.attempt > 1:
+        hints["look"] = True
+    return hints

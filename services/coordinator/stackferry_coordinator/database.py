@@ -1,0 +1,46 @@
+"""The engine: SQLite (WAL) for one coordinator, PostgreSQL for several; and bringing its schema up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.pool import QueuePool
+
+
+def connect(url: str) -> Engine:
+    """Return an engine for *url* (``sqlite:///path`` or ``postgresql+psycopg://...``)."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return _sqlite(url)
+    return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+
+
+def _sqlite(url: str) -> Engine:
+    # One connection: transactions take turns here instead of waiting for SQLite's lock, which would stop
+    # every greenlet of the process.
+    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=120)
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection, record) -> None:  # type: ignore[no-untyped-def]
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer could fail at once
+
+    return engine
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to this version's; safe to call by several coordinators at once."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(727274)")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,166 @@
+"""From documents to the graph of steps: what must come before what, resource by resource. Pure.
+
+A reference leads to a document by the source's id when it's as exported, else by name; to nothing here when the
+destination is expected to have it (an external network). Documents of one name follow one another, so that each
+knows which resources of the destination the others have taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from stackferry.resources import BY_TYPE, Kind, order
+from stackferry.resources.security_group import automatic
+
+Document = dict[str, Any]
+
+
+@dataclass
+class Node:
+    """A step to be: what it does, after what (key → hard), and what is known already to be wrong with it."""
+
+    key: str
+    action: str
+    kind: type[Kind]
+    document: Document
+    after: dict[str, bool] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+    @property
+    def source_id(self) -> str | None:
+        """The id at the source, if the document has one."""
+        id_ = self.document.get("_info", {}).get("id")
+        return str(id_) if id_ else None
+
+
+def build(documents: list[Document]) -> list[Node]:
+    """Return the nodes, prerequisites first."""
+    nodes = [_node(number, d) for number, d in enumerate(documents) if d["type"] in BY_TYPE]
+    nodes = list({node.key: node for node in nodes}.values())
+    index = _Index(nodes)
+    for node in nodes:
+        _follow_links(node, index)
+    _chain_twins(nodes)
+    _keep_automatic_rules(nodes)
+    return _sorted(nodes + _late(nodes))
+
+
+def _node(number: int, document: Document) -> Node:
+    kind = BY_TYPE[document["type"]]
+    id_ = document.get("_info", {}).get("id")
+    return Node(f"{kind.kind}/{id_ or f'#{number}'}", "ensure", kind, document)
+
+
+class _Index:
+    """Documents by source id and by name."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self.by_id = {(n.kind.kind, n.source_id): n for n in nodes if n.source_id}
+        self.by_name: dict[tuple[str, str], list[Node]] = defaultdict(list)
+        for n in nodes:
+            if "name" in n.kind.declared():
+                self.by_name[(n.kind.kind, n.document["params"].get("name") or "")].append(n)
+
+
+def _follow_links(node: Node, index: _Index) -> None:
+    params, info = node.document["params"], node.document.get("_info", {})
+    for path, ref, value in node.kind.links(params):
+        source_id = (info.get("source_ids") or {}).get(path) or info.get(ref.attribute or "")
+        target, problem = _target(ref.kind, value, source_id, index)
+        if problem:
+            node.problem = f"{path}: {problem}"
+        elif target is not None and target is not node:
+            node.links[path] = target.key
+            node.after[target.key] = True
+
+
+def _target(kind: str, ref: dict[str, Any], source_id: Any, index: _Index) -> tuple[Node | None, str | None]:
+    name = ref.get("name") or ""
+    by_id = index.by_id.get((kind, source_id)) if source_id else None
+    named = index.by_name.get((kind, name), [])
+    if by_id is not None:
+        exported_as = by_id.document.get("_info", {}).get("name", by_id.document["params"].get("name"))
+        if (exported_as or "") == name or not named:
+            return by_id, None
+    if len(named) > 1:
+        return (
+            None,
+            f"{len(named)} documents of kind {kind} are named {name!r}, and no id says which is meant",
+        )
+    return (named[0] if named else None), None
+
+
+def _chain_twins(nodes: list[Node]) -> None:
+    twins: dict[Any, list[Node]] = defaultdict(list)
+    for node in nodes:
+        if "name" in node.kind.declared():
+            scope = node.links.get(node.kind.scope) if node.kind.scope else None
+            twins[(node.kind.kind, scope, node.document["params"].get("name") or "")].append(node)
+    for same in twins.values():
+        for earlier, later in itertools.pairwise(same):
+            later.after.setdefault(earlier.key, False)
+        if len(same) > 1:
+            for node in same:
+                node.hints["twins"] = len(same)
+                node.hints["twin_keys"] = [other.key for other in same if other is not node]
+
+
+def _keep_automatic_rules(nodes: list[Node]) -> None:
+    """Tell each group which of Neutron's automatic rules the source still has; nothing when no rules cross."""
+    rules = [n for n in nodes if n.kind.kind == "security_group_rule"]
+    if not rules:
+        return
+    kept: dict[str, list[str]] = defaultdict(list)
+    for rule in rules:
+        group = rule.links.get("security_group_ref")
+        params = rule.document["params"]
+        remote = {
+            "remote_group_id": rule.links.get("remote_group_ref") or (params.get("remote_group_ref") and "elsewhere"),
+            "remote_address_group_id": params.get("remote_address_group_ref"),
+        }
+        name = automatic(group or "", {**params, **remote})
+        if group and name:
+            kept[group].append(name)
+    for node in nodes:
+        if node.kind.kind == "security_group":
+            node.hints["automatic_rules"] = sorted(kept[node.key])
+
+
+def _late(nodes: list[Node]) -> list[Node]:
+    """A second step for fields that need other resources first (a router's routes need its interfaces)."""
+    late = []
+    for node in nodes:
+        if not any(node.document["params"].get(name) for name in node.kind.late):
+            continue
+        others = {
+            n.key: False for n in nodes if n.kind.kind in node.kind.late.values() and node.key in n.links.values()
+        }
+        late.append(Node(f"{node.key}/finish", "finish", node.kind, node.document, {**others, node.key: True}))
+    return late
+
+
+def _sorted(nodes: list[Node]) -> list[Node]:
+    """Prerequisites first; among equals, in the order in which people expect the kinds."""
+    by_key = {node.key: node for node in nodes}
+    rank = {kind: number for number, kind in enumerate(order())}
+    sorter = TopologicalSorter({node.key: node.after.keys() & by_key.keys() for node in nodes})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        cycle = error.args[1]
+        for key in cycle:
+            by_key[key].problem = f"it refers to itself in a circle: {' → '.join(cycle)}"
+            by_key[key].after, by_key[key].links = {}, {}
+        return _sorted(nodes)
+    found: list[Node] = []
+    while sorter.is_active():
+        level = sorted(sorter.get_ready(), key=lambda key: rank[by_key[key].kind.kind])
+        found += [by_key[key] for key in level]
+        sorter.done(*level)
+    return found

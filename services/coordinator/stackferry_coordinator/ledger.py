@@ -1,0 +1,135 @@
+"""What the core reads and writes: a migration's head, its steps and its documents; here, in memory.
+
+The core only uses the methods of :class:`Ledger`. The database has one of its own with the same methods
+(``store``); tests fold recorded messages into this one and expect the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Document = dict[str, Any]
+
+#: a step's life. waiting: for others; ready: may be asked; asked: under way; resting: until ``due``, then again
+STATES = ("waiting", "ready", "asked", "resting", "done", "failed", "skipped", "removed")
+OPEN = ("waiting", "ready", "asked", "resting")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A migration as a whole. ``counts``: how many steps are in which state."""
+
+    id: str
+    request: dict[str, Any]
+    phase: str = "new"
+    mode: str = "run"
+    paused: bool = False
+    reason: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    parts: int | None = None  # of documents, once known
+    got: int = 0
+    attempt: int = 0  # of the export whose parts count
+
+    @property
+    def open(self) -> int:
+        """How many steps aren't over."""
+        return sum(self.counts.get(state, 0) for state in OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of the graph, with its tries. ``due``: end of the lease when asked, of the rest when resting."""
+
+    key: str
+    action: str
+    kind: str = ""
+    name: str = ""
+    order: int = 0
+    state: str = "waiting"
+    waits: int = 0
+    attempt: int = 0
+    tries: int = 0  # since the last ``retry``; ``attempt`` only grows
+    due: float | None = None
+    outcome: str | None = None
+    destination_id: str | None = None
+    made: tuple[str, ...] = ()  # ids that tries of this step reported as created
+    source_id: str | None = None
+    links: dict[str, str] = field(default_factory=dict)  # path of a reference → key of the step that makes it
+    hints: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+    changes: tuple[Any, ...] = ()
+    seconds: float = 0.0
+    done: int = 0
+    total: int | None = None
+
+
+class Ledger:
+    """A migration in memory."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.steps: dict[str, Step] = {}
+        self.documents: dict[str, Document] = {}
+        self.parts: dict[tuple[int, int], list[Document]] = {}
+        self._after: dict[str, list[tuple[str, bool]]] = {}
+        self._before: dict[str, list[tuple[str, bool]]] = {}
+
+    def step(self, key: str) -> Step | None:
+        """Return one step."""
+        return self.steps.get(key)
+
+    def put(self, step: Step) -> None:
+        """Store a step; the head's counts follow."""
+        old = self.steps.get(step.key)
+        self.steps[step.key] = step
+        counts = Counter(self.head.counts)
+        if old is not None:
+            counts[old.state] -= 1
+        counts[step.state] += 1
+        self.head = replace(self.head, counts={k: v for k, v in counts.items() if v})
+
+    def link(self, before: str, after: str, hard: bool) -> None:
+        """Note that *after* comes after *before*; *hard*: and can't be without it."""
+        self._after.setdefault(before, []).append((after, hard))
+        self._before.setdefault(after, []).append((before, hard))
+
+    def after(self, key: str) -> list[tuple[str, bool]]:
+        """Return (key, hard) of the steps that come after *key*."""
+        return self._after.get(key, [])
+
+    def before(self, key: str) -> list[tuple[str, bool]]:
+        """Return (key, hard) of the steps that *key* comes after."""
+        return self._before.get(key, [])
+
+    def all(self) -> list[Step]:
+        """Every step, in order."""
+        return self._sorted()
+
+    def _sorted(self) -> list[Step]:
+        return sorted(self.steps.values(), key=lambda s: s.order)
+
+    def ready(self, limit: int) -> list[Step]:
+        """Return up to *limit* ready steps, in order."""
+        return [s for s in self._sorted() if s.state == "ready"][:limit]
+
+    def overdue(self, now: float) -> list[Step]:
+        """Steps whose lease or rest is over."""
+        return [s for s in self._sorted() if s.state in ("asked", "resting") and s.due is not None and s.due <= now]
+
+    def add_part(self, attempt: int, part: int, documents: list[Document]) -> bool:
+        """Keep one part of the documents; False when it's here already."""
+        if (attempt, part) in self.parts:
+            return False
+        self.parts[(attempt, part)] = documents
+        return True
+
+    def all_documents(self, attempt: int) -> list[Document]:
+        """Return the documents of all parts of one attempt, in order."""
+        return [d for (a, _), part in sorted(self.parts.items()) if a == attempt for d in part]
+
+    def keep_document(self, key: str, document: Document) -> None:
+        """Keep the document of a step."""
+        self.documents[key] = document

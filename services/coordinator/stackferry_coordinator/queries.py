@@ -1,0 +1,89 @@
+"""What people and programs ask about migrations; read only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from . import tables as t
+
+PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
+
+
+def describe(engine: Engine, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the parts of the answer to DescribeMigrations: {migrations}, or {migration, steps}."""
+    with engine.connect() as connection:
+        if not data.get("migration"):
+            yield {"migrations": [_head(row) for row in connection.execute(_heads()).mappings()]}
+            return
+        row = connection.execute(_heads().where(t.migration.c.id == data["migration"])).mappings().one_or_none()
+        if row is None:
+            return
+        head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
+        page: list[dict[str, Any]] = []
+        size = 0
+        for step in _steps(connection, data):
+            cost = len(json.dumps(step, default=str))
+            if page and size + cost > PAGE_BYTES:
+                yield {"migration": head, "steps": page}
+                page, size = [], 0
+            page.append(step)
+            size += cost
+        yield {"migration": head, "steps": page}
+
+
+def _heads() -> Any:
+    return select(t.migration).order_by(t.migration.c.created)
+
+
+def _head(row: Any) -> dict[str, Any]:
+    request = row["request"] or {}
+    return {
+        "id": row["id"],
+        "phase": row["phase"],
+        "mode": row["mode"],
+        "paused": row["paused"],
+        "reason": row["reason"],
+        "totals": row["counts"],
+        "source": request.get("source"),
+        "destination": request.get("destination"),
+        "created": row["created"],
+        "changed": row["changed"],
+    }
+
+
+def _by_kind(connection: Connection, migration: str) -> list[dict[str, Any]]:
+    """How many steps of each kind ended how, and the seconds of work in them."""
+    c = t.step.c
+    query = (
+        select(
+            c.kind,
+            c.action,
+            c.state,
+            c.outcome,
+            func.count().label("count"),
+            func.sum(c.seconds).label("seconds"),
+        )
+        .where(c.migration == migration, c.kind != "")
+        .group_by(c.kind, c.action, c.state, c.outcome)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _steps(connection: Connection, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    wanted = ("key", "action", "kind", "name", "state", "attempt", "outcome", "source_id", "destination_id",
+              "reason", "notes", "changes", "seconds", "done", "total")  # fmt: skip
+    columns = [t.step.c[name] for name in wanted]
+    query = select(*columns)
+    if data.get("documents"):
+        query = query.add_columns(t.document.c.content.label("document")).outerjoin_from(
+            t.step,
+            t.document,
+            (t.document.c.migration == t.step.c.migration) & (t.document.c.key == t.step.c.key),
+        )
+    query = query.where(t.step.c.migration == data["migration"]).order_by(t.step.c.order)
+    for row in connection.execute(query).mappings():
+        yield dict(row)

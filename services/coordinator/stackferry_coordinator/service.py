@@ -1,0 +1,126 @@
+"""The coordinator: what comes in, and which function handles it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+from nameko.extensions import DependencyProvider
+from stackferry import topology
+from stackferry.bus import Publisher
+from stackferry.messages import (
+    Answer,
+    ControlMigration,
+    DescribeMigrations,
+    DocumentsExported,
+    ExportEnded,
+    RequestMigration,
+    StepEnded,
+    StepProgressed,
+    SubmitDocuments,
+    WorkerSeen,
+)
+from stackferry_runtime.bus import Delivery, Publish, handles
+from stackferry_runtime.logs import logger
+
+from . import database, queries
+from .shell import Coordinator as Shell
+
+log = logger(__name__)
+
+
+class Running(DependencyProvider):
+    """The shell, with its relay and its clock running beside the handlers."""
+
+    def setup(self) -> None:
+        settings = self.container.config["settings"]
+        self.settings = settings
+        engine = database.connect(settings.database_url)
+        database.upgrade(engine)
+        self.shell = Shell(engine, Publisher(settings.amqp_uri, "coordinator relay"))
+        self.due = eventlet.event.Event()
+        self.over = False
+
+    def start(self) -> None:
+        alone = self.shell.engine.dialect.name == "sqlite"
+        self.lease = 0.0 if alone else self.settings.sender_lease
+        self.threads = [
+            self.container.spawn_managed_thread(lambda: self._loop(self._relay)),
+            self.container.spawn_managed_thread(lambda: self._loop(self._tick)),
+        ]
+
+    def stop(self) -> None:
+        self.over = True
+        self.wake()
+        for thread in self.threads:
+            with contextlib.suppress(eventlet.greenlet.GreenletExit):
+                thread.wait()
+        self.shell.publisher.close()
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        if not self.due.ready():
+            self.due.send(None)
+
+    def _loop(self, once: Callable[[], None]) -> None:
+        while not self.over:
+            try:
+                once()
+            except Exception:  # a database or broker that is away must not end the process
+                log.exception("will try again")
+                eventlet.sleep(2)
+
+    def _relay(self) -> None:
+        if self.shell.relay():
+            return
+        with eventlet.Timeout(self.settings.tick, False):
+            self.due.wait()
+        self.due = eventlet.event.Event()
+
+    def _tick(self) -> None:
+        self.shell.recover(self.lease)
+        self.shell.tick()
+        self.wake()
+        eventlet.sleep(self.settings.tick)
+
+    def get_dependency(self, worker_ctx: Any) -> Running:
+        return self
+
+
+class Coordinator:
+    """Plans migrations, sequences their steps, and remembers everything."""
+
+    name = "coordinator"
+    running = Running()
+    publish = Publish()
+
+    @handles(RequestMigration, SubmitDocuments, ControlMigration, workers=4)
+    def on_request(self, delivery: Delivery) -> None:
+        """What users want."""
+        self.running.shell.take(delivery.envelope)
+        self.running.wake()
+
+    @handles(DescribeMigrations)
+    def on_question(self, delivery: Delivery) -> None:
+        """What users ask; a question that can't be answered is answered too."""
+        reply_to = delivery.data["reply_to"]
+        parts = list(queries.describe(self.running.shell.engine, delivery.data))
+        if not parts:
+            error = f"there's no migration {delivery.data['migration']}"
+            self.publish(Answer, {"error": error}, delivery.envelope, reply_to=reply_to)
+        for number, content in enumerate(parts, 1):
+            answer = {"content": content, "more": number < len(parts)}
+            self.publish(Answer, answer, delivery.envelope, reply_to=reply_to)
+
+    @handles(DocumentsExported, ExportEnded, StepEnded, StepProgressed, queue=topology.COORDINATOR_FACTS, workers=8)
+    def on_report(self, delivery: Delivery) -> None:
+        """What workers report; about a migration that we don't know, it's nothing to us."""
+        self.running.shell.take(delivery.envelope)
+        self.running.wake()
+
+    @handles(WorkerSeen, queue=topology.COORDINATOR_FACTS)
+    def on_worker(self, delivery: Delivery) -> None:
+        """A worker is there."""
+        self.running.shell.worker_seen(delivery.data)

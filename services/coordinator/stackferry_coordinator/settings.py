@@ -1,0 +1,19 @@
+"""The coordinator's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackferry_runtime.settings import Common, setting
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """The coordinator: plans migrations, sequences their steps, and remembers everything."""
+
+    database_url: str = setting(
+        "sqlite:///stackferry.db",
+        "where it remembers: sqlite:///PATH for one coordinator, postgresql+psycopg://... for several",
+    )
+    tick: float = setting(0.5, "seconds between looks at the clock: how late a lease or a rest may end")
+    sender_lease: float = setting(30.0, "seconds after which another coordinator doubts commands that this one claimed")

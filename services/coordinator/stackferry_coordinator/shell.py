@@ -1,0 +1,271 @@
+"""The coordinator around its core: one transaction a message, an outbox, a clock. No nameko here.
+
+A transaction takes in one message: inbox (its id is unique) → lock the migration → react → save → log the
+message → write what's due into the outbox → commit. Only then is the message acknowledged. The relay publishes
+the outbox. A command that names a try must not be sent twice: it's claimed, in a transaction of its own, before
+it's sent; when its sender dies, or the broker doesn't confirm, the try is doubted instead of sent again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
+from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
+from stackferry import messages, topology
+from stackferry.bus import Outgoing, Publisher
+from stackferry.envelope import Envelope
+from stackferry.errors import BrokerUnavailable, InvalidMessage, Unconfirmed
+
+from . import tables as t
+from .commands import command
+from .itinerary import Do, allowed, opened, react
+from .ledger import Head
+from .store import Store
+
+SOURCE = "stackferry/coordinator"
+BATCH = 64
+INBOX_KEPT = 7 * 86400.0
+
+
+class Coordinator:
+    """Takes in messages, and sends what follows from them."""
+
+    def __init__(self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time) -> None:
+        self.engine, self.publisher, self.clock = engine, publisher, clock
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
+
+    # -- messages in -------------------------------------------------------------------------------------
+
+    def take(self, envelope: Envelope) -> None:
+        """Take in one message about a migration; a second delivery of it changes nothing."""
+        name = envelope.type.split(".")[1]
+        now = self.clock()
+        with self.engine.begin() as connection:
+            if self._seen(connection, envelope.id, now):
+                return
+            store = self._open(connection, name, envelope.data, now)
+            if store is None:
+                return
+            self._react(connection, store, name, envelope.data, now, envelope)
+
+    def _seen(self, connection: Connection, message_id: str, now: float) -> bool:
+        statement = self.upsert(t.inbox).values(message=message_id, at=now).on_conflict_do_nothing()
+        return connection.execute(statement).rowcount == 0
+
+    def _open(self, connection: Connection, name: str, data: dict[str, Any], now: float) -> Store | None:
+        store = Store.open(connection, data["migration"])
+        if name == "request-migration":
+            if store is None:
+                return Store.create(connection, opened(data).head, now)
+            if store.head.request:
+                raise InvalidMessage("invalid", {"migration": "this id has been used for another request"})
+            store.head = Head(**{**_fields(opened(data).head), "got": store.head.got})
+        elif store is None and name == "submit-documents":  # it overtook its request
+            return Store.create(connection, Head(data["migration"], {}), now)
+        elif store is None and name == "control-migration":
+            raise InvalidMessage("invalid", {"migration": "there's no such migration"})
+        return store
+
+    def _react(
+        self,
+        connection: Connection,
+        store: Store,
+        name: str,
+        data: dict[str, Any],
+        now: float,
+        cause: Envelope | None,
+    ) -> None:
+        if name == "control-migration" and (why := allowed(store.head, data["action"])):
+            raise InvalidMessage("invalid", {"action": why})
+        before = store.head
+        dues = react(store, name, data, now)
+        store.flush(now)
+        self._learn(connection, store, name, data)
+        connection.execute(insert(t.fact).values(migration=store.head.id, at=now, name=name, data=data))
+        rows = [self._command_row(connection, store, due, cause) for due in dues]
+        if (store.head.phase, store.head.paused) != (
+            before.phase,
+            before.paused,
+        ) or name == "request-migration":
+            rows.append(_fact_row(store.head, before, cause))
+        if rows:
+            connection.execute(insert(t.outbox), rows)
+
+    def _learn(self, connection: Connection, store: Store, name: str, data: dict[str, Any]) -> None:
+        """Remember what a source's resource has become, for later migrations."""
+        if name != "step-ended" or not data.get("destination_id"):
+            return
+        step = store.step(data["step"])
+        if step is None or step.state != "done" or not step.source_id or step.action not in ("ensure", "compare"):
+            return
+        place = store.head.request["destination"]
+        key = {
+            "destination": place["cloud"],
+            "project": place.get("project") or "",
+            "kind": step.kind,
+            "source_id": step.source_id,
+        }
+        statement = self.upsert(t.identity).values(**key, destination_id=step.destination_id)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=list(key), set_={"destination_id": step.destination_id})
+        )
+
+    def _command_row(self, connection: Connection, store: Store, due: Do, cause: Envelope | None) -> dict[str, Any]:
+        place = store.head.request.get("destination") or {}
+
+        def known(kind: str, source_id: str) -> str | None:
+            mine = (
+                t.identity.c.destination == place.get("cloud"),
+                t.identity.c.project == (place.get("project") or ""),
+            )
+            query = select(t.identity.c.destination_id).where(
+                *mine, t.identity.c.kind == kind, t.identity.c.source_id == source_id
+            )
+            return connection.execute(query).scalar_one_or_none()
+
+        message, data = command(store, due, known)
+        envelope = message.make(SOURCE, data, cause, attempt=due.attempt)
+        return {
+            "exchange": topology.COMMANDS.name,
+            "key": message.queues[0].name,  # type: ignore[attr-defined]
+            "message": envelope.id,
+            "body": envelope.to_bytes(),
+            "migration": store.head.id,
+            "step": due.key,
+            "attempt": due.attempt,
+        }
+
+    # -- time --------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Turn leases and rests that are over into facts; forget old message ids."""
+        now = self.clock()
+        with self.engine.connect() as connection:
+            query = (
+                select(t.step.c.migration)
+                .distinct()
+                .where(t.step.c.state.in_(("asked", "resting")), t.step.c.due <= now)
+            )
+            late = list(connection.execute(query).scalars())
+        for migration in late:
+            self._internal(migration, "tick", {"migration": migration}, now)
+
+    def forget(self) -> None:
+        """Forget the ids of messages that can't come again."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(t.inbox).where(t.inbox.c.at < self.clock() - INBOX_KEPT))
+
+    def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
+        with self.engine.begin() as connection:
+            store = Store.open(connection, migration)
+            if store is not None:
+                self._react(connection, store, name, data, now, None)
+
+    # -- messages out ------------------------------------------------------------------------------------
+
+    def relay(self) -> int:
+        """Publish what is due; return how many messages were tried. Raises nothing when the broker is away."""
+        rows = self._claim()
+        if not rows:
+            return 0
+        try:
+            outcomes: list[Exception | None] = list(self.publisher.publish_all([_outgoing(row) for row in rows]))
+        except BrokerUnavailable:
+            self._release([row["id"] for row in rows])  # nothing was sent
+            return 0
+        sent = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+        with self.engine.begin() as connection:
+            connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(sent)))
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if outcome is not None:
+                self._unsent(row, isinstance(outcome, Unconfirmed))
+        return len(rows)
+
+    def _claim(self) -> list[dict[str, Any]]:
+        with self.engine.begin() as connection:
+            query = select(t.outbox).where(t.outbox.c.sender.is_(None)).order_by(t.outbox.c.id).limit(BATCH)
+            rows = [dict(row) for row in connection.execute(query.with_for_update(skip_locked=True)).mappings()]
+            if rows:
+                ids = [row["id"] for row in rows]
+                claim = update(t.outbox).where(t.outbox.c.id.in_(ids)).values(sender=self.name, claimed=self.clock())
+                connection.execute(claim)
+        return rows
+
+    def _release(self, ids: list[int]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(update(t.outbox).where(t.outbox.c.id.in_(ids)).values(sender=None, claimed=None))
+
+    def _unsent(self, row: dict[str, Any], uncertain: bool) -> None:
+        """A try whose command may be out is doubted; anything else may simply be sent again."""
+        if not (uncertain and row["step"]):
+            self._release([row["id"]])
+            return
+        data = {"migration": row["migration"], "step": row["step"], "attempt": row["attempt"]}
+        with self.engine.begin() as connection:
+            if connection.execute(delete(t.outbox).where(t.outbox.c.id == row["id"])).rowcount == 0:
+                return
+            store = Store.open(connection, row["migration"])
+            if store is not None:
+                self._react(connection, store, "doubt", data, self.clock(), None)
+
+    def recover(self, lease: float) -> None:
+        """Doubt what a dead sender had claimed: this process' predecessors, and others after *lease* seconds."""
+        with self.engine.connect() as connection:
+            stale = or_(t.outbox.c.claimed < self.clock() - lease, t.outbox.c.claimed.is_(None))
+            query = select(t.outbox).where(t.outbox.c.sender.is_not(None), t.outbox.c.sender != self.name, stale)
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        for row in rows:
+            self._unsent(row, True)
+
+    # -- workers -----------------------------------------------------------------------------------------
+
+    def worker_seen(self, data: dict[str, Any]) -> None:
+        """Note that a worker is there, or leaves."""
+        key = {"service": data["service"], "instance": data["instance"]}
+        with self.engine.begin() as connection:
+            if data.get("stopping"):
+                connection.execute(delete(t.worker).filter_by(**key))
+                return
+            values = {
+                "version": data.get("version"),
+                "certificate": data.get("certificate"),
+                "seen": self.clock(),
+            }
+            statement = self.upsert(t.worker).values(**key, **values)
+            connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def _fields(head: Head) -> dict[str, Any]:
+    return {name: getattr(head, name) for name in Head.__slots__}
+
+
+def _outgoing(row: dict[str, Any]) -> Outgoing:
+    return Outgoing(row["exchange"], row["key"], bytes(row["body"]), row["message"])
+
+
+def _fact_row(head: Head, before: Head, cause: Envelope | None) -> dict[str, Any]:
+    data = {
+        "migration": head.id,
+        "phase": head.phase,
+        "was": before.phase,
+        "paused": head.paused,
+        "reason": head.reason,
+        "totals": head.counts,
+    }
+    envelope = messages.MigrationChanged.make(SOURCE, data, cause)
+    return {
+        "exchange": topology.FACTS.name,
+        "key": messages.MigrationChanged.key,
+        "message": envelope.id,
+        "body": envelope.to_bytes(),
+        "migration": None,
+        "step": None,
+        "attempt": None,
+    }

@@ -1,0 +1,155 @@
+"""The ledger in the database: loads only the rows that a message touches, writes back only what changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from . import tables as t
+from .ledger import Document, Head, Ledger, Step
+
+_STEP = [field.name for field in dataclasses.fields(Step)]
+_HEAD = [field.name for field in dataclasses.fields(Head)]
+_TUPLES = ("made", "notes", "changes")
+
+
+class Store(Ledger):
+    """One migration's ledger inside of one transaction. Call :meth:`flush` before the commit."""
+
+    def __init__(self, connection: Connection, head: Head) -> None:
+        super().__init__(head)
+        self.connection = connection
+        self.documents = _Documents(self)
+        self._head_before: Head | None = head
+        self._clean: dict[str, Step] = {}
+        self._absent: set[str] = set()
+        self._complete = False
+        self._new_links: list[dict[str, Any]] = []
+        self._new_documents: list[dict[str, Any]] = []
+
+    @classmethod
+    def open(cls, connection: Connection, migration: str) -> Store | None:
+        """Lock and return the ledger of a migration; None when there's no such migration."""
+        query = select(*(t.migration.c[name] for name in _HEAD)).where(t.migration.c.id == migration).with_for_update()
+        row = connection.execute(query).mappings().one_or_none()
+        return cls(connection, Head(**row)) if row else None
+
+    @classmethod
+    def create(cls, connection: Connection, head: Head, now: float) -> Store:
+        """Return the ledger of a new migration."""
+        connection.execute(insert(t.migration).values(**_row(head), created=now, changed=now))
+        return cls(connection, head)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def step(self, key: str) -> Step | None:
+        if key not in self.steps and key not in self._absent and not self._complete:
+            self._load(t.step.c.key == key)
+            if key not in self.steps:
+                self._absent.add(key)
+        return self.steps.get(key)
+
+    def all(self) -> list[Step]:
+        if not self._complete:
+            self._load()
+            self._complete = True
+        return super().all()
+
+    def ready(self, limit: int) -> list[Step]:
+        if not self._complete and limit > 0 and self.head.counts.get("ready"):
+            query = select(t.step.c.key).where(*self._mine(t.step), t.step.c.state == "ready")
+            keys = self.connection.execute(query.order_by(t.step.c.order).limit(limit + len(self.steps))).scalars()
+            if unknown := [key for key in keys if key not in self.steps]:
+                self._load(t.step.c.key.in_(unknown[:limit]))
+        return super().ready(limit)
+
+    def overdue(self, now: float) -> list[Step]:
+        if not self._complete:
+            self._load(t.step.c.state.in_(("asked", "resting")), t.step.c.due <= now)
+        return super().overdue(now)
+
+    def after(self, key: str) -> list[tuple[str, bool]]:
+        return self._linked(t.edge.c.before, t.edge.c.after, key) + super().after(key)
+
+    def before(self, key: str) -> list[tuple[str, bool]]:
+        return self._linked(t.edge.c.after, t.edge.c.before, key) + super().before(key)
+
+    def all_documents(self, attempt: int) -> list[Document]:
+        query = (
+            select(t.part.c.documents).where(*self._mine(t.part), t.part.c.attempt == attempt).order_by(t.part.c.number)
+        )
+        return [document for documents in self.connection.execute(query).scalars() for document in documents]
+
+    def _mine(self, table: Any) -> list[Any]:
+        return [table.c.migration == self.head.id]
+
+    def _linked(self, given: Any, wanted: Any, key: str) -> list[tuple[str, bool]]:
+        query = select(wanted, t.edge.c.hard).where(*self._mine(t.edge), given == key)
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
+
+    def _load(self, *conditions: Any) -> None:
+        query = select(*(t.step.c[name] for name in _STEP)).where(*self._mine(t.step), *conditions)
+        for row in self.connection.execute(query).mappings():
+            if row["key"] not in self.steps:
+                loaded = Step(**{**row, **{name: tuple(row[name]) for name in _TUPLES}})
+                self.steps[loaded.key] = self._clean[loaded.key] = loaded
+
+    # -- writing -----------------------------------------------------------------------------------------
+
+    def put(self, step: Step) -> None:
+        self.step(step.key)  # so that the head's counts know the state it leaves
+        super().put(step)
+
+    def link(self, before: str, after: str, hard: bool) -> None:
+        super().link(before, after, hard)
+        self._new_links.append({"migration": self.head.id, "before": before, "after": after, "hard": hard})
+
+    def add_part(self, attempt: int, part: int, documents: list[Document]) -> bool:
+        known = select(t.part.c.number).where(*self._mine(t.part), t.part.c.attempt == attempt, t.part.c.number == part)
+        if self.connection.execute(known).first():
+            return False
+        row = {"migration": self.head.id, "attempt": attempt, "number": part, "documents": documents}
+        self.connection.execute(insert(t.part).values(row))
+        return True
+
+    def keep_document(self, key: str, document: Document) -> None:
+        self.documents[key] = document
+        self._new_documents.append({"migration": self.head.id, "key": key, "content": document})
+
+    def flush(self, now: float) -> None:
+        """Write what changed."""
+        changed = [step for key, step in self.steps.items() if self._clean.get(key) is not step]
+        new = [_row(step) | {"migration": self.head.id} for step in changed if step.key not in self._clean]
+        old = [{f"b_{n}": v for n, v in _row(step).items()} for step in changed if step.key in self._clean]
+        for table, rows in ((t.step, new), (t.edge, self._new_links), (t.document, self._new_documents)):
+            if rows:
+                self.connection.execute(insert(table), rows)
+        if old:
+            values: dict[str, Any] = {name: bindparam(f"b_{name}") for name in _STEP if name != "key"}
+            self.connection.execute(
+                update(t.step).where(*self._mine(t.step), t.step.c.key == bindparam("b_key")).values(values),
+                old,
+            )
+        if self.head != self._head_before:
+            where = t.migration.c.id == self.head.id
+            self.connection.execute(update(t.migration).where(where).values(**_row(self.head), changed=now))
+
+
+class _Documents(dict[str, Document]):
+    """Documents by step key, loaded when asked for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+
+    def __missing__(self, key: str) -> Document:
+        query = select(t.document.c.content).where(*self._store._mine(t.document), t.document.c.key == key)
+        self[key] = self._store.connection.execute(query).scalar_one()
+        return self[key]
+
+
+def _row(record: Head | Step) -> dict[str, Any]:
+    row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}

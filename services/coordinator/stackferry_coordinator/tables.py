@@ -1,0 +1,143 @@
+"""The coordinator's tables. Source of truth for alembic; one row a step, so a message touches few rows."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
+ID = String(64)
+KEY = String(512)
+
+migration = Table(
+    "migration", metadata,
+    Column("id", ID, primary_key=True),
+    Column("request", JSON, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("counts", JSON, nullable=False),
+    Column("parts", Integer),
+    Column("got", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("created", Float, nullable=False),  # seconds since the epoch
+    Column("changed", Float, nullable=False),
+)  # fmt: skip
+
+step = Table(
+    "step", metadata,
+    Column("migration", ID, ForeignKey("migration.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", KEY, primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("order", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("waits", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due", Float),
+    Column("outcome", String(16)),
+    Column("destination_id", String(255)),
+    Column("made", JSON, nullable=False),
+    Column("source_id", String(255)),
+    Column("links", JSON, nullable=False),
+    Column("hints", JSON, nullable=False),
+    Column("reason", Text),
+    Column("notes", JSON, nullable=False),
+    Column("changes", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer),
+    Index(None, "migration", "state", "order"),
+    Index(None, "state", "due"),
+)  # fmt: skip
+
+edge = Table(
+    "edge", metadata,
+    Column("migration", ID, ForeignKey("migration.id", ondelete="CASCADE"), primary_key=True),
+    Column("before", KEY, primary_key=True),
+    Column("after", KEY, primary_key=True),
+    Column("hard", Boolean, nullable=False),
+    Index(None, "migration", "after"),
+)  # fmt: skip
+
+document = Table(
+    "document", metadata,
+    Column("migration", ID, ForeignKey("migration.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", KEY, primary_key=True),
+    Column("content", JSON, nullable=False),
+)  # fmt: skip
+
+#: documents as they arrived, until all are there
+part = Table(
+    "part", metadata,
+    Column("migration", ID, ForeignKey("migration.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("documents", JSON, nullable=False),
+)  # fmt: skip
+
+#: every message that changed a migration, in order: folding them again gives the same state
+fact = Table(
+    "fact", metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("migration", ID, nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("data", JSON, nullable=False),
+)  # fmt: skip
+
+#: what became of a source's resource at a destination, over all migrations: survives a rename
+identity = Table(
+    "identity", metadata,
+    Column("destination", String(255), primary_key=True),
+    Column("project", String(255), primary_key=True),
+    Column("kind", String(64), primary_key=True),
+    Column("source_id", String(255), primary_key=True),
+    Column("destination_id", String(255), nullable=False),
+)  # fmt: skip
+
+#: ids of the messages that were taken in: a second delivery changes nothing
+inbox = Table(
+    "inbox", metadata,
+    Column("message", String(255), primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+)  # fmt: skip
+
+#: messages to publish; a command is claimed (``sender``) before it's sent, since it must not be sent twice
+outbox = Table(
+    "outbox", metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("exchange", String(255), nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("message", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("migration", ID),  # of a try: (migration, step, attempt) is doubted when its sender dies
+    Column("step", KEY),
+    Column("attempt", Integer),
+    Column("sender", String(255), index=True),
+    Column("claimed", Float),
+)  # fmt: skip
+
+worker = Table(
+    "worker", metadata,
+    Column("service", String(64), primary_key=True),
+    Column("instance", String(255), primary_key=True),
+    Column("version", String(64)),
+    Column("certificate", Text),
+    Column("seen", Float, nullable=False),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Reads a source cloud and publishes what it holds."""

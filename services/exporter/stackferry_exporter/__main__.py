@@ -1,0 +1,8 @@
+"""``python -m stackferry_exporter``."""
+
+from stackferry_runtime.launcher import launch
+
+if __name__ == "__main__":
+    from .settings import Settings
+
+    launch("stackferry_exporter.service:Exporter", Settings)

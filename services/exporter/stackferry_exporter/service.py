@@ -1,0 +1,54 @@
+"""The exporter: what comes in, and which function handles it."""
+
+from __future__ import annotations
+
+import time
+
+from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
+from stackferry.messages import Answer, CheckCloud, DocumentsExported, ExportEnded, ExportProject
+from stackferry_runtime.bus import Delivery, Publish, handles
+from stackferry_runtime.clouds import failure
+from stackferry_runtime.logs import logger
+from stackferry_runtime.sessions import Sessions
+
+from .inventory import inventory, parts
+
+log = logger(__name__)
+
+
+class Exporter:
+    """Reads a source cloud and publishes what it holds."""
+
+    name = "exporter"
+    clouds = Sessions()
+    publish = Publish()
+
+    @handles(ExportProject, workers=2)
+    def export(self, delivery: Delivery) -> None:
+        """Publish a project's documents, then how many parts they had. Reading twice does no harm."""
+        data, began = delivery.data, time.monotonic()
+        about = {"migration": data["migration"], "attempt": data["attempt"]}
+        number = count = 0
+        try:
+            view = self.clouds.view(data["source"], data["migration"])
+            for number, part in enumerate(parts(inventory(view, data.get("selection"))), 1):
+                count += len(part)
+                self.publish(DocumentsExported, {**about, "part": number, "documents": part}, delivery.envelope)
+            ended = {"outcome": "done", "parts": number}
+        except (BrokerUnavailable, Unconfirmed, Unroutable):
+            raise  # the bus brings the command back
+        except Exception as error:
+            _, reason, retryable = failure(error)
+            log.warning("export failed", migration=data["migration"], reason=reason)
+            ended = {"outcome": "failed", "parts": number, "reason": reason, "retryable": retryable}
+        finally:
+            self.clouds.drop(data["migration"])
+        seconds = round(time.monotonic() - began, 3)
+        self.publish(ExportEnded, {**about, **ended, "seconds": seconds}, delivery.envelope)
+        log.info("exported", migration=data["migration"], documents=count, seconds=seconds)
+
+    @handles(CheckCloud)
+    def check(self, delivery: Delivery) -> None:
+        """Say whether a source cloud can be used."""
+        answer = self.clouds.answer(delivery.data["place"])
+        self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])

@@ -1,0 +1,1 @@
+"""Makes a destination cloud match the documents that it's given."""

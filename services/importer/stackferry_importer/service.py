@@ -1,0 +1,54 @@
+"""The importer: what comes in, and which function handles it."""
+
+from __future__ import annotations
+
+from stackferry import topology
+from stackferry.messages import (
+    Answer,
+    CheckCloud,
+    CompareResource,
+    EnsureResource,
+    FinishResource,
+    RemoveResource,
+    StepEnded,
+)
+from stackferry.resources import apply
+from stackferry_runtime.bus import Delivery, Publish, handles
+from stackferry_runtime.logs import logger
+from stackferry_runtime.sessions import Sessions
+
+from .work import attempt
+
+log = logger(__name__)
+VERBS = {
+    EnsureResource.type: apply.ensure,
+    CompareResource.type: apply.compare,
+    FinishResource.type: apply.finish,
+    RemoveResource.type: apply.remove,
+}
+
+
+class Importer:
+    """Makes a destination cloud match the documents that it's given."""
+
+    name = "importer"
+    clouds = Sessions()
+    publish = Publish()
+
+    @handles(EnsureResource, CompareResource, FinishResource, RemoveResource, workers=8)
+    def resource(self, delivery: Delivery) -> None:
+        """One try of one step; whatever happens, its outcome is reported."""
+        data = delivery.data
+        verb = VERBS[delivery.envelope.type]
+        ended = attempt(verb, lambda: self.clouds.view(data["destination"], data["migration"]), data, delivery.doubtful)
+        log.info(
+            ended["outcome"], kind=data["kind"], name=ended["name"], step=data["step"], attempt=data["attempt"],
+            reason=ended.get("reason"), seconds=ended.get("seconds"),
+        )  # fmt: skip
+        self.publish(StepEnded, ended, delivery.envelope)
+
+    @handles(CheckCloud, queue=topology.IMPORTER_CHECKS)
+    def check(self, delivery: Delivery) -> None:
+        """Say whether a destination cloud can be used."""
+        answer = self.clouds.answer(delivery.data["place"])
+        self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])

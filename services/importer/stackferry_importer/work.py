@@ -1,0 +1,38 @@
+"""One try of one step at a destination: run the verb, and turn whatever happens into an outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stackferry.resources import KINDS
+from stackferry.resources.apply import Outcome
+from stackferry.resources.view import View
+from stackferry_runtime.clouds import failure
+
+Verb = Callable[[str, dict[str, Any], View, dict[str, Any]], Outcome]
+
+
+def attempt(verb: Verb, view: Callable[[], View], data: dict[str, Any], doubtful: bool) -> dict[str, Any]:
+    """Return the fields of the StepEnded that ends this try.
+
+    A *doubtful* delivery may have been worked on before: it isn't run again, the coordinator lets it rest.
+    """
+    about = {
+        "migration": data["migration"],
+        "step": data["step"],
+        "attempt": data["attempt"],
+        "kind": data["kind"],
+        "name": KINDS[data["kind"]].title(data["document"]["params"]),
+    }
+    if doubtful:
+        return {**about, "outcome": "interrupted", "retryable": True, "reason": "its worker was lost"}
+    began = time.monotonic()
+    try:
+        outcome = dataclasses.asdict(verb(data["kind"], data["document"], view(), data.get("hints") or {}))
+    except Exception as error:
+        word, reason, retryable = failure(error)
+        outcome = {"outcome": word, "reason": reason, "retryable": retryable}
+    return {**about, **outcome, "seconds": round(time.monotonic() - began, 3)}

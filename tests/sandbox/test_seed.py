@@ -1,0 +1,91 @@
+"""The description of the realistic tenant, and the bytes of its images."""
+
+import ipaddress
+import shutil
+from typing import Any
+
+import pytest
+from stackferry_sandbox.seed import image_builder, images, keys, stacks
+from stackferry_sandbox.seed.build import load, missing
+
+TENANT = load()
+
+
+def names(section: str) -> list[str]:
+    return [attributes.get("name", key) for key, attributes in TENANT[section].items()]
+
+
+def subnets() -> dict[str, dict[str, Any]]:
+    return {
+        key: subnet for network in TENANT["networks"].values() for key, subnet in network.get("subnets", {}).items()
+    }
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for group in TENANT["security_groups"].values():
+        for rule in group.get("rules", ()):
+            assert rule.get("remote_group", "web") in TENANT["security_groups"]
+            assert rule.get("remote_address_group", "offices") in TENANT["address_groups"]
+    for router in TENANT["routers"].values():
+        for leg in router.get("interfaces", ()):
+            assert leg["subnet"] in subnets()
+
+
+def test_names_stay_within_the_characters_that_the_services_take() -> None:
+    assert max(str(TENANT)) <= "\uffff"
+
+
+def test_what_must_not_be_lost_is_in_it() -> None:
+    assert names("networks").count("twin") == 2
+    assert names("security_groups").count("twin") == 2
+    assert "" in names("networks")
+    assert any(subnet.get("name") == "" for subnet in subnets().values())
+    assert {subnet.get("ipv6_address_mode") for subnet in subnets().values()} == {None, "slaac", "dhcpv6-stateful"}
+    assert any(not network.get("port_security_enabled", True) for network in TENANT["networks"].values())
+    legs = [leg["subnet"] for router in TENANT["routers"].values() for leg in router.get("interfaces", ())]
+    assert len(legs) > len(set(legs))  # two routers on one subnet
+
+
+def test_next_hops_lie_on_connected_subnets() -> None:
+    for router in TENANT["routers"].values():
+        connected = [ipaddress.ip_network(subnets()[leg["subnet"]]["cidr"]) for leg in router.get("interfaces", ())]
+        for route in router.get("routes", ()):
+            assert any(ipaddress.ip_address(route["nexthop"]) in network for network in connected)
+
+
+def test_what_is_missing_is_named() -> None:
+    description = {"networks": {"a": {}, "b": {"name": "B"}, "c": {"admin": True}}, "routers": {"r": {}}}
+    assert missing(description, {"networks": ["a"], "routers": ["r"]}) == {"networks": ["B"]}
+    assert missing(description, {"networks": ["a", "B"], "routers": ["r"]}) == {}
+
+
+def test_images_are_told_their_properties_and_not_our_words() -> None:
+    asked = image_builder.request("base", {"disk_format": "raw", "os_distro": "debian", "members": ["x"]})
+    assert asked == {"name": "base", "container_format": "bare", "disk_format": "raw", "os_distro": "debian"}
+
+
+def test_payloads_are_the_same_every_time_and_have_holes() -> None:
+    first = images.raw("base", 1)
+    assert len(first) == images.MIB
+    assert first == images.raw("base", 1)
+    assert first != images.raw("other", 1)
+    assert bytes(images.BLOCK) in first
+
+
+@pytest.mark.skipif(not shutil.which("qemu-img"), reason="needs qemu-img")
+def test_a_qcow2_payload_is_one() -> None:
+    assert images.payload("base", "qcow2", 1)[:4] == b"QFI\xfb"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("algorithm", "start"), [("ed25519", "ssh-ed25519 "), ("rsa", "ssh-rsa ")])
+def test_public_keys_look_like_ssh_keys(algorithm: str, start: str) -> None:
+    line = keys.public_key(algorithm, "me@here")
+    assert line.startswith(start)
+    assert line.endswith(" me@here")
+
+
+def test_stacks_have_addresses_of_their_own() -> None:
+    networks = [ipaddress.ip_network(stacks.cidr_of(number)) for number in range(1000)]
+    assert len(set(networks)) == 1000
+    # The external networks of the clouds lie below 10.128.
+    assert min(networks) >= ipaddress.ip_network("10.128.0.0/24")
