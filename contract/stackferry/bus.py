@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from amqp.exceptions import AccessRefused, AMQPError, NotFound, PreconditionFailed
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError, OperationalError
+from kombu.transport.pyamqp import Message as Received
 
 from . import topology
 from .envelope import CONTENT_TYPE, Envelope
@@ -55,16 +56,39 @@ def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10
     return connection
 
 
-def declare(connection: Connection) -> None:
-    """Make sure that the whole topology exists; create only what isn't there.
+class AsSent(Received):  # type: ignore[misc]
+    """A received message with the body that was sent."""
 
-    What exists is only looked at, so a user without the right to configure can call this once somebody else
-    has declared. A queue that exists with other arguments raises BrokerUnavailable (it must be deleted by hand).
+    def __init__(self, raw: Any, channel: Any = None, **kwargs: Any) -> None:
+        headers = raw.properties.get("application_headers") or {}
+        hidden = {name: headers.pop(name) for name in ("compression",) if name in headers}
+        super().__init__(raw, channel, **kwargs)
+        self.headers.update(hidden)
+
+
+def receiving(connection: Connection) -> Any:
+    """Return a channel that hands out bodies as the bytes that were sent.
+
+    The libraries would decode a body by its content encoding and decompress it by a header, whoever set them:
+    then a copy isn't a copy, a few bytes may become gigabytes, and a wrong header ends the consumer.
     """
+    channel = connection.channel()
+    channel.auto_decode = False
+    channel.Message = AsSent
+    return channel
+
+
+def declare(connection: Connection) -> None:
+    """Make sure that the whole topology exists, as it should be.
+
+    A user without the right to configure can call this once somebody else has declared: it only looks then.
+    A queue that exists with other arguments raises BrokerUnavailable (it must be deleted by hand).
+    """
+    passive = False
     for exchange in topology.exchanges():
-        _declare(connection, exchange.name, partial(_declare_exchange, exchange))
+        passive = _declare(connection, exchange.name, partial(_declare_exchange, exchange), passive)
     for queue in topology.queues():
-        _declare(connection, queue.name, partial(_declare_queue, queue))
+        passive = _declare(connection, queue.name, partial(_declare_queue, queue), passive)
     with suppress(AccessRefused):  # then the definitions bind them
         for queue in topology.queues():
             _bind(connection, queue)
@@ -78,19 +102,19 @@ def _declare_queue(queue: Queue, channel: Any, passive: bool) -> None:
     queue(channel).queue_declare(passive=passive)
 
 
-def _declare(connection: Connection, name: str, declarer: Callable[[Any, bool], None]) -> None:
+def _declare(connection: Connection, name: str, declarer: Callable[[Any, bool], None], passive: bool) -> bool:
+    """Declare one thing, or only look whether it's there; return whether this user can only look."""
     try:
         with connection.channel() as channel:
-            declarer(channel, True)
+            declarer(channel, passive)
+    except AccessRefused:
+        return _declare(connection, name, declarer, True)
+    except PreconditionFailed as error:
+        raise BrokerUnavailable(f"{name} exists with other arguments: {error}; delete it first") from None
     except NotFound:
-        try:
-            with connection.channel() as channel:
-                declarer(channel, False)
-        except PreconditionFailed as error:
-            raise BrokerUnavailable(f"{name} exists with other arguments: {error}; delete it first") from None
-        except AccessRefused:
-            hint = "this user may not create it; load definitions.json"
-            raise BrokerUnavailable(f"{name} does not exist and {hint}") from None
+        hint = "this user may not create it; load definitions.json"
+        raise BrokerUnavailable(f"{name} does not exist and {hint}") from None
+    return passive
 
 
 def _bind(connection: Connection, queue: Queue) -> None:
@@ -152,7 +176,10 @@ class Publisher:
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
-            self._forget()
+            connection, self._connection, self._channel = self._connection, None, None
+            if connection is not None:
+                with suppress(*BUS_ERRORS):
+                    connection.release()
 
     def _open(self) -> None:
         if self._connection is not None:
@@ -172,10 +199,11 @@ class Publisher:
         self._channel.events["basic_return"].add(self._on_return)
 
     def _forget(self) -> None:
+        """Drop a connection that broke, without the farewell that a broker in trouble would not answer."""
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             with suppress(*BUS_ERRORS):
-                connection.release()
+                connection.collect()
 
     def _send(self, messages: Sequence[Outgoing]) -> list[Unroutable | Unconfirmed | None]:
         self._waiting: dict[int, Outgoing] = {}
@@ -184,9 +212,11 @@ class Publisher:
         for number, message in enumerate(messages, first):
             self._waiting[number] = message
         try:
-            for message in messages:
-                self._put(message)
-                self._sent += 1
+            # the time limit is that of one write: a broker out of memory stops reading
+            with self._connection.connection.transport.having_timeout(self.confirm_timeout):  # type: ignore[union-attr]
+                for message in messages:
+                    self._put(message)
+                    self._sent += 1
             deadline = time.monotonic() + self.confirm_timeout
             while self._waiting and self._connection is not None:
                 self._connection.drain_events(timeout=max(0.001, deadline - time.monotonic()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import topology
-from .bus import Outgoing, Publisher, connect
-from .delivery import ATTEMPT, ERROR, QUEUE, REASON, REPLAYED
+from .bus import Outgoing, Publisher, connect, receiving
+from .delivery import ATTEMPT, ERROR, QUEUE, REASON, REPLAYED, attempt_of
 
 
 def browse(uri: str) -> list[dict[str, Any]]:
@@ -41,43 +42,56 @@ def _settle(uri: str, wanted: Callable[[dict[str, Any]], bool], act: Callable[[A
 
 
 def _messages(uri: str) -> Iterator[Any]:
-    """Every parked message once; those that weren't acknowledged go back when the connection closes."""
+    """Every message that is parked now, once; those that weren't acknowledged go back when the connection closes."""
     with connect(uri, "dead letters") as connection:
-        queue = topology.dead_queue()(connection.channel())
-        while (message := queue.get()) is not None:
+        queue = topology.dead_queue()(receiving(connection))
+        for _ in range(queue.queue_declare(passive=True).message_count):  # what is put back may be parked again
+            if (message := queue.get()) is None:
+                return
             yield message
 
 
 def _describe(message: Any) -> dict[str, Any]:
     headers = message.headers or {}
-    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
-    deaths = headers.get("x-death") or [{}]
+    death = _death(headers)
+    body = bytes(message.body)
     try:
         type_ = json.loads(body).get("type")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         type_ = None
     return {
         "id": str(message.properties.get("message_id") or ""),
-        "queue": headers.get(QUEUE) or deaths[0].get("queue"),
-        "reason": headers.get(REASON) or headers.get("x-first-death-reason"),
+        "queue": headers.get(QUEUE) or death.get("queue"),
+        "reason": headers.get(REASON) or death.get("reason"),
         "error": headers.get(ERROR),
-        "attempts": headers.get(ATTEMPT, 0) + 1,
+        "attempts": attempt_of(headers) + 1,
         "type": type_ if isinstance(type_, str) else None,
         "body": body.decode("utf-8", "replace"),
     }
 
 
+def _death(headers: dict[str, Any]) -> dict[str, Any]:
+    """What the broker noted when it parked the message by itself."""
+    deaths = headers.get("x-death")
+    latest = deaths[0] if isinstance(deaths, list) and deaths else None
+    return latest if isinstance(latest, dict) else {}
+
+
 def _replayed(message: Any) -> Outgoing:
     found = _describe(message)
-    dropped = (QUEUE, REASON, ERROR, ATTEMPT)
-    headers = {k: v for k, v in (message.headers or {}).items() if k not in dropped and not k.startswith("x-death")}
-    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    dropped = (QUEUE, REASON, ERROR, ATTEMPT, "x-delivery-count")
+    headers = {
+        name: value
+        for name, value in (message.headers or {}).items()
+        if name not in dropped and not re.match("x-(first-|last-)?death", str(name))
+    }
     return Outgoing(
         topology.COMMANDS.name,
-        found["queue"] or "",
-        body,
+        str(found["queue"] or ""),
+        bytes(message.body),
         found["id"],
         {**headers, REPLAYED: True},
         message.content_type or "application/octet-stream",
         message.content_encoding or "utf-8",
+        str(message.properties.get("correlation_id") or ""),
     )

@@ -42,6 +42,11 @@ def retried(queue: str, copy: Outgoing, error: str) -> Outgoing:
     return _copy(copy, retry_exchange(BACKOFF[attempt]).name, queue, headers)
 
 
+def postponed(queue: str, copy: Outgoing) -> Outgoing:
+    """Return the copy to publish when a message can't be worked on yet; this doesn't count as a try."""
+    return _copy(copy, retry_exchange(BACKOFF[1]).name, queue, copy.headers)
+
+
 def parked(queue: str, copy: Outgoing, reason: str, error: Any) -> Outgoing:
     """Return the copy to publish to the parking queue."""
     text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)

@@ -6,6 +6,7 @@ Error
 ├── BrokerUnavailable  RabbitMQ did not answer, or refused us
 ├── Unroutable         a message for which no queue exists: the topology isn't declared
 ├── Unconfirmed        the broker did not say that it has the message: it may or may not have it
+├── NotNow             work that can't be done yet: its message waits and comes again, as often as needed
 └── NoAnswer           a question on the bus that nobody answered in time
 """
 
@@ -49,6 +50,10 @@ class Unroutable(Error):
 
 class Unconfirmed(Error):
     """The broker's confirmation is missing: the message may or may not be queued."""
+
+
+class NotNow(Error):
+    """Not yet: the message waits and comes again, however often that happened before."""
 
 
 class NoAnswer(Error):

@@ -75,6 +75,7 @@ class Fact(Message):
     """Something that happened; ``key`` is the routing key on ``stackferry.facts``."""
 
     key: ClassVar[str]
+    queues: ClassVar[tuple[topology.WorkQueue, ...]] = (topology.COORDINATOR_FACTS,)
 
     class Meta:
         unknown = EXCLUDE
@@ -360,6 +361,17 @@ class ExportEnded(Fact):
     seconds = fields.Float(allow_none=True)
 
 
+class StepClaimed(_StepFields, Fact):
+    """A delivery of a command wants to work on its try; the answer ({granted}) goes to ``reply_to``."""
+
+    key = "step.claimed"
+    queues = (topology.COORDINATOR_CLAIMS,)
+
+    token = _need("what tells this delivery from any other")
+    again = fields.Boolean(required=True, metadata={"description": "the broker delivered this command before"})
+    reply_to = _need("routing key on stackferry.replies that the answer goes to")
+
+
 class StepEnded(_StepFields, Fact):
     """A try of a step is over."""
 
@@ -369,6 +381,9 @@ class StepEnded(_StepFields, Fact):
     kind = _text("kind of the resource", allow_none=True)
     name = _text("name of the resource", allow_none=True)
     destination_id = _text("id at the destination", allow_none=True)
+    also_made = fields.List(
+        fields.String(), load_default=list, metadata={"description": "ids that lost tries made besides: surplus"}
+    )
     changes = fields.List(
         fields.Dict(), metadata={"description": "fields that differ: {field, from, to}"}, load_default=list
     )

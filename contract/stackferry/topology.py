@@ -78,6 +78,9 @@ COORDINATOR_FACTS = WorkQueue(
     "what the workers report",
     ("documents.exported", "export.ended", "step.ended", "step.progressed", "image.offered", "worker.seen"),
 )
+COORDINATOR_CLAIMS = WorkQueue(
+    "stackferry.coordinator.claims", "coordinator", "whether a delivery may work on its try", ("step.claimed",)
+)
 WORK_QUEUES = (
     EXPORTER,
     EXPORTER_IMAGES,
@@ -86,25 +89,28 @@ WORK_QUEUES = (
     IMPORTER_IMAGES,
     COORDINATOR,
     COORDINATOR_FACTS,
+    COORDINATOR_CLAIMS,
 )
 
 _COMMON_WRITES = ("stackferry.facts", "stackferry.dead", r"stackferry\.retry\..*", "stackferry.replies")
 USERS = (
     User(
         "exporter",
-        reads=("stackferry.exporter", "stackferry.exporter.images"),
+        reads=("stackferry.exporter", "stackferry.exporter.images", "stackferry.replies"),
         writes=_COMMON_WRITES,
+        own_queues=r"stackferry\.worker\..*",
         topics=(r"documents\..*", r"export\..*", r"image\.offered", r"worker\.seen", r"step\..*"),
     ),
     User(
         "importer",
-        reads=("stackferry.importer", "stackferry.importer.checks", "stackferry.importer.images"),
+        reads=("stackferry.importer", "stackferry.importer.checks", "stackferry.importer.images", "stackferry.replies"),
         writes=_COMMON_WRITES,
+        own_queues=r"stackferry\.worker\..*",
         topics=(r"step\..*", r"worker\.seen"),
     ),
     User(
         "coordinator",
-        reads=("stackferry.coordinator", "stackferry.coordinator.facts"),
+        reads=("stackferry.coordinator", "stackferry.coordinator.facts", "stackferry.coordinator.claims"),
         writes=(*_COMMON_WRITES, "stackferry.commands"),
         topics=(r"migration\..*", r"worker\.seen"),
     ),

@@ -17,10 +17,10 @@ from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider, Entrypoint, ProviderCollector, SharedExtension
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect
-from stackferry.delivery import REPLAYED, parked, read, retried
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving
+from stackferry.delivery import REPLAYED, attempt_of, parked, postponed, read, retried
 from stackferry.envelope import Envelope
-from stackferry.errors import Error, InvalidMessage, Unroutable
+from stackferry.errors import Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
 
 from .logs import logger
@@ -89,7 +89,8 @@ class QueueReader(SharedExtension, ProviderCollector):
         super().__init__()
         self.queue, self.workers = queue, workers
         self.in_flight, self.stopping, self.over = 0, False, False
-        self.ready, self.lock = Event(), Semaphore()
+        self.prefetch = workers
+        self.ready, self.lock, self.pause = Event(), Semaphore(), 0.2
 
     @property
     def sharing_key(self) -> Any:
@@ -115,43 +116,61 @@ class QueueReader(SharedExtension, ProviderCollector):
     # -- the reading side --------------------------------------------------------------------------------
 
     def run(self) -> None:
-        pause = 0.2
-        while not self._finished():
-            try:
-                self._session()
-                pause = 0.2
-            except (*BUS_ERRORS, Error) as error:
-                log.warning("the broker is away; trying again", queue=self.queue.name, error=str(error))
-                sleep(pause)
-                pause = min(pause * 2, 5)
+        try:
+            while not self._finished():
+                self._try()
+        finally:
+            if not self.ready.ready():  # or a start would wait for ever
+                self.ready.send(None)
+
+    def _try(self) -> None:
+        try:
+            self._session()
+        except (*BUS_ERRORS, Error) as error:
+            log.warning("the broker is away; trying again", queue=self.queue.name, error=str(error))
+            sleep(self.pause)
+            self.pause = min(self.pause * 2, 5)
+        except Exception:
+            # The client library failed on a delivery: let it come back, alone, until the broker parks it.
+            log.exception("a delivery can't be read", queue=self.queue.name)
+            self.prefetch = 1
+            sleep(0.2)
 
     def _finished(self) -> bool:
         return self.over or (self.stopping and self.in_flight <= 0)
 
     def _session(self) -> None:
-        with connect(self.uri, self.queue.name) as connection:
-            channel = connection.channel()
-            channel.basic_qos(0, self.workers, False)
-            with connection.Consumer(
-                [topology.work_queue(self.queue)(channel)],
-                channel=channel,
-                auto_declare=False,
-                on_message=self._receive,
-            ) as consumer:
-                if not self.ready.ready():
-                    self.ready.send(None)
-                consuming = True
-                while not self._finished():
-                    if self.stopping and consuming:
-                        consumer.cancel()
-                        consuming = False
-                    try:
-                        connection.drain_events(timeout=0.5 if not self.stopping else 0.05)
-                    except TimeoutError:
-                        connection.heartbeat_check()
+        connection = connect(self.uri, self.queue.name)
+        try:
+            self._consume(connection)
+        except BaseException:
+            connection.collect()  # without a farewell: a broker in trouble would not answer it
+            raise
+        connection.release()
+
+    def _consume(self, connection: Any) -> None:
+        channel, prefetch = receiving(connection), self.prefetch
+        channel.basic_qos(0, prefetch, False)
+        consumer = connection.Consumer(
+            [topology.work_queue(self.queue)(channel)], channel=channel, auto_declare=False, on_message=self._receive
+        )
+        consumer.consume()
+        self.pause = 0.2
+        if not self.ready.ready():
+            self.ready.send(None)
+        consuming = True
+        while not self._finished() and (prefetch == self.prefetch or self.in_flight > 0):
+            if self.stopping and consuming:
+                consumer.cancel()
+                consuming = False
+            try:
+                connection.drain_events(timeout=0.5 if not self.stopping else 0.05)
+            except TimeoutError:
+                connection.heartbeat_check()
 
     def _receive(self, message: Any) -> None:
         self.in_flight += 1
+        self.prefetch = self.workers
         if self.stopping:
             self._settle(message, message.requeue)
         else:
@@ -166,7 +185,13 @@ class QueueReader(SharedExtension, ProviderCollector):
         except InvalidMessage as error:
             self._finish(message, partial(parked, self.queue.name, reason=error.reason, error=error.errors))
             return
-        doubtful = bool(message.delivery_info.get("redelivered") or (message.headers or {}).get(REPLAYED))
+        except Exception as error:  # a check that fails is no reason to end
+            log.exception("could not check a message", queue=self.queue.name)
+            text = f"{type(error).__name__}: {error}"
+            self._finish(message, partial(parked, self.queue.name, reason="invalid", error=text))
+            return
+        headers = message.headers or {}
+        doubtful = bool(message.delivery_info.get("redelivered") or headers.get(REPLAYED) or attempt_of(headers))
         try:
             self.container.spawn_worker(
                 entrypoint,
@@ -192,6 +217,8 @@ class QueueReader(SharedExtension, ProviderCollector):
             text = f"{type(error).__name__}: {error}"
             if isinstance(error, InvalidMessage):
                 step = partial(parked, self.queue.name, reason=error.reason, error=error.errors)
+            elif isinstance(error, NotNow):
+                step = partial(postponed, self.queue.name)
             else:
                 log.error("handler failed", queue=self.queue.name, exc_info=exc_info)
                 step = partial(retried, self.queue.name, error=text)
@@ -203,7 +230,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         if move is not None:
             try:
                 self.publisher.publish(move(copy=_copy(message)))
-            except (*BUS_ERRORS, Error) as error:
+            except Exception as error:  # also of a header that can't be written
                 log.error("could not move a message; it goes back to its queue", error=str(error))
                 sleep(1)  # or a broken parking queue would spin
                 self._settle(message, message.requeue)
@@ -240,7 +267,7 @@ class Handles(Entrypoint):
         self.reader.register_provider(self)
 
     def stop(self) -> None:
-        self.reader.unregister_provider(self)
+        self.reader.stop()  # while what running handlers depend on is still there
 
 
 handles = Handles.decorator
@@ -248,11 +275,10 @@ handles = Handles.decorator
 
 def _copy(message: Any) -> Outgoing:
     properties = message.properties
-    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
     return Outgoing(
         "",
         "",
-        body,
+        bytes(message.body),
         str(properties.get("message_id") or ""),
         dict(message.headers or {}),
         message.content_type or "application/octet-stream",

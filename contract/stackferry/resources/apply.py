@@ -7,12 +7,15 @@ of the destination, and *hints*:
 ``claimed``          ids of the destination that belong to other documents of this migration
 ``twins``            how many documents of the migration share this one's name
 ``look``             an earlier try may have worked: look afresh before creating
+``only_look``        say whether an earlier try has made it; write nothing
+``first_asked``      with ``look``: when the first try was asked for, in seconds since the epoch
 ``automatic_rules``  see ``security_group``
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import ValidationError
@@ -33,6 +36,7 @@ class Outcome:
     changes: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     reason: str | None = None
+    also_made: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class _Case:
     notes: list[str]
     found: Record | None
     changes: list[dict[str, Any]]
+    surplus: list[str]
 
 
 def compare(kind_name: str, document: Document, view: View, hints: Hints) -> Outcome:
@@ -64,6 +69,10 @@ def ensure(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
     case = _examine(kind_name, document, view, hints)
     if isinstance(case, Outcome):
         return case
+    if hints.get("only_look"):
+        ours = case.found is not None and _made_by_an_earlier_try(case.found, hints)
+        found_id = case.found["id"] if case.found else None
+        return Outcome("created" if ours else "unchanged", found_id, also_made=case.surplus)
     if case.found is None:
         body = {a: v for a, v in case.body.items() if v not in ("", [], {}) and _sendable(case.kind, a, v)}
         try:
@@ -75,13 +84,30 @@ def ensure(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
         return Outcome("created", made["id"], notes=case.notes)
     if blocked := _blocked(case):
         return blocked
+    ours = _made_by_an_earlier_try(case.found, hints)
     if not case.changes:
-        return Outcome("unchanged", case.found["id"], notes=case.notes)
+        outcome = "created" if ours else "unchanged"
+        return Outcome(outcome, case.found["id"], notes=case.notes, also_made=case.surplus)
     stale = {case.kind.attribute(c["field"]) for c in case.changes if c["field"] in case.kind.declared()}
     body = {a: v for a, v in case.body.items() if a in stale}
     if updated := case.kind.update(view, case.found, body, hints):
         view.remember(kind_name, updated)
+    if ours:
+        return Outcome("created", case.found["id"], notes=case.notes, also_made=case.surplus)
     return Outcome("updated", case.found["id"], case.changes, case.notes)
+
+
+def _made_by_an_earlier_try(found: Record, hints: Hints) -> bool:
+    """Whether an earlier try, whose answer was lost, made it: then undo must remove it.
+
+    It's ours when it's younger than the first try. Clocks may differ, but only a namesake that somebody else
+    made in the seconds between could be mistaken.
+    """
+    first_asked, created_at = hints.get("first_asked"), found.get("created_at")
+    if first_asked is None or not created_at or found["id"] == hints.get("destination_id"):
+        return False
+    created = datetime.fromisoformat(str(created_at)).replace(tzinfo=UTC).timestamp()
+    return created >= int(first_asked)
 
 
 def finish(kind_name: str, document: Document, view: View, hints: Hints) -> Outcome:
@@ -117,7 +143,7 @@ def _examine(kind_name: str, document: Document, view: View, hints: Hints) -> _C
         params, notes = kind.prepare(_said(kind, document), view)
         early = {n: v for n, v in params.items() if n not in kind.late}
         body = _body(kind, early, view)
-        found = _find(kind, document, body, view, hints)
+        found, surplus = _find(kind, document, body, view, hints)
     except Missing as error:
         return Outcome("missing", reason=str(error))
     except (Ambiguous, ValidationError) as error:
@@ -125,7 +151,7 @@ def _examine(kind_name: str, document: Document, view: View, hints: Hints) -> _C
     changes = []
     if found is not None:
         changes = _differences(kind, early, body, found) + kind.extra_changes(view, found, hints)
-    return _Case(kind, early, body, notes, found, changes)
+    return _Case(kind, early, body, notes, found, changes, surplus)
 
 
 def _said(kind: type[Kind], document: Document) -> dict[str, Any]:
@@ -147,13 +173,24 @@ def _sendable(kind: type[Kind], attribute: str, value: Any) -> bool:
     return value is not None or any(kind.attribute(n) == attribute and f.nullable for n, f in kind.declared().items())
 
 
-def _find(kind: type[Kind], document: Document, body: dict[str, Any], view: View, hints: Hints) -> Record | None:
-    """The resource that this document is here: by the id map, by name, then by what tells it apart."""
+def _find(
+    kind: type[Kind], document: Document, body: dict[str, Any], view: View, hints: Hints
+) -> tuple[Record | None, list[str]]:
+    """The resource that this document is here (by the id map, by name, then by what tells it apart), and surplus."""
     if (known := hints.get("destination_id")) and (found := view.own(kind.kind, known)):
-        return found
+        return found, []
     claimed = set(hints.get("claimed") or ())
     candidates = [c for c in kind.candidates(view, body) if c["id"] not in claimed]
-    twins = hints.get("twins", 1)
+    ours = [c for c in candidates if _made_by_an_earlier_try(c, hints) and _same(kind, document, body, c, view)]
+    if len(ours) > 1:  # lost tries made more than one
+        first, *surplus = sorted(ours, key=lambda c: str(c["created_at"]))
+        return first, [c["id"] for c in surplus]
+    return _choose(kind, document, body, view, candidates, hints.get("twins", 1)), []
+
+
+def _choose(
+    kind: type[Kind], document: Document, body: dict[str, Any], view: View, candidates: list[Record], twins: int
+) -> Record | None:
     alone = twins <= 1 and (body.get("name") or "name" not in kind.declared())
     if not candidates or (alone and len(candidates) == 1):
         return candidates[0] if candidates else None

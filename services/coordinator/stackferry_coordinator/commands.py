@@ -72,7 +72,7 @@ def _id_of(ledger: Ledger, key: str) -> str | None:
 
 
 def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
-    hints = {name: value for name, value in step.hints.items() if name != "twin_keys"}
+    hints = {name: value for name, value in step.hints.items() if name not in ("twin_keys", "first_asked")}
     destination_id = step.destination_id or (step.made[-1] if step.made else None)
     if step.action == "finish":
         owner = ledger.step(step.key.removesuffix("/finish"))
@@ -84,6 +84,8 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
     others = [ledger.step(key) for key in step.hints.get("twin_keys", ())]
     if claimed := [other.destination_id for other in others if other and other.destination_id]:
         hints["claimed"] = claimed
+    if ledger.head.phase == "undoing" and step.action == "ensure":
+        hints["only_look"] = True
     if do.attempt > 1:
-        hints["look"] = True
+        hints |= {"look": True, "first_asked": step.hints.get("first_asked")}
     return hints

@@ -5,12 +5,12 @@ that are due. Everything it knows is in the ledger, so folding the same messages
 
 Rules, each of which the simulator breaks when it's taken away:
 
-* A try is claimed by its first delivery. Whatever may have been worked on before (redelivered, sent twice,
-  answered by nobody in time) isn't run again: it ends as ``interrupted``, rests until an earlier try can no
-  longer take effect, and the next try looks before it writes.
+* A delivery must claim its try before it works, and a try can be claimed once. So commands may be sent twice,
+  come late or come again. When the claimed delivery's worker is lost, the try ends as ``interrupted``; it rests
+  until the lost worker's last request can no longer take effect, and the next try looks before it writes.
 * Replies carry the attempt. A late one changes nothing, but what it made is remembered: if another try made
   the same once more, the surplus is removed.
-* Undo starts only when nothing is under way, and goes backwards.
+* Undo starts only when nothing is under way, goes backwards, and covers whatever any try has made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from .graph import build
 from .ledger import OPEN, Head, Ledger, Step
 
-LEASE = 300.0  # seconds in which a try must end, or show progress
+LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again
 SETTLE = 15.0  # seconds after which a request whose sender died can no longer take effect
 BACKOFF = (2.0, 5.0, 15.0, 60.0)  # seconds before another try after a failure that may pass
 TRIES = 5
@@ -38,14 +38,14 @@ class Do:
     attempt: int
 
 
-Handler = Callable[[Ledger, dict[str, Any], float], None]
+Handler = Callable[[Ledger, dict[str, Any], float], "list[Do] | None"]
 
 
 def react(ledger: Ledger, message: str, data: dict[str, Any], now: float) -> list[Do]:
     """Take in one message (by its name, such as ``step-ended``); return the tries that are now due."""
-    HANDLERS[message](ledger, data, now)
+    again = HANDLERS[message](ledger, data, now) or []
     _conclude(ledger, now)
-    return _ask(ledger, now)
+    return again + _ask(ledger, now)
 
 
 def opened(request: dict[str, Any]) -> Ledger:
@@ -145,9 +145,9 @@ def _ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is None or data["attempt"] > step.attempt:
         return
-    made = data.get("destination_id") if data["outcome"] == "created" else None
-    if made and made not in step.made and step.action in ("ensure", "finish"):
-        step = replace(step, made=(*step.made, made))
+    made = [data.get("destination_id"), *(data.get("also_made") or ())] if data["outcome"] == "created" else []
+    if new := [id_ for id_ in made if id_ and id_ not in step.made and step.action == "ensure"]:
+        step = replace(step, made=(*step.made, *new))
         ledger.put(step)
         if ledger.head.phase == "undone":
             ledger.head = replace(ledger.head, phase="undoing")
@@ -188,10 +188,10 @@ def _again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None
     """Let the step rest and come back, unless its tries are used up."""
     if step.tries >= TRIES:
         reason = f"gave up after {step.tries} tries: {data.get('reason') or data['outcome']}"
-        _close(ledger, step, "failed", outcome="failed", reason=reason)
+        _close(ledger, step, "failed", outcome=data["outcome"], reason=reason)
         return
     pause = SETTLE if data["outcome"] == "interrupted" else BACKOFF[min(step.tries, len(BACKOFF)) - 1]
-    ledger.put(replace(step, state="resting", due=now + pause, reason=data.get("reason")))
+    ledger.put(replace(step, state="resting", due=now + pause, outcome=data["outcome"], reason=data.get("reason")))
 
 
 def _remove_surplus(ledger: Ledger, step: Step) -> None:
@@ -212,25 +212,42 @@ def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         ledger.put(replace(step, due=now + LEASE, done=data["done"], total=data.get("total")))
 
 
-def _ticked(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    """Leases and rests that are over."""
+def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """A delivery wants to work on a try: the first one may (see :func:`granted`)."""
+    step = ledger.step(data["step"])
+    if step is None or step.state != "asked" or step.attempt != data["attempt"]:
+        return
+    if step.claim is None:
+        ledger.put(replace(step, claim=data["token"], due=now + LEASE))
+    elif data["again"] and step.claim != data["token"]:
+        _again(ledger, step, {"outcome": "interrupted", "reason": "its worker was lost"}, now)
+
+
+def granted(ledger: Ledger, data: dict[str, Any]) -> bool:
+    """Whether a delivery may work on its try, after its claim was taken in."""
+    step = ledger.step(data["step"])
+    return step is not None and (step.state, step.attempt, step.claim) == ("asked", data["attempt"], data["token"])
+
+
+def _ticked(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
+    """Rests that are over; leases that are over; tries that nobody has claimed, whose command may be lost."""
+    again = []
     for step in ledger.overdue(now):
         if step.state == "resting":
             ledger.put(replace(step, state="ready", due=None))
+        elif step.claim is not None:
+            _again(ledger, step, {"outcome": "interrupted", "reason": "its worker fell silent"}, now)
         else:
-            _again(ledger, step, {"outcome": "interrupted", "reason": "nobody answered in time"}, now)
-
-
-def _doubted(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    """A command may have been sent twice, or not at all."""
-    _ended(ledger, {**data, "outcome": "interrupted", "reason": "its command may be lost"}, now)
+            ledger.put(replace(step, due=now + LEASE))
+            again.append(Do(step.key, step.attempt))
+    return again
 
 
 # -- what users ask ----------------------------------------------------------------------------------------------
 
 
 def _controlled(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    CONTROLS[data["action"]](ledger)
+    CONTROLS[data["action"]](ledger, now)
 
 
 def allowed(head: Head, action: str) -> str | None:
@@ -248,7 +265,7 @@ def allowed(head: Head, action: str) -> str | None:
     return f"a migration that is {head.phase}{' and paused' if head.paused else ''} can't be told to {action}"
 
 
-def _start(ledger: Ledger) -> None:
+def _start(ledger: Ledger, now: float) -> None:
     """Do what was planned."""
     if ledger.head.phase != "planned":
         return
@@ -271,19 +288,19 @@ def _add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:
             ledger.put(Step(node.key, "finish", node.kind.kind, title, len(ledger.all())))
 
 
-def _retry(ledger: Ledger) -> None:
+def _retry(ledger: Ledger, now: float) -> None:
     """Give everything that failed, and what it held up, another round."""
     head = ledger.head
     export = ledger.step("export")
-    removals = any("/undo/" in step.key for step in ledger.all())
+    if any(step.action == "remove" and "/undo/" in step.key for step in ledger.all()):
+        _undo(ledger, now)
+        return
     if export is not None and export.state == "failed":
         phase = "new"
-    elif removals:
-        phase = "undoing"
     else:
         phase = "planning" if head.mode == "plan" else "running"
     ledger.head = replace(head, phase=phase, reason=None)
-    _reopen(ledger, lambda step: step.state in ("failed", "skipped") and (not removals or "/undo/" in step.key))
+    _reopen(ledger, lambda step: step.state in ("failed", "skipped"))
 
 
 def _reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
@@ -296,32 +313,38 @@ def _reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
         ledger.put(replace(_known(ledger, key), waits=waits, state=state))
 
 
-def _cancel(ledger: Ledger) -> None:
+def _cancel(ledger: Ledger, now: float) -> None:
     """Ask nothing more; what is under way ends. What was made stays (``undo`` removes it)."""
     ledger.head = replace(ledger.head, phase="cancelled", paused=False)
     _drop_unasked(ledger, "cancelled")
 
 
-def _undo(ledger: Ledger) -> None:
-    ledger.head = replace(ledger.head, phase="undoing", paused=False)
+def _undo(ledger: Ledger, now: float) -> None:
+    """Remove whatever was made; first find out what an interrupted try has made, without making more."""
+    ledger.head = replace(ledger.head, phase="undoing", paused=False, reason=None)
+    failed = {s.key for s in ledger.all() if s.action == "remove" and s.state in ("failed", "skipped")}
+    _reopen(ledger, lambda step: step.key in failed)
     _drop_unasked(ledger, "undone before it was begun")
+    for step in ledger.all():
+        if step.outcome == "interrupted" and step.action == "ensure" and step.state in ("skipped", "failed"):
+            ledger.put(replace(step, state="resting", due=now + SETTLE, tries=0))
 
 
 def _drop_unasked(ledger: Ledger, reason: str) -> None:
     for step in ledger.all():
-        if step.state in ("waiting", "ready", "resting"):
+        if step.state in ("waiting", "ready", "resting") and step.action != "remove":
             ledger.put(replace(step, state="skipped", reason=reason, due=None))
 
 
-def _pause(ledger: Ledger) -> None:
+def _pause(ledger: Ledger, now: float) -> None:
     ledger.head = replace(ledger.head, paused=True)
 
 
-def _resume(ledger: Ledger) -> None:
+def _resume(ledger: Ledger, now: float) -> None:
     ledger.head = replace(ledger.head, paused=False)
 
 
-CONTROLS: dict[str, Callable[[Ledger], None]] = {
+CONTROLS: dict[str, Callable[[Ledger, float], None]] = {
     "start": _start,
     "pause": _pause,
     "resume": _resume,
@@ -338,8 +361,8 @@ HANDLERS: dict[str, Handler] = {
     "step-ended": _ended,
     "step-progressed": _progressed,
     "control-migration": _controlled,
+    "step-claimed": _claimed,
     "tick": _ticked,
-    "doubt": _doubted,
 }
 
 
@@ -394,11 +417,15 @@ def _begin_or_end_undo(ledger: Ledger) -> None:
             ledger.put(Step(key, "remove", step.kind, step.name, -step.order, destination_id=id_))
     if new := [s for s in ledger.all() if s.action == "remove" and s.key not in begun]:
         _order_undo(ledger, new)
-    head = ledger.head
-    if not head.open:
-        failed = [s for s in ledger.all() if s.action == "remove" and s.state == "failed"]
-        reason = f"{failed[0].kind} {failed[0].name!r} could not be removed: {failed[0].reason}" if failed else None
-        ledger.head = replace(head, phase="stuck" if failed else "undone", reason=reason)
+    if ledger.head.open:
+        return
+    for step in ledger.all():
+        if step.state == "failed" and (step.action == "remove" or step.outcome == "interrupted"):
+            what = "could not be removed" if step.action == "remove" else "may have been made by a try that was lost"
+            reason = f"{step.kind} {step.name!r} {what}: {step.reason}; undo again"
+            ledger.head = replace(ledger.head, phase="stuck", reason=reason)
+            return
+    ledger.head = replace(ledger.head, phase="undone")
 
 
 def _order_undo(ledger: Ledger, removals: list[Step]) -> None:
@@ -423,7 +450,11 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
     room = IN_FLIGHT - head.counts.get("asked", 0)
     due = []
     for step in ledger.ready(max(room, 0)):
-        asked = replace(step, state="asked", attempt=step.attempt + 1, tries=step.tries + 1, due=now + LEASE, done=0)
+        hints = step.hints if step.attempt else {**step.hints, "first_asked": now}
+        asked = replace(
+            step, state="asked", attempt=step.attempt + 1, tries=step.tries + 1, due=now + LEASE, claim=None, done=0,
+            hints=hints,
+        )  # fmt: skip
         ledger.put(asked)
         due.append(Do(asked.key, asked.attempt))
     return due

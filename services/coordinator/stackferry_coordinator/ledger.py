@@ -40,7 +40,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of the graph, with its tries. ``due``: end of the lease when asked, of the rest when resting."""
+    """One node of the graph, with its tries.
+
+    ``due``: until when an answer is expected (asked), or the end of the rest (resting).
+    """
 
     key: str
     action: str
@@ -52,6 +55,7 @@ class Step:
     attempt: int = 0
     tries: int = 0  # since the last ``retry``; ``attempt`` only grows
     due: float | None = None
+    claim: str | None = None  # of the delivery that may run this try
     outcome: str | None = None
     destination_id: str | None = None
     made: tuple[str, ...] = ()  # ids that tries of this step reported as created

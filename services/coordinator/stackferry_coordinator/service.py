@@ -17,6 +17,7 @@ from stackferry.messages import (
     DocumentsExported,
     ExportEnded,
     RequestMigration,
+    StepClaimed,
     StepEnded,
     StepProgressed,
     SubmitDocuments,
@@ -44,8 +45,6 @@ class Running(DependencyProvider):
         self.over = False
 
     def start(self) -> None:
-        alone = self.shell.engine.dialect.name == "sqlite"
-        self.lease = 0.0 if alone else self.settings.sender_lease
         self.threads = [
             self.container.spawn_managed_thread(lambda: self._loop(self._relay)),
             self.container.spawn_managed_thread(lambda: self._loop(self._tick)),
@@ -80,7 +79,6 @@ class Running(DependencyProvider):
         self.due = eventlet.event.Event()
 
     def _tick(self) -> None:
-        self.shell.recover(self.lease)
         self.shell.tick()
         self.wake()
         eventlet.sleep(self.settings.tick)
@@ -119,6 +117,13 @@ class Coordinator:
         """What workers report; about a migration that we don't know, it's nothing to us."""
         self.running.shell.take(delivery.envelope)
         self.running.wake()
+
+    @handles(StepClaimed, workers=8)
+    def on_claim(self, delivery: Delivery) -> None:
+        """A delivery of a command wants to work on its try."""
+        answer = {"content": {"granted": self.running.shell.claim(delivery.envelope)}}
+        self.running.wake()
+        self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(WorkerSeen, queue=topology.COORDINATOR_FACTS)
     def on_worker(self, delivery: Delivery) -> None:

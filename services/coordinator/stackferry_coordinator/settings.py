@@ -16,4 +16,3 @@ class Settings(Common):
         "where it remembers: sqlite:///PATH for one coordinator, postgresql+psycopg://... for several",
     )
     tick: float = setting(0.5, "seconds between looks at the clock: how late a lease or a rest may end")
-    sender_lease: float = setting(30.0, "seconds after which another coordinator doubts commands that this one claimed")

@@ -2,29 +2,26 @@
 
 A transaction takes in one message: inbox (its id is unique) → lock the migration → react → save → log the
 message → write what's due into the outbox → commit. Only then is the message acknowledged. The relay publishes
-the outbox. A command that names a try must not be sent twice: it's claimed, in a transaction of its own, before
-it's sent; when its sender dies, or the broker doesn't confirm, the try is doubted instead of sent again.
+the outbox, each message at least once: tries are claimed by their workers, so a second one does no harm.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 from stackferry import messages, topology
 from stackferry.bus import Outgoing, Publisher
 from stackferry.envelope import Envelope
-from stackferry.errors import BrokerUnavailable, InvalidMessage, Unconfirmed
+from stackferry.errors import BrokerUnavailable, InvalidMessage
 
 from . import tables as t
 from .commands import command
-from .itinerary import Do, allowed, opened, react
+from .itinerary import Do, allowed, granted, opened, react
 from .ledger import Head
 from .store import Store
 
@@ -38,7 +35,6 @@ class Coordinator:
 
     def __init__(self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time) -> None:
         self.engine, self.publisher, self.clock = engine, publisher, clock
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
 
     # -- messages in -------------------------------------------------------------------------------------
@@ -54,6 +50,22 @@ class Coordinator:
             if store is None:
                 return
             self._react(connection, store, name, envelope.data, now, envelope)
+
+    def claim(self, envelope: Envelope) -> bool:
+        """Take in the claim of a delivery; return whether it may work. The same claim gets the same answer again."""
+        data, now = envelope.data, self.clock()
+        with self.engine.begin() as connection:
+            store = Store.open(connection, data["migration"])
+            if store is None:
+                return False
+            step = store.step(data["step"])
+            if (
+                step is not None
+                and (step.state, step.attempt) == ("asked", data["attempt"])
+                and not granted(store, data)
+            ):
+                self._react(connection, store, "step-claimed", data, now, envelope)
+            return granted(store, data)
 
     def _seen(self, connection: Connection, message_id: str, now: float) -> bool:
         statement = self.upsert(t.inbox).values(message=message_id, at=now).on_conflict_do_nothing()
@@ -137,9 +149,6 @@ class Coordinator:
             "key": message.queues[0].name,  # type: ignore[attr-defined]
             "message": envelope.id,
             "body": envelope.to_bytes(),
-            "migration": store.head.id,
-            "step": due.key,
-            "attempt": due.attempt,
         }
 
     # -- time --------------------------------------------------------------------------------------------
@@ -171,58 +180,35 @@ class Coordinator:
     # -- messages out ------------------------------------------------------------------------------------
 
     def relay(self) -> int:
-        """Publish what is due; return how many messages were tried. Raises nothing when the broker is away."""
-        rows = self._claim()
+        """Publish what is due, in order; return how many messages the broker has taken."""
+        if self.engine.dialect.name == "sqlite":  # alone; and its only connection must not wait for the broker
+            with self.engine.begin() as connection:
+                rows = self._due(connection)
+            sent = self._publish(rows)
+            with self.engine.begin() as connection:
+                self._sent(connection, sent)
+        else:
+            with self.engine.begin() as connection:  # others skip the rows that this one has locked
+                sent = self._publish(self._due(connection))
+                self._sent(connection, sent)
+        return len(sent)
+
+    def _due(self, connection: Connection) -> list[Any]:
+        query = select(t.outbox).order_by(t.outbox.c.id).limit(BATCH).with_for_update(skip_locked=True)
+        return list(connection.execute(query).mappings())
+
+    def _publish(self, rows: list[Any]) -> list[int]:
         if not rows:
-            return 0
+            return []
         try:
-            outcomes: list[Exception | None] = list(self.publisher.publish_all([_outgoing(row) for row in rows]))
+            outcomes = self.publisher.publish_all([_outgoing(row) for row in rows])
         except BrokerUnavailable:
-            self._release([row["id"] for row in rows])  # nothing was sent
-            return 0
-        sent = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
-        with self.engine.begin() as connection:
-            connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(sent)))
-        for row, outcome in zip(rows, outcomes, strict=True):
-            if outcome is not None:
-                self._unsent(row, isinstance(outcome, Unconfirmed))
-        return len(rows)
+            return []
+        return [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
 
-    def _claim(self) -> list[dict[str, Any]]:
-        with self.engine.begin() as connection:
-            query = select(t.outbox).where(t.outbox.c.sender.is_(None)).order_by(t.outbox.c.id).limit(BATCH)
-            rows = [dict(row) for row in connection.execute(query.with_for_update(skip_locked=True)).mappings()]
-            if rows:
-                ids = [row["id"] for row in rows]
-                claim = update(t.outbox).where(t.outbox.c.id.in_(ids)).values(sender=self.name, claimed=self.clock())
-                connection.execute(claim)
-        return rows
-
-    def _release(self, ids: list[int]) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(update(t.outbox).where(t.outbox.c.id.in_(ids)).values(sender=None, claimed=None))
-
-    def _unsent(self, row: dict[str, Any], uncertain: bool) -> None:
-        """A try whose command may be out is doubted; anything else may simply be sent again."""
-        if not (uncertain and row["step"]):
-            self._release([row["id"]])
-            return
-        data = {"migration": row["migration"], "step": row["step"], "attempt": row["attempt"]}
-        with self.engine.begin() as connection:
-            if connection.execute(delete(t.outbox).where(t.outbox.c.id == row["id"])).rowcount == 0:
-                return
-            store = Store.open(connection, row["migration"])
-            if store is not None:
-                self._react(connection, store, "doubt", data, self.clock(), None)
-
-    def recover(self, lease: float) -> None:
-        """Doubt what a dead sender had claimed: this process' predecessors, and others after *lease* seconds."""
-        with self.engine.connect() as connection:
-            stale = or_(t.outbox.c.claimed < self.clock() - lease, t.outbox.c.claimed.is_(None))
-            query = select(t.outbox).where(t.outbox.c.sender.is_not(None), t.outbox.c.sender != self.name, stale)
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-        for row in rows:
-            self._unsent(row, True)
+    def _sent(self, connection: Connection, ids: list[int]) -> None:
+        if ids:
+            connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))
 
     # -- workers -----------------------------------------------------------------------------------------
 
@@ -246,7 +232,7 @@ def _fields(head: Head) -> dict[str, Any]:
     return {name: getattr(head, name) for name in Head.__slots__}
 
 
-def _outgoing(row: dict[str, Any]) -> Outgoing:
+def _outgoing(row: Any) -> Outgoing:
     return Outgoing(row["exchange"], row["key"], bytes(row["body"]), row["message"])
 
 
@@ -265,7 +251,4 @@ def _fact_row(head: Head, before: Head, cause: Envelope | None) -> dict[str, Any
         "key": messages.MigrationChanged.key,
         "message": envelope.id,
         "body": envelope.to_bytes(),
-        "migration": None,
-        "step": None,
-        "attempt": None,
     }

@@ -50,6 +50,7 @@ step = Table(
     Column("attempt", Integer, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("due", Float),
+    Column("claim", String(64)),
     Column("outcome", String(16)),
     Column("destination_id", String(255)),
     Column("made", JSON, nullable=False),
@@ -118,7 +119,7 @@ inbox = Table(
     Column("at", Float, nullable=False, index=True),
 )  # fmt: skip
 
-#: messages to publish; a command is claimed (``sender``) before it's sent, since it must not be sent twice
+#: messages to publish; one may be sent twice, when its sender dies between the broker's confirmation and the delete
 outbox = Table(
     "outbox", metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
@@ -126,11 +127,6 @@ outbox = Table(
     Column("key", String(255), nullable=False),
     Column("message", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("migration", ID),  # of a try: (migration, step, attempt) is doubted when its sender dies
-    Column("step", KEY),
-    Column("attempt", Integer),
-    Column("sender", String(255), index=True),
-    Column("claimed", Float),
 )  # fmt: skip
 
 worker = Table(

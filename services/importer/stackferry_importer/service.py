@@ -14,6 +14,7 @@ from stackferry.messages import (
 )
 from stackferry.resources import apply
 from stackferry_runtime.bus import Delivery, Publish, handles
+from stackferry_runtime.claims import Claims
 from stackferry_runtime.logs import logger
 from stackferry_runtime.sessions import Sessions
 
@@ -33,14 +34,18 @@ class Importer:
 
     name = "importer"
     clouds = Sessions()
+    claims = Claims()
     publish = Publish()
 
     @handles(EnsureResource, CompareResource, FinishResource, RemoveResource, workers=8)
     def resource(self, delivery: Delivery) -> None:
-        """One try of one step; whatever happens, its outcome is reported."""
-        data = delivery.data
-        verb = VERBS[delivery.envelope.type]
-        ended = attempt(verb, lambda: self.clouds.view(data["destination"], data["migration"]), data, delivery.doubtful)
+        """One try of one step, if it's ours to make; whatever happens, its outcome is reported."""
+        data, type_ = delivery.data, delivery.envelope.type
+        if type_ != CompareResource.type and not self.claims.granted(delivery):
+            log.info("refused", step=data["step"], attempt=data["attempt"])
+            return
+        verb = VERBS[type_]
+        ended = attempt(verb, lambda: self.clouds.view(data["destination"], data["migration"]), data)
         log.info(
             ended["outcome"], kind=data["kind"], name=ended["name"], step=data["step"], attempt=data["attempt"],
             reason=ended.get("reason"), seconds=ended.get("seconds"),

@@ -15,11 +15,8 @@ from stackferry_runtime.clouds import failure
 Verb = Callable[[str, dict[str, Any], View, dict[str, Any]], Outcome]
 
 
-def attempt(verb: Verb, view: Callable[[], View], data: dict[str, Any], doubtful: bool) -> dict[str, Any]:
-    """Return the fields of the StepEnded that ends this try.
-
-    A *doubtful* delivery may have been worked on before: it isn't run again, the coordinator lets it rest.
-    """
+def attempt(verb: Verb, view: Callable[[], View], data: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the StepEnded that ends this try."""
     about = {
         "migration": data["migration"],
         "step": data["step"],
@@ -27,8 +24,6 @@ def attempt(verb: Verb, view: Callable[[], View], data: dict[str, Any], doubtful
         "kind": data["kind"],
         "name": KINDS[data["kind"]].title(data["document"]["params"]),
     }
-    if doubtful:
-        return {**about, "outcome": "interrupted", "retryable": True, "reason": "its worker was lost"}
     began = time.monotonic()
     try:
         outcome = dataclasses.asdict(verb(data["kind"], data["document"], view(), data.get("hints") or {}))

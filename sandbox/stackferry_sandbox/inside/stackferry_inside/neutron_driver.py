@@ -10,6 +10,7 @@ from typing import Any
 from neutron_lib import constants, context
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import api as db_api
 from neutron_lib.plugins import constants as plugins
 from neutron_lib.plugins import directory
 from neutron_lib.plugins.ml2 import api
@@ -57,10 +58,7 @@ def port_changed(_resource: str, _event: str, _trigger: object, payload: Any) ->
         and port.get("status") == constants.PORT_STATUS_DOWN
         and port.get("device_id")
     ):
-        directory.get_plugin().update_port_status(context.get_admin_context(), port["id"], constants.PORT_STATUS_ACTIVE)
-
-
-def floating_ip_changed(_resource: str, _event: str, _trigger: object, payload: Any) -> None:
+        activate_port(port["id"])
     """Bring up a floating IP that has a port behind it, and down one that has none."""
     floating_ip = payload.latest_state
     status = constants.FLOATINGIP_STATUS_ACTIVE if floating_ip.get("router_id") else constants.FLOATINGIP_STATUS_DOWN

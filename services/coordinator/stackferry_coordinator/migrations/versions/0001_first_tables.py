@@ -62,16 +62,8 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("message", sa.String(length=64), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("migration", sa.String(length=64), nullable=True),
-        sa.Column("step", sa.String(length=512), nullable=True),
-        sa.Column("attempt", sa.Integer(), nullable=True),
-        sa.Column("sender", sa.String(length=255), nullable=True),
-        sa.Column("claimed", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
-    with op.batch_alter_table("outbox", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_outbox_sender"), ["sender"], unique=False)
-
     op.create_table(
         "worker",
         sa.Column("service", sa.String(length=64), nullable=False),
@@ -123,6 +115,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("due", sa.Float(), nullable=True),
+        sa.Column("claim", sa.String(length=64), nullable=True),
         sa.Column("outcome", sa.String(length=16), nullable=True),
         sa.Column("destination_id", sa.String(length=255), nullable=True),
         sa.Column("made", sa.JSON(), nullable=False),
@@ -161,9 +154,6 @@ def downgrade() -> None:
     op.drop_table("edge")
     op.drop_table("document")
     op.drop_table("worker")
-    with op.batch_alter_table("outbox", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_outbox_sender"))
-
     op.drop_table("outbox")
     op.drop_table("migration")
     with op.batch_alter_table("inbox", schema=None) as batch_op:

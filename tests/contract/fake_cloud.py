@@ -1,0 +1,398 @@
+"""A cloud in memory behind openstacksdk's own resource classes: the rules of Neutron that kinds must live with.
+
+It refuses what a real cloud refuses (unknown, read-only and reserved attributes, duplicates, unreachable next
+hops), fills in the same defaults, shows a tenant only what a tenant sees, and writes down every write.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import json
+import re
+import uuid
+from copy import deepcopy
+from datetime import UTC, datetime
+from functools import partial
+from inspect import getattr_static
+from types import SimpleNamespace
+from typing import Any
+
+import requests
+from openstack import exceptions
+from openstack.compute.v2 import _proxy as compute
+from openstack.compute.v2 import keypair
+from openstack.fields import Body
+from openstack.identity.v3 import _proxy as identity
+from openstack.identity.v3 import domain, project
+from openstack.network.v2 import (
+    _proxy as network,
+)
+from openstack.network.v2 import (
+    address_group,
+    flavor,
+    port,
+    qos_policy,
+    router,
+    security_group,
+    security_group_rule,
+    segment,
+    subnet,
+    subnet_pool,
+)
+from openstack.network.v2 import network as net
+from openstack.resource import Resource
+
+#: service → openstacksdk's proxy, and (singular, plural) → resource
+SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
+    "network": (
+        network.Proxy,
+        {
+            ("address_group", "address_groups"): address_group.AddressGroup,
+            ("flavor", "flavors"): flavor.Flavor,
+            ("network", "networks"): net.Network,
+            ("port", "ports"): port.Port,
+            ("qos_policy", "qos_policies"): qos_policy.QoSPolicy,
+            ("router", "routers"): router.Router,
+            ("security_group", "security_groups"): security_group.SecurityGroup,
+            ("security_group_rule", "security_group_rules"): security_group_rule.SecurityGroupRule,
+            ("segment", "segments"): segment.Segment,
+            ("subnet", "subnets"): subnet.Subnet,
+            ("subnet_pool", "subnet_pools"): subnet_pool.SubnetPool,
+        },
+    ),
+    "compute": (compute.Proxy, {("keypair", "keypairs"): keypair.Keypair}),
+    "identity": (
+        identity.Proxy,
+        {("project", "projects"): project.Project, ("domain", "domains"): domain.Domain},
+    ),
+}
+TAGGED = (net.Network, subnet.Subnet, router.Router, security_group.SecurityGroup)
+#: what Neutron's attribute maps don't take in a PUT
+READ_ONLY: dict[type, set[str]] = {
+    net.Network: {"availability_zone_hints", "is_vlan_transparent", "tags"},
+    subnet.Subnet: {"cidr", "ip_version", "ipv6_address_mode", "ipv6_ra_mode", "network_id", "subnet_pool_id", "tags"},
+    router.Router: {"availability_zone_hints", "flavor_id", "tags"},
+    port.Port: {"network_id", "device_owner"},
+    security_group.SecurityGroup: {"is_shared", "tags"},
+    address_group.AddressGroup: {"addresses"},
+}
+#: nor in a POST
+NOT_AT_BIRTH: dict[type, set[str]] = {
+    net.Network: {"tags"},
+    subnet.Subnet: {"tags"},
+    router.Router: {"tags", "routes"},
+    security_group.SecurityGroup: {"tags", "is_shared"},
+}
+#: what policies keep for administrators: nobody else may set it
+RESERVED: dict[type, set[str]] = {
+    net.Network: {"is_default", "is_router_external", "is_shared", "segments", "provider_network_type",
+                  "provider_physical_network", "provider_segmentation_id"},
+    subnet.Subnet: {"segment_id", "service_types"},
+    router.Router: {"is_distributed", "is_ha"},
+}  # fmt: skip
+#: and what nobody else is shown
+HIDDEN: dict[type, set[str]] = {
+    net.Network: {"segments", "provider_network_type", "provider_physical_network", "provider_segmentation_id"},
+    router.Router: {"is_distributed", "is_ha"},
+}
+DEFAULTS: dict[type, dict[str, Any]] = {
+    net.Network: {"name": "", "description": "", "availability_zone_hints": [], "dns_domain": "", "mtu": 1450,
+                  "is_admin_state_up": True, "is_port_security_enabled": True, "is_router_external": False,
+                  "is_shared": False, "is_default": False, "tags": [], "status": "ACTIVE"},
+    subnet.Subnet: {"name": "", "description": "", "dns_nameservers": [], "host_routes": [], "service_types": [],
+                    "is_dhcp_enabled": True, "dns_publish_fixed_ip": False, "tags": []},
+    router.Router: {"name": "", "description": "", "availability_zone_hints": [], "is_admin_state_up": True,
+                    "is_distributed": False, "is_ha": False, "routes": [], "tags": [], "status": "ACTIVE"},
+    port.Port: {"name": "", "device_id": "", "device_owner": "", "fixed_ips": []},
+    security_group.SecurityGroup: {"description": "", "stateful": True, "is_shared": False, "tags": []},
+    security_group_rule.SecurityGroupRule: {"description": "", "ether_type": "IPv4"},
+    address_group.AddressGroup: {"name": "", "description": "", "addresses": []},
+    keypair.Keypair: {"type": "ssh"},
+}  # fmt: skip
+
+
+def refuse(status: int, text: str) -> None:
+    """Raise what openstacksdk raises for such an answer."""
+    response = requests.Response()
+    response.status_code = status
+    response.reason = text
+    response.headers["content-type"] = "application/json"
+    response._content = json.dumps({"NeutronError": {"type": "", "message": text}}).encode()
+    exceptions.raise_from_response(response)
+
+
+def is_attribute(cls: type[Resource], name: str) -> bool:
+    return isinstance(getattr_static(cls, name, None), Body)
+
+
+class Cloud:
+    """Everything in one cloud; *writes* lists what was asked to be changed, by whom it doesn't matter."""
+
+    def __init__(self) -> None:
+        self.rows: dict[type, dict[str, dict[str, Any]]] = {}
+        self.writes: list[tuple[str, str]] = []
+        self.clock = itertools.count(1)
+        self.project = self.seed(project.Project, name="ours", domain_id=self.seed(domain.Domain, name="Default")["id"])
+        self.operators = self.seed(project.Project, name="operators", domain_id=self.project["domain_id"])
+
+    def now(self) -> str:
+        """A second later each time."""
+        return f"{datetime.fromtimestamp(1_700_000_000 + next(self.clock), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    def connect(self, admin: bool = False) -> SimpleNamespace:
+        """A connection of the tenant, or of an administrator, to its project."""
+        return SimpleNamespace(**{service: Proxy(self, service, admin) for service in SERVICES})
+
+    def seed(self, cls: type[Resource], **attributes: Any) -> dict[str, Any]:
+        """Put a resource there by hand."""
+        wrong = [name for name in attributes if not is_attribute(cls, name)]
+        assert not wrong, f"{cls.__name__} has no {wrong}"
+        row = {
+            "id": uuid.uuid4().hex,
+            "created_at": self.now(),
+            "project_id": getattr(self, "project", {}).get("id"),
+            **deepcopy(DEFAULTS.get(cls, {})),
+            **attributes,
+        }
+        row = {name: value for name, value in row.items() if is_attribute(cls, name) or name == "id"}
+        if cls is keypair.Keypair:
+            row["id"] = row["name"]
+        self.rows.setdefault(cls, {})[row["id"]] = row
+        return row
+
+    def all(self, cls: type[Resource]) -> list[dict[str, Any]]:
+        return list(self.rows.get(cls, {}).values())
+
+    def ids(self) -> set[str]:
+        return {id_ for cls, rows in self.rows.items() if cls is not keypair.Keypair for id_ in rows}
+
+
+class Proxy:
+    """openstacksdk's calls of one service; a call that the real proxy lacks is an AttributeError here as well."""
+
+    def __init__(self, cloud: Cloud, service: str, admin: bool) -> None:
+        self.cloud, self.admin = cloud, admin
+        self.real, self.resources = SERVICES[service]
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(self.real, name):
+            for (singular, plural), cls in self.resources.items():
+                if name == plural:
+                    return partial(self._list, cls)
+                verb, _, rest = name.partition("_")
+                if rest == singular:
+                    return partial(getattr(self, f"_{verb}"), cls)
+        raise AttributeError(f"{self.real.__module__} has no {name}, or this fake doesn't")
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def _sees(self, cls: type[Resource], row: dict[str, Any]) -> bool:
+        if self.admin or row.get("project_id") in (None, self.cloud.project["id"]):
+            return cls is not segment.Segment or self.admin
+        return bool(row.get("is_shared") or row.get("is_router_external"))
+
+    def _show(self, cls: type[Resource], row: dict[str, Any]) -> Any:
+        row = deepcopy(row)
+        if cls is net.Network:
+            row["subnet_ids"] = [s["id"] for s in self.cloud.all(subnet.Subnet) if s["network_id"] == row["id"]]
+        if cls is security_group.SecurityGroup:
+            rules = self.cloud.all(security_group_rule.SecurityGroupRule)
+            row["security_group_rules"] = [
+                {**{n: v for n, v in rule.items() if n != "ether_type"}, "ethertype": rule["ether_type"]}
+                for rule in rules
+                if rule["security_group_id"] == row["id"]
+            ]
+        if not self.admin:
+            for name in HIDDEN.get(cls, ()):
+                row.pop(name, None)
+        return cls.existing(**row)
+
+    def _rows(self, cls: type[Resource]) -> list[dict[str, Any]]:
+        return [row for row in self.cloud.all(cls) if self._sees(cls, row)]
+
+    def _list(self, cls: type[Resource], **query: Any) -> Any:
+        wrong = [name for name in query if name not in cls._query_mapping._mapping and not is_attribute(cls, name)]
+        if wrong:
+            raise exceptions.InvalidResourceQuery(f"{cls.__name__}: {wrong}")
+        for row in self._rows(cls):
+            if all(row.get(n) in v if isinstance(v, list) else row.get(n) == v for n, v in query.items()):
+                yield self._show(cls, row)
+
+    def _find(self, cls: type[Resource], name_or_id: str, ignore_missing: bool = True) -> Any:
+        found = [row for row in self._rows(cls) if row["id"] == name_or_id]
+        found = found or [row for row in self._rows(cls) if row.get("name") == name_or_id]
+        if len(found) > 1:
+            raise exceptions.DuplicateResource(f"More than one {cls.__name__} exists with the name {name_or_id!r}.")
+        if not found and not ignore_missing:
+            refuse(404, f"No {cls.__name__} found for {name_or_id}")
+        return self._show(cls, found[0]) if found else None
+
+    def _get(self, cls: type[Resource], id_: str) -> Any:
+        return self._show(cls, self._row(cls, id_))
+
+    def _row(self, cls: type[Resource], id_: Any) -> dict[str, Any]:
+        row = self.cloud.rows.get(cls, {}).get(id_)
+        if row is None or not self._sees(cls, row):
+            refuse(404, f"{cls.__name__} {id_} could not be found")
+        return row  # type: ignore[return-value]
+
+    # -- writing -----------------------------------------------------------------------------------------
+
+    def _write(self, verb: str, cls: type[Resource]) -> None:
+        self.cloud.writes.append((verb, cls.__name__))
+
+    def _check(self, cls: type[Resource], attributes: dict[str, Any], forbidden: set[str]) -> None:
+        json.dumps(attributes)
+        for name in attributes:
+            if not is_attribute(cls, name):
+                raise AssertionError(f"openstacksdk's {cls.__name__} has no {name}: it would drop it in silence")
+            if name in forbidden:
+                refuse(400, f"Cannot update read-only attribute {name}, or attribute not allowed in POST")
+            if name in RESERVED.get(cls, ()) and not self.admin:
+                refuse(403, f"rule:{cls.__name__}:{name} is disallowed by policy")
+
+    def _create(self, cls: type[Resource], **attributes: Any) -> Any:
+        self._write("create", cls)
+        self._check(cls, attributes, NOT_AT_BIRTH.get(cls, set()))
+        if make := getattr(self, f"_new_{cls.__name__.lower()}", None):
+            attributes = make(deepcopy(attributes))
+        row = self.cloud.seed(cls, **attributes)
+        if cls is security_group.SecurityGroup:
+            for ether_type in ("IPv4", "IPv6"):
+                self.cloud.seed(
+                    security_group_rule.SecurityGroupRule,
+                    security_group_id=row["id"], direction="egress", ether_type=ether_type,
+                )  # fmt: skip
+        return self._show(cls, row)
+
+    def _update(self, cls: type[Resource], id_: str, **attributes: Any) -> Any:
+        self._write("update", cls)
+        row = self._row(cls, id_)
+        self._check(cls, attributes, READ_ONLY.get(cls, set()))
+        if cls is router.Router:
+            attributes = self._checked_router(attributes, row)
+        row.update(deepcopy(attributes), updated_at=self.cloud.now())
+        return self._show(cls, row)
+
+    def _delete(self, cls: type[Resource], id_: str, ignore_missing: bool = True) -> None:
+        self._write("delete", cls)
+        if self.cloud.rows.get(cls, {}).pop(id_, None) is None and not ignore_missing:
+            refuse(404, f"{cls.__name__} {id_} could not be found")
+
+    def set_tags(self, resource: Resource, tags: list[str]) -> Any:
+        assert isinstance(resource, TAGGED)
+        self._write("tags", type(resource))
+        self._row(type(resource), resource.id)["tags"] = list(tags)
+        resource.tags = list(tags)
+        return resource
+
+    # -- Neutron's own rules -----------------------------------------------------------------------------
+
+    def _new_subnet(self, new: dict[str, Any]) -> dict[str, Any]:
+        self._row(net.Network, new.get("network_id"))
+        if "ip_version" not in new or not new.get("cidr"):
+            refuse(400, "Failed to parse request. Required attribute not specified")
+        range_ = ipaddress.ip_network(new["cidr"])
+        for other in self.cloud.all(subnet.Subnet):
+            if other["network_id"] == new["network_id"] and range_.overlaps(ipaddress.ip_network(other["cidr"])):
+                refuse(400, f"Requested subnet with cidr: {range_} overlaps with another subnet")
+        new.setdefault("gateway_ip", str(range_[1]))
+        first, last = (2 if new["gateway_ip"] == str(range_[1]) else 1), (-2 if range_.version == 4 else -1)
+        new.setdefault("allocation_pools", [{"start": str(range_[first]), "end": str(range_[last])}])
+        return new
+
+    def _new_router(self, new: dict[str, Any]) -> dict[str, Any]:
+        return self._checked_router(new, {})
+
+    def _checked_router(self, new: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        if gateway := new.get("external_gateway_info"):
+            if not self.admin and {"enable_snat", "external_fixed_ips"} & gateway.keys():
+                refuse(403, "rule:external_gateway_info is disallowed by policy")
+            if not self._row(net.Network, gateway["network_id"])["is_router_external"]:
+                refuse(400, "network is not external")
+            subnets = [s for s in self.cloud.all(subnet.Subnet) if s["network_id"] == gateway["network_id"]]
+            anywhere = [{"subnet_id": s["id"], "ip_address": s["allocation_pools"][0]["start"]} for s in subnets[:1]]
+            new["external_gateway_info"] = {"enable_snat": True, "external_fixed_ips": anywhere, **gateway}
+        legs = [ip for p in self.cloud.all(port.Port) if p["device_id"] == row.get("id") for ip in p["fixed_ips"]]
+        ranges = [ipaddress.ip_network(self.cloud.rows[subnet.Subnet][ip["subnet_id"]]["cidr"]) for ip in legs]
+        for route in new.get("routes") or []:
+            if not any(ipaddress.ip_address(route["nexthop"]) in range_ for range_ in ranges):
+                refuse(400, f"the nexthop {route['nexthop']} is not connected with router")
+        return new
+
+    def _new_securitygrouprule(self, new: dict[str, Any]) -> dict[str, Any]:
+        self._row(security_group.SecurityGroup, new.get("security_group_id"))
+        identity_ = ("security_group_id", "direction", "ether_type", "protocol", "port_range_min", "port_range_max",
+                     "remote_ip_prefix", "remote_group_id", "remote_address_group_id")  # fmt: skip
+        for other in self.cloud.all(security_group_rule.SecurityGroupRule):
+            if all(other.get(n) == new.get(n) for n in identity_):
+                refuse(409, "Security group rule already exists")
+        return new
+
+    def _new_addressgroup(self, new: dict[str, Any]) -> dict[str, Any]:
+        return {**new, "addresses": _ranges(new.get("addresses") or [])}
+
+    def _new_keypair(self, new: dict[str, Any], old: bool = True) -> dict[str, Any]:
+        if not re.fullmatch(r"[\w -]+" if old else r"[\w .@-]+", new["name"], re.ASCII):
+            refuse(400, "Keypair data is invalid: Keypair name contains unsafe characters")
+        if any(other["name"] == new["name"] for other in self.cloud.all(keypair.Keypair)):
+            refuse(409, f"Key pair '{new['name']}' already exists.")
+        return {"fingerprint": "aa:bb", "user_id": "user", **new}
+
+    def _new_port(self, new: dict[str, Any]) -> dict[str, Any]:
+        for fixed in new["fixed_ips"]:
+            if self._row(subnet.Subnet, fixed["subnet_id"])["network_id"] != new["network_id"]:
+                refuse(400, "subnet is not in the network")
+        taken = {ip.get("ip_address") for p in self.cloud.all(port.Port) for ip in p["fixed_ips"]}
+        if any(fixed.get("ip_address") in taken for fixed in new["fixed_ips"]):
+            refuse(409, "IP address already allocated in subnet")
+        return new
+
+    def add_interface_to_router(self, router_id: str, subnet_id: str | None = None, port_id: str | None = None) -> Any:
+        self._write("plug", router.Router)
+        self._row(router.Router, router_id)
+        if subnet_id:
+            on = self._row(subnet.Subnet, subnet_id)
+            fixed_ips = [{"subnet_id": subnet_id, "ip_address": on["gateway_ip"]}]
+            row = self.cloud.seed(port.Port, **self._new_port({"network_id": on["network_id"], "fixed_ips": fixed_ips}))
+        else:
+            row = self._row(port.Port, port_id)
+        row.update(device_id=router_id, device_owner="network:router_interface")
+        return {"id": router_id, "port_id": row["id"], "subnet_id": row["fixed_ips"][0]["subnet_id"]}
+
+    def remove_interface_from_router(self, router_id: str, port_id: str) -> Any:
+        self._write("unplug", router.Router)
+        del self.cloud.rows[port.Port][port_id]
+
+    def add_addresses_to_address_group(self, id_: str, addresses: list[str]) -> Any:
+        return self._addresses(id_, lambda had: had | set(_ranges(addresses)))
+
+    def remove_addresses_from_address_group(self, id_: str, addresses: list[str]) -> Any:
+        return self._addresses(id_, lambda had: had - set(_ranges(addresses)))
+
+    def _addresses(self, id_: str, change: Any) -> Any:
+        self._write("addresses", address_group.AddressGroup)
+        row = self._row(address_group.AddressGroup, id_)
+        row["addresses"] = sorted(change(set(row["addresses"])))
+        return self._show(address_group.AddressGroup, row)
+
+    def post(self, url: str, json: dict[str, Any], microversion: str) -> requests.Response:
+        """Nova's POST /os-keypairs at a microversion that openstacksdk doesn't speak."""
+        assert (url, microversion) == ("/os-keypairs", "2.92")
+        self._write("create", keypair.Keypair)
+        response = requests.Response()
+        try:
+            row = self.cloud.seed(keypair.Keypair, **self._new_keypair(json["keypair"], old=False))
+            response.status_code, response._content = 201, _json({"keypair": row})
+        except exceptions.HttpException as error:
+            response.status_code, response._content = error.status_code or 500, _json({"message": error.details})
+        return response
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _ranges(addresses: list[str]) -> list[str]:
+    return [str(ipaddress.ip_network(a)) for a in addresses]

@@ -1,0 +1,161 @@
+"""A project with one resource of every kind, what both clouds have anyway, and a migration without a bus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from openstack.compute.v2.keypair import Keypair
+from openstack.network.v2.address_group import AddressGroup
+from openstack.network.v2.flavor import Flavor
+from openstack.network.v2.network import Network
+from openstack.network.v2.port import Port
+from openstack.network.v2.qos_policy import QoSPolicy
+from openstack.network.v2.router import Router
+from openstack.network.v2.security_group import SecurityGroup
+from openstack.network.v2.security_group_rule import SecurityGroupRule
+from openstack.network.v2.segment import Segment
+from openstack.network.v2.subnet import Subnet
+from openstack.network.v2.subnet_pool import SubnetPool
+from stackferry.resources import KINDS, apply
+from stackferry.resources.apply import Outcome
+from stackferry.resources.export import documents as documents_of
+from stackferry.resources.view import View
+from stackferry_coordinator.graph import build
+
+from .fake_cloud import Cloud
+
+Document = dict[str, Any]
+#: every kind that this contract is about; images have tests of their own
+NAMES = sorted(KINDS.keys() - {"image"})
+
+
+def infrastructure() -> Cloud:
+    """A cloud without tenants' resources: what operators provide, called the same everywhere."""
+    cloud = Cloud()
+    theirs = {"project_id": cloud.operators["id"]}
+    for policy in ("gold", "silver"):
+        cloud.seed(QoSPolicy, name=policy, is_shared=True, **theirs)
+    for number, name in enumerate(("public", "public2")):
+        outside = cloud.seed(Network, name=name, is_router_external=True, **theirs)
+        cloud.seed(
+            Subnet, name=f"{name}-v4", network_id=outside["id"], cidr=f"203.0.{number}.0/24", ip_version=4,
+            gateway_ip=f"203.0.{number}.1", allocation_pools=[{"start": f"203.0.{number}.9", "end": "203.0.1.99"}],
+            **theirs,
+        )  # fmt: skip
+    cloud.seed(Segment, name="rack1")
+    cloud.seed(Segment, name="rack2")
+    cloud.seed(SubnetPool, name="pool1")
+    cloud.seed(SubnetPool, name="pool2")
+    cloud.seed(Flavor, name="big")
+    cloud.seed(Flavor, name="small")
+    return cloud
+
+
+def by_name(cloud: Cloud, cls: type, name: str) -> str:
+    return next(row["id"] for row in cloud.all(cls) if row["name"] == name)
+
+
+def populated(admin: bool) -> Cloud:
+    """A project with every kind, every field said; as an administrator would make it, or as a tenant can."""
+    cloud = infrastructure()
+    gold = by_name(cloud, QoSPolicy, "gold")
+    net = cloud.seed(
+        Network, name="net", description="the net", availability_zone_hints=["b", "a"], dns_domain="example.org.",
+        is_admin_state_up=False, is_default=admin, is_port_security_enabled=False, is_router_external=False,
+        is_shared=admin, is_vlan_transparent=True, mtu=1400, tags=["t2", "t1"], qos_policy_id=gold,
+        provider_network_type="vlan" if admin else None, provider_physical_network="physnet" if admin else None,
+        provider_segmentation_id=456 if admin else None,
+        segments=[{"provider:network_type": "vlan", "provider:segmentation_id": 7}] if admin else None,
+    )  # fmt: skip
+    subnet = cloud.seed(
+        Subnet, name="subnet", description="the subnet", network_id=net["id"], cidr="10.0.0.0/24", ip_version=4,
+        gateway_ip="10.0.0.1", allocation_pools=[{"start": "10.0.0.50", "end": "10.0.0.60"},
+                                                 {"start": "10.0.0.10", "end": "10.0.0.20"}],
+        dns_nameservers=["9.9.9.9", "1.1.1.1"], is_dhcp_enabled=False, dns_publish_fixed_ip=True,
+        host_routes=[{"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}], tags=["b", "a"],
+        service_types=["compute:nova"] if admin else [], segment_id=by_name(cloud, Segment, "rack1") if admin else None,
+        subnet_pool_id=by_name(cloud, SubnetPool, "pool1"),
+    )  # fmt: skip
+    cloud.seed(
+        Subnet, name="subnet6", network_id=net["id"], cidr="2001:db8::/64", ip_version=6, gateway_ip=None,
+        allocation_pools=[{"start": "2001:db8::2", "end": "2001:db8::ffff"}],
+        ipv6_address_mode="slaac", ipv6_ra_mode="slaac",
+    )  # fmt: skip
+    public, outside = by_name(cloud, Network, "public"), by_name(cloud, Subnet, "public-v4")
+    router = cloud.seed(
+        Router, name="router", description="the router", availability_zone_hints=["z"], is_admin_state_up=False,
+        is_distributed=admin, is_ha=admin, flavor_id=by_name(cloud, Flavor, "big"), tags=["r"],
+        external_gateway_info={
+            "network_id": public, "enable_snat": not admin, "qos_policy_id": gold,
+            "external_fixed_ips": [{"subnet_id": outside, "ip_address": "203.0.0.9"}],
+        },
+        routes=[{"destination": "10.77.0.0/16", "nexthop": "10.0.0.7"}],
+    )  # fmt: skip
+    cloud.seed(
+        Port, network_id=net["id"], device_id=router["id"], device_owner="network:router_interface",
+        fixed_ips=[{"subnet_id": subnet["id"], "ip_address": "10.0.0.2"}], mac_address="fa:16:3e:00:00:01",
+    )  # fmt: skip
+    group = cloud.seed(
+        SecurityGroup, name="group", description="the group", stateful=False, is_shared=False, tags=["g"]
+    )
+    other = cloud.seed(SecurityGroup, name="other")
+    addresses = cloud.seed(
+        AddressGroup, name="addresses", description="the addresses", addresses=["10.1.0.0/24", "10.2.0.1/32"]
+    )
+    for rule in (
+        {"direction": "egress", "ether_type": "IPv6"},
+        {"direction": "ingress", "remote_group_id": group["id"], "description": "each other"},
+        {"direction": "ingress", "protocol": "tcp", "port_range_min": 22, "port_range_max": 23,
+         "remote_ip_prefix": "10.3.0.0/16", "description": "log in"},
+        {"direction": "ingress", "protocol": "6", "port_range_min": 80, "port_range_max": 80,
+         "remote_address_group_id": addresses["id"]},
+    ):  # fmt: skip
+        cloud.seed(SecurityGroupRule, security_group_id=group["id"], **rule)
+    cloud.seed(SecurityGroupRule, security_group_id=other["id"], direction="ingress", remote_group_id=group["id"])
+    cloud.seed(
+        Keypair, name="key", public_key="ssh-ed25519 AAAA user@host", type="ssh", user_id="user", fingerprint="aa:bb"
+    )
+    return cloud
+
+
+def view(cloud: Cloud, admin: bool = False) -> View:
+    """A fresh look at the project."""
+    return View(cloud.connect(admin), cloud.project["id"], admin)
+
+
+def exported(cloud: Cloud, admin: bool = False) -> dict[str, list[Document]]:
+    look = view(cloud, admin)
+    return {kind: documents_of(kind, look) for kind in NAMES}
+
+
+def flat(documents: dict[str, list[Document]]) -> list[Document]:
+    return [document for kind in NAMES for document in documents[kind]]
+
+
+def migrate(
+    documents: list[Document], look: View, verb: Callable[..., Outcome] = apply.ensure, claims: bool = True
+) -> dict[str, Outcome]:
+    """Do what coordinator and importer do together: step key → what came of it."""
+    ended: dict[str, Outcome] = {}
+    for node in build(documents):
+        assert node.problem is None, node.problem
+        ids = {path: ended[key].destination_id for path, key in node.links.items()}
+        paths = iter([path for path, _, _ in node.kind.links(node.document["params"])])
+        params = node.kind.map_links(
+            node.document["params"],
+            lambda _, ref, ids=ids, paths=paths: {**ref, "id": ids.get(next(paths)) or None},
+        )
+        document, hints = {**node.document, "params": params}, dict(node.hints)
+        twins = [ended[key].destination_id for key in hints.pop("twin_keys", ()) if key in ended]
+        if claims and twins:
+            hints["claimed"] = twins
+        if node.action == "finish":
+            hints["destination_id"] = ended[node.key.removesuffix("/finish")].destination_id
+        ended[node.key] = (verb if node.action == "ensure" else apply.finish)(node.kind.kind, document, look, hints)
+    return ended
+
+
+def outcomes(ended: dict[str, Outcome]) -> dict[str, tuple[str, str | None]]:
+    """What came of each step, with the reason: what a failing assertion should show."""
+    return {key: (outcome.outcome, outcome.reason) for key, outcome in ended.items()}

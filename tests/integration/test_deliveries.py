@@ -1,0 +1,263 @@
+"""What becomes of a message in a service process: acknowledged, brought back, or parked with the reason."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stackferry import deadletters, topology
+from stackferry.bus import Outgoing, Publisher
+from stackferry.topology import BACKOFF
+from stackferry_cli.local.processes import until
+from stackferry_cli.local.rabbitmq import Node
+
+pytestmark = pytest.mark.integration
+
+QUEUE = topology.IMPORTER_CHECKS.name
+DEAD = topology.DEAD.name
+
+
+def test_success_is_acknowledged(probe: Any, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]):
+    probe.start()
+    publisher.publish(question("one"))
+    assert until(lambda: probe.lines("one", "ended"), 20), probe.log
+    assert probe.lines("one", "began", "first")
+    assert probe.stop() == 0
+    assert broker.count(QUEUE) == 0
+    assert broker.count(DEAD) == 0
+
+
+def test_failed_handler_is_tried_again(
+    probe: Any, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    probe.start()
+    began = time.monotonic()
+    publisher.publish(question("again", "fail"))
+    assert until(lambda: len(probe.lines("again", "began")) == 2, 20), probe.log
+    assert time.monotonic() - began >= BACKOFF[0]
+    # the first try may have done half of its work
+    assert [line[2] for line in probe.lines("again", "began")] == ["first", "doubtful"]
+    (copy,) = broker.take(f"stackferry.retry.{BACKOFF[1]}s", 1)
+    assert copy.properties["application_headers"]["x-attempt"] == 2
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_later_failures_wait_longer(
+    probe: Any, broker: Any, publisher: Publisher, question: Callable[..., Outgoing], attempt: int
+):
+    sent = question("later", "fail", **{"x-attempt": attempt, "theirs": "kept"})
+    publisher.publish(sent)
+    probe.start()
+    (copy,) = broker.take(f"stackferry.retry.{BACKOFF[attempt]}s", 1)
+    assert bytes(copy.body) == sent.body
+    assert copy.delivery_info["routing_key"] == QUEUE
+    assert copy.properties["message_id"] == sent.message_id
+    headers = copy.properties["application_headers"]
+    assert headers == {"x-attempt": attempt + 1, "x-error": "RuntimeError: as told", "theirs": "kept"}
+    assert probe.stop() == 0
+    assert broker.count(QUEUE) == 0
+
+
+def test_last_failure_parks(probe: Any, node: Node, publisher: Publisher, question: Callable[..., Outgoing]):
+    sent = question("last", "fail", **{"x-attempt": len(BACKOFF)})
+    publisher.publish(sent)
+    probe.start()
+    assert until(lambda: len(deadletters.browse(node.uri("client"))) == 1, 20), probe.log
+    assert deadletters.browse(node.uri("client")) == [
+        {
+            "id": sent.message_id,
+            "queue": QUEUE,
+            "reason": "failed",
+            "error": "RuntimeError: as told",
+            "attempts": len(BACKOFF) + 1,
+            "type": "stackferry.check-cloud.v1",
+            "body": sent.body.decode(),
+        }
+    ]
+
+
+def test_refused_message_is_parked_at_once(
+    probe: Any, node: Node, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    probe.start()
+    publisher.publish(question("refused", "refuse"))
+    assert broker.has(DEAD, 1), probe.log
+    (parked,) = deadletters.browse(node.uri("client"))
+    assert (parked["reason"], parked["attempts"], parked["queue"]) == ("invalid", 1, QUEUE)
+    assert parked["error"] == '{"place": "as told"}'
+    assert len(probe.lines("refused")) == 1
+
+
+# -- a process ends ------------------------------------------------------------------------------------------
+
+
+def test_killed_process_leaves_its_messages_to_the_next(
+    probe: Any, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    victim = probe.start()
+    publisher.publish_all([question(f"m{n}", "wait") for n in range(3)])
+    assert until(lambda: probe.count("began") == 3, 20), probe.log
+    victim.kill()
+    victim.wait(10)
+    probe.release()
+    probe.start()
+    assert until(lambda: probe.count("ended") == 3, 20), probe.log
+    for n in range(3):
+        assert [line[2] for line in probe.lines(f"m{n}", "began")] == ["first", "doubtful"]
+    assert probe.stop() == 0
+    assert broker.count(QUEUE) == 0
+
+
+def test_sigterm_finishes_what_runs_and_leaves_the_rest(
+    probe: Any, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    process = probe.start()
+    publisher.publish_all([question(f"m{n}", "wait") for n in range(15)])
+    assert until(lambda: probe.count("began") == 10, 20), probe.log
+    process.send_signal(signal.SIGTERM)
+    assert until(lambda: "stopping" in probe.log, 10)
+    probe.release()
+    assert process.wait(30) == 0, probe.log
+    assert (probe.count("began"), probe.count("ended")) == (10, 10)
+    assert broker.count(DEAD) == 0, probe.log
+    assert broker.count(QUEUE) == 5
+
+
+def test_sigterm_beyond_the_drain_time_gives_the_messages_back(
+    probe: Any, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    process = probe.start(drain=1)
+    publisher.publish_all([question("long", "wait"), question("longer", "wait")])
+    assert until(lambda: probe.count("began") == 2, 20), probe.log
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 75, probe.log
+    assert probe.count("ended") == 0
+    assert broker.has(QUEUE, 2)
+    assert broker.count(DEAD) == 0
+
+
+def test_sigterm_while_the_broker_is_away(
+    probe: Any, node: Node, publisher: Publisher, question: Callable[..., Outgoing], broker: Any
+):
+    process = probe.start()
+    publisher.publish(question("away", "wait"))
+    assert until(lambda: probe.count("began") == 1, 20), probe.log
+    node.stop()
+    process.send_signal(signal.SIGTERM)
+    assert until(lambda: "stopping" in probe.log, 10)
+    probe.release()
+    assert process.wait(30) == 0, probe.log
+    node.start()
+    assert broker.has(QUEUE, 1)  # it could not be acknowledged: it comes again
+
+
+# -- the broker ends -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_consumers_come_back_with_the_broker(
+    probe: Any, node: Node, broker: Any, question: Callable[..., Outgoing], publisher: Publisher, how: str
+):
+    process = probe.start()
+    publisher.publish_all([question("running", "wait"), question("failing", "fail", **{"x-attempt": 3})])
+    assert until(lambda: probe.count("began") == 2, 20), probe.log
+    getattr(node, how)()
+    assert until(lambda: "the broker is away" in probe.log, 20), probe.log
+    node.start()
+    # it's delivered again while its first delivery still runs
+    assert until(lambda: probe.lines("running", "began", "doubtful"), 30), probe.log
+    probe.release()
+    publisher.publish(question("after"))
+    assert until(lambda: probe.lines("after", "ended"), 30), probe.log
+    assert until(lambda: len(probe.lines("running", "ended")) == 2, 10), probe.log
+    assert process.poll() is None
+    assert probe.stop() == 0
+    assert broker.count(QUEUE) == 0
+    assert broker.count(DEAD) == 0
+
+
+# -- the parking queue ---------------------------------------------------------------------------------------
+
+
+def park(node: Node, publisher: Publisher, *labels: str, reason: str = "failed", **headers: Any) -> list[str]:
+    """Put messages into the parking queue as a service does; return their ids."""
+    from stackferry.delivery import parked
+    from stackferry.messages import CheckCloud
+
+    ids = []
+    for label in labels:
+        envelope = CheckCloud.make("tests", {"place": {"cloud": "ok"}, "reply_to": label})
+        copy = Outgoing("", "", envelope.to_bytes(), envelope.id, {"x-attempt": 4, "theirs": 1, **headers})
+        publisher.publish(parked(QUEUE, copy, reason, "why"))
+        ids.append(envelope.id)
+    return ids
+
+
+def test_dead_letters_are_browsed_retried_and_dropped(probe: Any, node: Node, broker: Any, publisher: Publisher):
+    uri = node.uri("client")
+    a, b, c = park(node, publisher, "a", "b", "c")
+    for _ in range(2):  # browsing takes nothing
+        assert [found["id"] for found in deadletters.browse(uri)] == [a, b, c]
+    assert broker.has(DEAD, 3)
+    assert deadletters.drop(uri, lambda message: message["id"] == b) == 1
+    assert broker.has(DEAD, 2)
+    assert deadletters.retry(uri, lambda message: message["id"] == a) == 1
+    assert broker.has(DEAD, 1)
+    assert broker.count(QUEUE) == 1
+    probe.start()
+    assert until(lambda: probe.lines("a", "ended"), 20), probe.log
+    assert probe.lines("a", "began", "doubtful")
+    assert [found["id"] for found in deadletters.browse(uri)] == [c]
+    assert probe.count("began") == 1
+
+
+def test_retried_dead_letter_starts_afresh(node: Node, broker: Any, publisher: Publisher):
+    park(node, publisher, "fresh")
+    deadletters.retry(node.uri("client"), lambda _: True)
+    (message,) = broker.take(QUEUE, 1)
+    assert message.properties["application_headers"] == {"x-replayed": True, "theirs": 1}
+
+
+def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, publisher: Publisher):
+    """A service may park a message again while the same command still goes through the parking queue."""
+    copies = [Outgoing(topology.DEAD.name, QUEUE, b"no event", f"id-{n}", {"x-queue": QUEUE}) for n in range(50)]
+    assert publisher.publish_all(copies) == [None] * 50
+    probe.start()
+    assert deadletters.retry(node.uri("client"), lambda _: True) == 50
+    assert broker.has(DEAD, 50), probe.log
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"[" * 100_000, {"x-queue": QUEUE}),
+        (b"\xff\xfe", {"x-queue": QUEUE}),
+        (b"7", {}),
+        (b"{}", {"x-attempt": "three"}),
+        (b"{}", {"x-death": "mine"}),
+        (b"{}", {"x-death": ["mine"]}),
+        (b"{}", {"x-queue": 5, "x-reason": ["r"], "x-error": {"e": 1}}),
+        (b"{}", {"compression": "nonsense"}),
+        (b"{}", {"compression": "zlib"}),
+    ],
+)
+def test_any_dead_letter_can_be_browsed_and_dropped(
+    node: Node, broker: Any, publisher: Publisher, body: bytes, headers: dict[str, Any]
+):
+    uri = node.uri("client")
+    publisher.publish(Outgoing(topology.DEAD.name, QUEUE, body, "odd", headers))
+    (found,) = deadletters.browse(uri)
+    assert found["id"] == "odd"
+    assert found["attempts"] >= 1
+    assert deadletters.drop(uri, lambda _: True) == 1
+    assert broker.has(DEAD, 0)
+
+
+def test_dead_letter_without_a_known_queue_stays(node: Node, broker: Any, publisher: Publisher):
+    publisher.publish(Outgoing(topology.DEAD.name, QUEUE, b"{}", "lost", {"x-queue": "stackferry.gone"}))
+    with pytest.raises(Exception, match="no queue takes stackferry.gone"):
+        deadletters.retry(node.uri("client"), lambda _: True)
+    assert broker.has(DEAD, 1)

@@ -1,0 +1,42 @@
+"""Small documents for tests of the coordinator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OWN = {"project_name": "%auth%", "domain_name": "%auth%"}
+
+
+def ref(name: str) -> dict[str, Any]:
+    return {"name": name, **OWN}
+
+
+def document(type_: str, id_: str, params: dict[str, Any], **source_ids: str) -> dict[str, Any]:
+    info = {"id": id_, **({"source_ids": source_ids} if source_ids else {})}
+    return {"type": type_, "params": params, "_info": info, "_migration_params": {}}
+
+
+def network(name: str, id_: str | None = None) -> dict[str, Any]:
+    return document("openstack.network.Network", id_ or f"n-{name}", {"name": name})
+
+
+def subnet(name: str, net: str) -> dict[str, Any]:
+    params = {"name": name, "network_ref": ref(net), "cidr": "10.0.0.0/24", "ip_version": 4}
+    return document("openstack.subnet.Subnet", f"s-{name}", params, network_ref=f"n-{net}")
+
+
+def router(name: str, routes: bool = False) -> dict[str, Any]:
+    found = [{"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}] if routes else []
+    return document("openstack.network.Router", f"r-{name}", {"name": name, "routes": found})
+
+
+def interface(router_name: str, net: str, sub: str) -> dict[str, Any]:
+    ips = [{"ip_address": "10.0.0.1", "subnet_ref": ref(sub)}]
+    params = {"device_ref": ref(router_name), "network_ref": ref(net), "fixed_ips_refs": ips}
+    return document("openstack.network.RouterInterface", f"i-{router_name}-{sub}", params)
+
+
+def stack(number: int) -> list[dict[str, Any]]:
+    """A network, a subnet, and a router with a leg in it and a static route."""
+    net, sub, rtr = f"net{number}", f"sub{number}", f"rtr{number}"
+    return [network(net), subnet(sub, net), router(rtr, routes=True), interface(rtr, net, sub)]
