@@ -31,7 +31,7 @@ lint: $(VENV)/.installed ## Format check, ruff, mypy, borders between the rooms,
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m docs.generate --check
+	$(BIN)/python docs/generate.py --check
 
 .PHONY: format
 format: $(VENV)/.installed ## Format the code and sort the imports
@@ -60,7 +60,7 @@ benchmark: install ## Measure the control plane against a bare openstacksdk loop
 
 .PHONY: docs
 docs: $(VENV)/.installed ## Generate the generated documents
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 .PHONY: constraints
 constraints: ## Resolve all dependencies anew into constraints.txt (needs uv)

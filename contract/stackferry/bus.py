@@ -17,6 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from amqp.exceptions import AccessRefused, AMQPError, NotFound, PreconditionFailed
+from amqp.method_framing import frame_handler
+from amqp.serialization import decode_properties_basic
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import KombuError, OperationalError
 from kombu.transport.pyamqp import Message as Received
@@ -26,6 +28,7 @@ from .envelope import CONTENT_TYPE, Envelope
 from .errors import BrokerUnavailable, Unconfirmed, Unroutable
 
 BUS_ERRORS = (AMQPError, KombuError, OperationalError, OSError)
+HEADER_FRAME, PROPERTIES_AT = 2, 12  # AMQP 0-9-1, 2.3.5.2: a content header, and where its properties begin
 HEARTBEAT = 60  # seconds; must exceed the longest stretch in which a process doesn't look at its sockets
 
 
@@ -43,7 +46,10 @@ def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10
         uri,
         heartbeat=heartbeat,
         connect_timeout=timeout,
-        transport_options={"client_properties": {"connection_name": name, "product": "stackferry"}},
+        transport_options={
+            "client_properties": {"connection_name": name, "product": "stackferry"},
+            "frame_handler": _frame_reader,
+        },
     )
     try:
         connection.connect()
@@ -54,6 +60,25 @@ def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10
             f"RabbitMQ at {safe_uri(uri)} does not answer ({error}); start it (`stackferry up`) or set AMQP_URI"
         ) from None
     return connection
+
+
+def _frame_reader(connection: Any, callback: Any) -> Callable[[tuple[int, int, Any]], Any]:
+    """py-amqp's reader of frames, except that properties which it can't read count as none.
+
+    It would end the connection over a time in milliseconds or a text that isn't UTF-8; the broker takes both.
+    """
+    read = frame_handler(connection, callback)
+
+    def on_frame(frame: tuple[int, int, Any]) -> Any:
+        kind, channel, content = frame
+        if kind == HEADER_FRAME:
+            try:
+                decode_properties_basic(content, PROPERTIES_AT)
+            except Exception:
+                frame = kind, channel, bytes(content[:PROPERTIES_AT]) + b"\0\0"
+        return read(frame)
+
+    return on_frame
 
 
 class AsSent(Received):  # type: ignore[misc]

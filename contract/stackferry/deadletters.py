@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+
+from kombu import Connection
 
 from . import topology
 from .bus import Outgoing, Publisher, connect, receiving
@@ -14,7 +16,8 @@ from .delivery import ATTEMPT, ERROR, QUEUE, REASON, REPLAYED, attempt_of
 
 def browse(uri: str) -> list[dict[str, Any]]:
     """Return what is parked, oldest first: {id, queue, reason, error, attempts, type, body}. Nothing is taken."""
-    return [_describe(message) for message in _messages(uri)]
+    with connect(uri, "dead letters") as connection:
+        return [_describe(message) for message in _parked(connection)]
 
 
 def retry(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
@@ -32,23 +35,21 @@ def drop(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
 
 
 def _settle(uri: str, wanted: Callable[[dict[str, Any]], bool], act: Callable[[Any], None]) -> int:
-    count = 0
-    for message in _messages(uri):
-        if wanted(_describe(message)):
+    with connect(uri, "dead letters") as connection:
+        found = [message for message in _parked(connection) if wanted(_describe(message))]
+        for message in found:
             act(message)
             message.ack()
-            count += 1
-    return count
+        return len(found)
 
 
-def _messages(uri: str) -> Iterator[Any]:
-    """Every message that is parked now, once; those that weren't acknowledged go back when the connection closes."""
-    with connect(uri, "dead letters") as connection:
-        queue = topology.dead_queue()(receiving(connection))
-        for _ in range(queue.queue_declare(passive=True).message_count):  # what is put back may be parked again
-            if (message := queue.get()) is None:
-                return
-            yield message
+def _parked(connection: Connection) -> list[Any]:
+    """Every message, before one is put back: it may be parked again. The connection's end returns the others."""
+    queue = topology.dead_queue()(receiving(connection))
+    found = []
+    while (message := queue.get()) is not None:
+        found.append(message)
+    return found
 
 
 def _describe(message: Any) -> dict[str, Any]:

@@ -89,7 +89,6 @@ class QueueReader(SharedExtension, ProviderCollector):
         super().__init__()
         self.queue, self.workers = queue, workers
         self.in_flight, self.stopping, self.over = 0, False, False
-        self.prefetch = workers
         self.ready, self.lock, self.pause = Event(), Semaphore(), 0.2
 
     @property
@@ -130,11 +129,10 @@ class QueueReader(SharedExtension, ProviderCollector):
             log.warning("the broker is away; trying again", queue=self.queue.name, error=str(error))
             sleep(self.pause)
             self.pause = min(self.pause * 2, 5)
-        except Exception:
-            # The client library failed on a delivery: let it come back, alone, until the broker parks it.
-            log.exception("a delivery can't be read", queue=self.queue.name)
-            self.prefetch = 1
-            sleep(0.2)
+        except Exception:  # nothing that comes in may end the process
+            log.exception("reading failed; connecting again", queue=self.queue.name)
+            sleep(self.pause)
+            self.pause = min(self.pause * 2, 5)
 
     def _finished(self) -> bool:
         return self.over or (self.stopping and self.in_flight <= 0)
@@ -149,8 +147,8 @@ class QueueReader(SharedExtension, ProviderCollector):
         connection.release()
 
     def _consume(self, connection: Any) -> None:
-        channel, prefetch = receiving(connection), self.prefetch
-        channel.basic_qos(0, prefetch, False)
+        channel = receiving(connection)
+        channel.basic_qos(0, self.workers, False)
         consumer = connection.Consumer(
             [topology.work_queue(self.queue)(channel)], channel=channel, auto_declare=False, on_message=self._receive
         )
@@ -159,7 +157,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         if not self.ready.ready():
             self.ready.send(None)
         consuming = True
-        while not self._finished() and (prefetch == self.prefetch or self.in_flight > 0):
+        while not self._finished():
             if self.stopping and consuming:
                 consumer.cancel()
                 consuming = False
@@ -170,7 +168,6 @@ class QueueReader(SharedExtension, ProviderCollector):
 
     def _receive(self, message: Any) -> None:
         self.in_flight += 1
-        self.prefetch = self.workers
         if self.stopping:
             self._settle(message, message.requeue)
         else:

@@ -59,11 +59,8 @@ class Coordinator:
             if store is None:
                 return False
             step = store.step(data["step"])
-            if (
-                step is not None
-                and (step.state, step.attempt) == ("asked", data["attempt"])
-                and not granted(store, data)
-            ):
+            open_ = step is not None and (step.state, step.attempt) == ("asked", data["attempt"])
+            if open_ and not granted(store, data):
                 self._react(connection, store, "step-claimed", data, now, envelope)
             return granted(store, data)
 

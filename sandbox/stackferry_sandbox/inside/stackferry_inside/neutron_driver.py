@@ -59,6 +59,22 @@ def port_changed(_resource: str, _event: str, _trigger: object, payload: Any) ->
         and port.get("device_id")
     ):
         activate_port(port["id"])
+
+
+def activate_port(port_id: str) -> None:
+    """Set a port's status in the database.
+
+    The plugin's own way loads and announces the port again: a tenth of the time that a router takes.
+    """
+    from neutron.db import models_v2
+
+    admin = context.get_admin_context()
+    with db_api.CONTEXT_WRITER.using(admin):
+        port = admin.session.query(models_v2.Port).filter_by(id=port_id)
+        port.update({"status": constants.PORT_STATUS_ACTIVE}, synchronize_session=False)
+
+
+def floating_ip_changed(_resource: str, _event: str, _trigger: object, payload: Any) -> None:
     """Bring up a floating IP that has a port behind it, and down one that has none."""
     floating_ip = payload.latest_state
     status = constants.FLOATINGIP_STATUS_ACTIVE if floating_ip.get("router_id") else constants.FLOATINGIP_STATUS_DOWN

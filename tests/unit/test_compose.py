@@ -1,0 +1,130 @@
+"""docker-compose.yml keeps its promises: no secret where others see it, nothing published, each user known."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from stackferry import topology
+
+ROOT = Path(__file__).parents[2]
+FILES = ("docker-compose.yml", "deploy/docker-compose.host.yml")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / FILES[0]).read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+USERS = {user.name for user in topology.USERS}
+
+each_service = pytest.mark.parametrize("name", SERVICES)
+each_of_ours = pytest.mark.parametrize("name", OURS)
+
+
+def test_the_stack_is_the_services_with_their_broker_and_database() -> None:
+    assert set(SERVICES) == {"exporter", "importer", "coordinator", "rabbitmq", "postgresql"}
+
+
+@each_service
+def test_the_environment_names_files_instead_of_secrets(name: str) -> None:
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        assert "://" not in value
+        if re.search("PASS|SECRET|TOKEN|URI|URL|CONFIG", variable):
+            assert variable.endswith("_FILE")
+            assert value.removeprefix("/run/secrets/") in SERVICES[name]["secrets"]
+
+
+@each_service
+def test_ports_are_published_on_loopback_only(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@each_service
+def test_health_is_checked(name: str) -> None:
+    if name in OURS:
+        assert "\nHEALTHCHECK " in (ROOT / OURS[name]["build"]["dockerfile"]).read_text()
+    else:
+        assert SERVICES[name]["healthcheck"]["test"]
+
+
+@each_service
+def test_a_container_can_do_no_more_than_it_needs(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert "user" in service or "\nUSER " in (ROOT / service["build"]["dockerfile"]).read_text()
+
+
+@each_of_ours
+def test_a_service_can_be_scaled_and_waits_for_the_broker(name: str) -> None:
+    assert not {"container_name", "hostname", "ports"} & set(OURS[name])
+    assert OURS[name]["depends_on"]["rabbitmq"] == {"condition": "service_healthy"}
+
+
+@each_of_ours
+def test_a_service_is_its_own_user_of_the_broker_and_nobody_else(name: str) -> None:
+    assert name in USERS
+    assert [s for s in OURS[name]["secrets"] if s.startswith("amqp-")] == [f"amqp-{name}"]
+    assert OURS[name]["environment"]["STACKFERRY_AMQP_URI_FILE"] == f"/run/secrets/amqp-{name}"
+
+
+def test_each_side_knows_its_own_clouds_only() -> None:
+    known = {name: [s for s in service["secrets"] if s.startswith("clouds-")] for name, service in SERVICES.items()}
+    assert known.pop("exporter") == ["clouds-source"]
+    assert known.pop("importer") == ["clouds-destination"]
+    assert not any(known.values())
+
+
+@each_of_ours
+def test_only_hashed_packages_are_installed(name: str) -> None:
+    installs = re.findall(r"pip\S* .*?install .*", (ROOT / OURS[name]["build"]["dockerfile"]).read_text())
+    assert installs
+    assert all("--require-hashes" in line or "--no-deps wheels/" in line for line in installs)
+
+
+def secrets(folder: Path, *arguments: str) -> dict[str, str]:
+    """What deploy/compose-secrets writes."""
+    command = [sys.executable, str(ROOT / "deploy/compose-secrets"), "--folder", str(folder), *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def test_the_secrets_are_those_that_the_stack_wants(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    written = secrets(folder)
+    files = {Path(secret["file"]) for secret in COMPOSE["secrets"].values()}
+    assert {file.parent for file in files} == {Path("deploy/secrets")}
+    assert set(written) == {file.name for file in files} | {"amqp-client"}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert "/secrets/" in (ROOT / "deploy/.gitignore").read_text().split()
+    users = {user["name"] for user in json.loads(written["rabbitmq-definitions.json"])["users"]}
+    assert users == {urlsplit(uri).username for name, uri in written.items() if name.startswith("amqp-")} == USERS
+    assert written["database-password"].strip() in written["database-url"]
+
+
+def test_new_secrets_keep_the_passwords_and_take_the_clouds(tmp_path: Path) -> None:
+    folder, clouds = tmp_path / "secrets", tmp_path / "clouds.yaml"
+    clouds.write_text("clouds: {old: {}}\n")
+    before, after = secrets(folder), secrets(folder, "--source", str(clouds))
+    assert after.pop("clouds-source.yaml") == clouds.read_text()
+    assert {name for name in after if after[name] != before[name]} == {"rabbitmq-definitions.json"}  # new salts
+
+
+@pytest.mark.parametrize("program", ["docker-compose", "docker compose"])
+@pytest.mark.parametrize("files", [FILES[:1], FILES], ids=["plain", "host"])
+def test_compose_understands_it(program: str, files: tuple[str, ...]) -> None:
+    command = program.split()
+    if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode:
+        pytest.skip(f"{program} is not installed")
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    options = [option for file in files for option in ("-f", file)]
+    run = subprocess.run([*command, *options, "config"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert set(yaml.safe_load(run.stdout)["services"]) == set(SERVICES)

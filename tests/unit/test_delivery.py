@@ -1,0 +1,135 @@
+"""What becomes of a delivery that fails: retried with growing delays, then parked, and never lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stackferry import delivery, topology
+from stackferry.bus import Outgoing
+from stackferry.delivery import attempt_of, parked, read, retried
+from stackferry.envelope import CONTENT_TYPE, Envelope
+from stackferry.errors import InvalidMessage
+from stackferry.messages import Answer, CheckCloud
+
+COPY = Outgoing("", "", b"body", "id-1", {"x-mine": "kept"}, "text/plain", "latin-1", "corr-1")
+CHECK = CheckCloud.make("test", {"place": {"cloud": "c"}, "reply_to": "r"})
+
+
+def test_a_delivery_waits_longer_each_time_and_is_parked_in_the_end() -> None:
+    copy, exchanges = COPY, []
+    for _ in range(len(topology.BACKOFF) + 1):
+        copy = retried("stackferry.importer", copy, "boom")
+        exchanges.append((copy.exchange, copy.key))
+    waits = [(f"stackferry.retry.{seconds}s", "stackferry.importer") for seconds in topology.BACKOFF]
+    assert exchanges == [*waits, ("stackferry.dead", "stackferry.importer")]
+    assert copy.headers["x-reason"] == "failed"
+    assert copy.headers["x-attempt"] == len(topology.BACKOFF)
+
+
+@pytest.mark.parametrize("move", [lambda: retried("q", COPY, "boom"), lambda: parked("q", COPY, "invalid", "boom")])
+def test_a_copy_keeps_everything_that_came_with_it(move: Any) -> None:
+    copy = move()
+    assert (copy.body, copy.message_id, copy.content_type) == (COPY.body, "id-1", "text/plain")
+    assert (copy.content_encoding, copy.correlation_id) == ("latin-1", "corr-1")
+    assert copy.headers["x-mine"] == "kept"
+    assert copy.headers["x-error"] == "boom"
+    assert COPY.headers == {"x-mine": "kept"}  # the original is left alone
+
+
+def test_a_parked_message_says_where_it_was_and_why() -> None:
+    copy = parked("stackferry.importer", COPY, "invalid", {"kind": ["missing"]})
+    assert (copy.headers["x-queue"], copy.headers["x-reason"]) == ("stackferry.importer", "invalid")
+    assert json.loads(copy.headers["x-error"]) == {"kind": ["missing"]}
+
+
+@pytest.mark.parametrize("error", ["x" * 100_000, {"field": "x" * 100_000}])
+def test_headers_stay_small_whatever_the_error(error: Any) -> None:
+    assert len(parked("q", COPY, "invalid", error).headers["x-error"]) <= 2000
+    assert len(retried("q", COPY, str(error)).headers["x-error"]) <= 500
+
+
+@pytest.mark.parametrize(
+    ("headers", "attempt"),
+    [(None, 0), ({}, 0), ({"x-attempt": 3}, 3), ({"x-attempt": "3"}, 0), ({"x-attempt": -1}, 0), ({"x-attempt": None}, 0),
+     ({"x-attempt": 1.5}, 0), ({"x-attempt": 10**9}, 10**9)],
+)  # fmt: skip
+def test_the_attempt_is_a_number_or_nothing(headers: Any, attempt: int) -> None:
+    assert attempt_of(headers) == attempt
+
+
+def test_an_absurd_attempt_is_parked() -> None:
+    copy = Outgoing("", "", b"", "", {"x-attempt": 10**9})
+    assert retried("q", copy, "boom").exchange == "stackferry.dead"
+
+
+def test_what_is_put_off_does_not_count_as_a_try() -> None:
+    copy = delivery.postponed("stackferry.importer", Outgoing("", "", b"", "", {"x-attempt": 2}))
+    assert copy.exchange.startswith("stackferry.retry.")
+    assert (copy.key, attempt_of(copy.headers)) == ("stackferry.importer", 2)
+
+
+@pytest.mark.parametrize("queue", [q.name for q in CheckCloud.queues])
+def test_a_command_is_read_on_its_own_queues(queue: str) -> None:
+    assert read(CHECK.to_bytes(), CONTENT_TYPE, queue) == CHECK
+
+
+def test_a_command_on_another_queue_is_misrouted() -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        read(CHECK.to_bytes(), CONTENT_TYPE, "stackferry.coordinator")
+    assert caught.value.reason == "misrouted"
+
+
+def test_a_fact_is_read_wherever_it_is_bound() -> None:
+    fact = Answer.make("test", {})
+    assert read(fact.to_bytes(), CONTENT_TYPE, "anywhere") == fact
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"nonsense", "undecodable"),
+        (Envelope(type="stackferry.nothing.v1", data={}, source="s").to_bytes(), "unknown"),
+        (Envelope(type=CheckCloud.type, data={}, source="s").to_bytes(), "invalid"),
+    ],
+)
+def test_a_message_that_cannot_be_used_has_its_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        read(body, CONTENT_TYPE, "stackferry.exporter")
+    assert caught.value.reason == reason
+
+
+hostile = st.dictionaries(
+    st.sampled_from(["place", "reply_to", "cloud"]) | st.text(st.characters(exclude_categories=[]), max_size=6),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(hostile)
+def test_any_data_is_read_or_parked_with_headers_that_can_be_sent(data: dict[str, Any]) -> None:
+    body = json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": CheckCloud.type, "data": data})
+    try:
+        read(body.encode(), CONTENT_TYPE, "stackferry.exporter")
+    except InvalidMessage as error:
+        copy = parked("stackferry.exporter", COPY, error.reason, error.errors)
+        if not any("\ud800" <= character <= "\udfff" for character in "".join(data)):
+            copy.headers["x-error"].encode()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="x-error holds half a surrogate pair, which no client can send: it is never parked"
+)
+def test_a_poisonous_field_name_can_be_parked() -> None:
+    body = json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": CheckCloud.type, "data": {"\ud800": 1}})
+    with pytest.raises(InvalidMessage) as caught:
+        read(body.encode(), CONTENT_TYPE, "stackferry.exporter")
+    parked("stackferry.exporter", COPY, caught.value.reason, caught.value.errors).headers["x-error"].encode()
