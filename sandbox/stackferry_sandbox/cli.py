@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -142,7 +143,7 @@ def main() -> None:
     """Run the command line; an error is a message and an exit code, not a traceback."""
     try:
         app()
-    except (SandboxError, SDKException, ClientException, OSError) as error:
+    except (SandboxError, SDKException, ClientException, OSError, subprocess.SubprocessError) as error:
         messages.print(f"error: {error}", style="red", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:

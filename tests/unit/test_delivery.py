@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from amqp.serialization import dumps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stackferry import delivery, topology
@@ -54,8 +55,8 @@ def test_headers_stay_small_whatever_the_error(error: Any) -> None:
 
 @pytest.mark.parametrize(
     ("headers", "attempt"),
-    [(None, 0), ({}, 0), ({"x-attempt": 3}, 3), ({"x-attempt": "3"}, 0), ({"x-attempt": -1}, 0), ({"x-attempt": None}, 0),
-     ({"x-attempt": 1.5}, 0), ({"x-attempt": 10**9}, 10**9)],
+    [(None, 0), ({}, 0), ({"x-attempt": 3}, 3), ({"x-attempt": "3"}, 0), ({"x-attempt": -1}, 0),
+     ({"x-attempt": None}, 0), ({"x-attempt": 1.5}, 0), ({"x-attempt": 10**9}, 10**9)],
 )  # fmt: skip
 def test_the_attempt_is_a_number_or_nothing(headers: Any, attempt: int) -> None:
     assert attempt_of(headers) == attempt
@@ -121,15 +122,4 @@ def test_any_data_is_read_or_parked_with_headers_that_can_be_sent(data: dict[str
         read(body.encode(), CONTENT_TYPE, "stackferry.exporter")
     except InvalidMessage as error:
         copy = parked("stackferry.exporter", COPY, error.reason, error.errors)
-        if not any("\ud800" <= character <= "\udfff" for character in "".join(data)):
-            copy.headers["x-error"].encode()
-
-
-@pytest.mark.xfail(
-    strict=True, reason="x-error holds half a surrogate pair, which no client can send: it is never parked"
-)
-def test_a_poisonous_field_name_can_be_parked() -> None:
-    body = json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": CheckCloud.type, "data": {"\ud800": 1}})
-    with pytest.raises(InvalidMessage) as caught:
-        read(body.encode(), CONTENT_TYPE, "stackferry.exporter")
-    parked("stackferry.exporter", COPY, caught.value.reason, caught.value.errors).headers["x-error"].encode()
+        assert dumps("F", [copy.headers])

@@ -74,11 +74,9 @@ def test_any_other_content_type_is_undecodable(content_type: str | None) -> None
         refused(with_(), content_type)
 
 
-@pytest.mark.parametrize(
-    "content_type", [CONTENT_TYPE, f"{CONTENT_TYPE}; charset=utf-8", f"{CONTENT_TYPE};charset=UTF-8"]
-)
-def test_the_content_type_may_have_parameters(content_type: str) -> None:
-    assert Envelope.from_bytes(with_(), content_type).id == "1"
+@pytest.mark.parametrize("parameters", ["", "; charset=utf-8", ";charset=UTF-8"])
+def test_the_content_type_may_have_parameters(parameters: str) -> None:
+    assert Envelope.from_bytes(with_(), f"{CONTENT_TYPE}{parameters}").id == "1"
 
 
 @pytest.mark.xfail(strict=True, reason="from_bytes compares the media type with its case; RFC 2045 has none")
@@ -111,9 +109,7 @@ def test_the_attempt_is_an_integer(attempt: Any) -> None:
 
 
 def test_attributes_of_others_are_ignored() -> None:
-    event = Envelope.from_bytes(
-        with_(comexampleextension="x", dataschema="http://x", datacontenttype="application/json")
-    )
+    event = Envelope.from_bytes(with_(comexampleextension="x", dataschema="http://x"))
     assert (event.id, event.data) == ("1", {})
 
 

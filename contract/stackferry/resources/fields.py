@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .view import View
 
 Link = tuple[str, "Ref", dict[str, Any]]
-Replace = Callable[["Ref", dict[str, Any]], dict[str, Any]]
+Replace = Callable[[str, dict[str, Any]], dict[str, Any]]  # (path, reference) → reference
 
 
 class Portable(fields.Field[Any]):
@@ -50,8 +50,8 @@ class Portable(fields.Field[Any]):
         """Yield (path, field, reference) of each link in a document's *value*."""
         yield from ()
 
-    def map_links(self, value: Any, replace: Replace) -> Any:
-        """Return a document's *value* with each link replaced."""
+    def map_links(self, value: Any, path: str, replace: Replace) -> Any:
+        """Return a document's *value*, which stands at *path*, with each link replaced."""
         return value
 
 
@@ -168,10 +168,14 @@ class Struct(Portable):
             if isinstance(value, dict) and value.get(name) is not None:
                 yield from member.links(value[name], f"{path}.{name}")
 
-    def map_links(self, value: Any, replace: Replace) -> Any:
+    def map_links(self, value: Any, path: str, replace: Replace) -> Any:
         if not isinstance(value, dict):
             return value
-        changed = {n: m.map_links(value[n], replace) for n, m in self.members.items() if value.get(n) is not None}
+        changed = {
+            n: m.map_links(value[n], f"{path}.{n}", replace)
+            for n, m in self.members.items()
+            if value.get(n) is not None
+        }
         return {**value, **changed}
 
 
@@ -211,8 +215,10 @@ class Many(Portable):
         for number, item in enumerate(value if isinstance(value, list) else []):
             yield from self.inner.links(item, f"{path}.{number}")
 
-    def map_links(self, value: Any, replace: Replace) -> Any:
-        return [self.inner.map_links(item, replace) for item in value] if isinstance(value, list) else value
+    def map_links(self, value: Any, path: str, replace: Replace) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [self.inner.map_links(item, f"{path}.{number}", replace) for number, item in enumerate(value)]
 
 
 class Ref(Portable):
@@ -237,8 +243,8 @@ class Ref(Portable):
         if isinstance(value, dict):
             yield path, self, value
 
-    def map_links(self, value: Any, replace: Replace) -> Any:
-        return replace(self, value) if isinstance(value, dict) else value
+    def map_links(self, value: Any, path: str, replace: Replace) -> Any:
+        return replace(path, value) if isinstance(value, dict) else value
 
 
 def _sort_key(value: Any) -> Any:

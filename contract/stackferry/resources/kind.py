@@ -93,7 +93,8 @@ class Kind(Schema):
     @classmethod
     def map_links(cls, params: dict[str, Any], replace: Replace) -> dict[str, Any]:
         """Return params with each link replaced."""
-        return {n: cls.declared()[n].map_links(v, replace) if n in cls.declared() else v for n, v in params.items()}
+        fields = cls.declared()
+        return {n: fields[n].map_links(v, n, replace) if n in fields else v for n, v in params.items()}
 
     @classmethod
     def title(cls, params: dict[str, Any]) -> str:

@@ -92,11 +92,11 @@ class RouterInterface(Kind):
         fixed_ips = body.get("fixed_ips") or []
         subnet = view.get("subnet", fixed_ips[0]["subnet_id"]) if len(fixed_ips) == 1 else None
         if subnet is not None and subnet["gateway_ip"] == fixed_ips[0].get("ip_address"):
-            plugged = network.add_interface_to_router(router, subnet_id=subnet["id"])
+            plugged = network.add_interface_to_router(router, subnet=subnet["id"])
             return SimpleNamespace(name="", id=plugged["port_id"], project_id=view.project_id, **body)
         port = network.create_port(network_id=body["network_id"], fixed_ips=fixed_ips)
         try:
-            network.add_interface_to_router(router, port_id=port.id)
+            network.add_interface_to_router(router, port=port.id)
         except Exception:
             network.delete_port(port.id, ignore_missing=True)  # a port that nobody owns would be left over
             raise
@@ -110,7 +110,7 @@ class RouterInterface(Kind):
     @classmethod
     def delete(cls, view: View, record: Record) -> None:
         """Unplug; Neutron deletes the port."""
-        view.proxy("network").remove_interface_from_router(record["device_id"], port_id=record["id"])
+        view.proxy("network").remove_interface_from_router(record["device_id"], port=record["id"])
 
 
 def _pairs(fixed_ips: Any) -> set[tuple[str, str]]:

@@ -23,7 +23,7 @@ class Subnet(Kind):
             "subnet_pool_ref",
         }
     )
-    admin = {"segment_ref": None, "service_types": []}
+    admin = {"segment_ref": None}
     info = (
         "created_at",
         "id",

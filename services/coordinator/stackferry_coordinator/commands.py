@@ -54,14 +54,11 @@ def _document(ledger: Ledger, step: Step) -> dict[str, Any]:
     if not step.links:
         return document
     ids = {path: _id_of(ledger, key) for path, key in step.links.items()}
-    kind = KINDS[step.kind]
-    paths = iter([path for path, _, _ in kind.links(document["params"])])
 
-    def resolved(_: Any, ref: dict[str, Any]) -> dict[str, Any]:
-        id_ = ids.get(next(paths))
-        return {**ref, "id": id_} if id_ else ref
+    def resolved(path: str, ref: dict[str, Any]) -> dict[str, Any]:
+        return {**ref, "id": ids[path]} if ids.get(path) else ref
 
-    return {**document, "params": kind.map_links(document["params"], resolved)}
+    return {**document, "params": KINDS[step.kind].map_links(document["params"], resolved)}
 
 
 def _id_of(ledger: Ledger, key: str) -> str | None:

@@ -1,0 +1,164 @@
+"""Through a data directory with the real command: export, edit, plan, import; and what users type wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.clouds
+
+
+@pytest.fixture
+def cli(stack):
+    def run(*words, code=0, input_=None):
+        env = {**os.environ, "STACKFERRY_HOME": str(stack.folder), "COLUMNS": "200", "NO_COLOR": "1"}
+        env.pop("AMQP_URI", None)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "stackferry_cli.app", *map(str, words)],
+            env=env, capture_output=True, text=True, input=input_, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
+def small(source):
+    """A network with two subnets, and a router with a leg."""
+    network = source.connect().network
+    blue = network.create_network(name="blue", description="the blue one")
+    subnet = network.create_subnet(
+        name="blue-v4", network_id=blue.id, ip_version=4, cidr="10.7.0.0/24", dns_nameservers=["9.9.9.9", "1.1.1.1"]
+    )
+    network.create_subnet(name="blue-v6", network_id=blue.id, ip_version=6, cidr="fd00:7::/64")
+    router = network.create_router(name="edge")
+    network.add_interface_to_router(router, subnet=subnet.id)
+    return source
+
+
+def edit(path, change):
+    content = yaml.safe_load(path.read_text())
+    for resource in content["resources"]:
+        change(resource["params"])
+    path.write_text(yaml.safe_dump(content))
+
+
+def changes(plan):
+    return {
+        (step["kind"], step["name"], change["field"], json.dumps(change["from"]), json.dumps(change["to"]))
+        for step in json.loads(plan)["steps"]
+        for change in step["changes"]
+    }
+
+
+def test_export_edit_plan_import(cli, small, destination, tmp_path):
+    data = tmp_path / "data"
+    cli("export", data, "-s", small.entry)
+    assert {f.name for f in data.iterdir()} >= {"networks.yml", "subnets.yml", "routers.yml", "router_interfaces.yml"}
+    cli("validate", data)
+    cli("import", data, "-d", destination.entry)
+
+    edit(data / "networks.yml", lambda p: p.update(name="azure"))
+    edit(data / "subnets.yml", lambda p: p.update(dns_nameservers=["8.8.8.8"]) if p["name"] == "blue-v4" else None)
+
+    plan = cli("plan", data, "-d", destination.entry, "-o", "json")
+    assert changes(plan) == {
+        ("network", "azure", "name", '"blue"', '"azure"'),
+        ("subnet", "blue-v4", "dns_nameservers", '["9.9.9.9", "1.1.1.1"]', '["8.8.8.8"]'),
+    }
+    shown = cli("plan", data, "-d", destination.entry)
+    assert 'name: "blue" → "azure"' in shown
+    assert "0 to create, 2 to update" in shown
+
+    cli("import", data, "-d", destination.entry)
+    network = destination.connect().network
+    mine = destination.connect().current_project_id
+    assert [n.name for n in network.networks(project_id=mine)] == ["azure"]
+    assert {s.name: s.dns_nameservers for s in network.subnets(project_id=mine)} == {"blue-v4": ["8.8.8.8"], "blue-v6": []}
+    assert "0 to create, 0 to update" in cli("plan", data, "-d", destination.entry)
+
+
+def test_a_rename_before_the_first_import_keeps_what_belongs_together(cli, small, destination, tmp_path):
+    data = tmp_path / "data"
+    cli("export", data, "-s", small.entry)
+    edit(data / "networks.yml", lambda p: p.update(name="azure"))
+    cli("import", data, "-d", destination.entry)
+    network = destination.connect().network
+    (azure,) = network.networks(project_id=destination.connect().current_project_id)
+    assert azure.name == "azure"
+    assert len(azure.subnet_ids) == 2
+
+
+def test_exporting_again_gives_the_same_files(cli, small, tmp_path):
+    cli("export", tmp_path / "one", "-s", small.entry)
+    before = {f.name: f.read_text() for f in (tmp_path / "one").iterdir()}
+    cli("export", tmp_path / "one", "-s", small.entry)
+    assert {f.name: f.read_text() for f in (tmp_path / "one").iterdir()} == before
+
+
+def test_filters_keep_what_matches(cli, small, tmp_path):
+    cli("export", tmp_path, "-s", small.entry, "-k", "subnet", "-f", "subnet~v6$")
+    (document,) = yaml.safe_load((tmp_path / "subnets.yml").read_text())["resources"]
+    assert document["params"]["name"] == "blue-v6"
+    assert not (tmp_path / "networks.yml").exists()
+
+
+def test_a_missing_prerequisite_is_named(cli, small, destination, tmp_path):
+    cli("export", tmp_path, "-s", small.entry, "-k", "subnet")
+    shown = cli("plan", tmp_path, "-d", destination.entry, code=1)
+    assert "there is no network named 'blue' here" in shown
+
+
+def test_several_commands_see_the_same_migration(cli, small, destination):
+    cli("migrate", "-s", small.entry, "-d", destination.entry)
+    listed = json.loads(cli("list", "-o", "json"))
+    id_ = listed[-1]["id"]
+    assert id_ in cli("show", id_[:8])
+    assert "blue-v4" in cli("show", id_[:8], "--steps")
+    cli("watch", id_)
+    assert "can't be told to resume" in cli("resume", id_, code=2)
+    cli("undo", id_, "--yes")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["migrate", "-s", "nowhere", "-d", "nobody"], 4, "Cloud nowhere was not found"),
+        (["migrate", "-s", "nobody", "-d", "nobody"], 4, "does not answer"),
+        (["clouds", "check", "nobody"], 1, "does not answer"),
+        (["export", "{tmp}/x", "-s", "nobody"], 2, "does not answer"),
+        (["export", "{tmp}/x", "-s", "nobody", "-f", "network~("], 2, "can't be used"),
+        (["export", "{tmp}/x", "-s", "nobody", "-f", "netwrk=a"], 2, "no kind"),
+        (["export", "{tmp}/x", "-s", "nobody", "-k", "netwrk"], 2, "no kind"),
+        (["validate", "{tmp}/nothing"], 2, "no data files here"),
+        (["plan"], 2, "name a data directory"),
+        (["show", "ffff"], 2, "migrations begin with"),
+        (["dead-letters", "drop"], 2, "name ids"),
+    ],
+)
+def test_what_makes_no_sense_is_said_plainly(cli, tmp_path, words, code, message):
+    shown = cli(*(word.replace("{tmp}", str(tmp_path)) for word in words), code=code)
+    assert message in shown.replace("\n", " ")
+
+
+def test_broken_files_are_named_before_anything_is_sent(cli, tmp_path):
+    (tmp_path / "networks.yml").write_text("os_migrate_version: 1.0.5\nresources:\n- type: openstack.network.Network\n  params: {name: a, mtu: big}\n")
+    (tmp_path / "subnets.yml").write_text("resources: [")
+    shown = cli("import", tmp_path, "-d", "nobody", code=2)
+    assert "networks.yml: network 'a': params.mtu: Not a valid integer." in shown
+    assert "subnets.yml, line" in shown
+
+
+def test_without_a_broker_the_command_says_what_to_start(cli, stack, tmp_path):
+    env = {**os.environ, "STACKFERRY_HOME": str(tmp_path), "AMQP_URI": "amqp://u:secret@127.0.0.1:1//"}
+    done = subprocess.run(
+        [sys.executable, "-m", "stackferry_cli.app", "list"], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert "stackferry up" in done.stderr
+    assert "secret" not in done.stderr

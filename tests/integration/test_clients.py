@@ -1,0 +1,109 @@
+"""One request in three ways: our client, plain kombu, and a command-line publisher."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+import pytest
+from amqp import Connection as AMQPConnection
+from amqp import Message
+from kombu import Connection, Producer
+from stackferry import topology
+from stackferry.client import Client
+from stackferry.delivery import read
+from stackferry.envelope import Envelope
+from stackferry.errors import NoAnswer
+from stackferry_cli.local.rabbitmq import Node
+
+pytestmark = pytest.mark.integration
+
+QUEUE = topology.COORDINATOR.name
+DATA = {"source": {"cloud": "src"}, "destination": {"cloud": "dst", "project": "p"}, "mode": "plan"}
+
+
+def accepted(broker: Any) -> Envelope:
+    """The one message in the coordinator's queue, as the coordinator reads it."""
+    (message,) = broker.take(QUEUE, 1)
+    envelope = read(message.body, message.properties.get("content_type"), QUEUE)
+    assert envelope.type == "stackferry.request-migration.v1"
+    assert {name: value for name, value in envelope.data.items() if name != "migration"} == DATA
+    return envelope
+
+
+def test_with_our_client(node: Node, broker: Any):
+    with Client(node.uri("client")) as ferry:
+        migration = ferry.migrate("src", {"cloud": "dst", "project": "p"}, mode="plan")
+    assert accepted(broker).data["migration"] == migration
+
+
+def request(migration: str) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": "somebody",
+        "type": "stackferry.request-migration.v1",
+        "data": {"migration": migration, **DATA},
+    }
+
+
+def test_with_plain_kombu(node: Node, broker: Any):
+    event = request(migration := str(uuid.uuid4()))
+    with Connection(node.uri("client")) as connection:
+        Producer(connection).publish(
+            json.dumps(event), exchange="stackferry.commands", routing_key="stackferry.coordinator",
+            content_type="application/cloudevents+json", content_encoding="utf-8",
+        )  # fmt: skip
+    assert accepted(broker).data["migration"] == migration
+
+
+PUBLISH = """
+import sys
+from amqp import Connection, Message
+host, user, password, exchange, key, content_type = sys.argv[1:]
+with Connection(host, userid=user, password=password) as connection:
+    message = Message(sys.stdin.buffer.read(), content_type=content_type)
+    connection.channel().basic_publish_confirm(message, exchange, key)
+"""
+
+
+def test_with_a_command_that_reads_the_body_from_stdin(node: Node, broker: Any):
+    event = request(migration := str(uuid.uuid4()))
+    with Connection(node.uri("client")) as known:
+        where = [f"{known.hostname}:{known.port}", known.userid, known.password]
+    what = ["stackferry.commands", "stackferry.coordinator", "application/cloudevents+json"]
+    subprocess.run(
+        [sys.executable, "-c", PUBLISH, *where, *what], input=json.dumps(event, indent=1).encode(), check=True
+    )
+    envelope = accepted(broker)
+    assert envelope.data["migration"] == migration
+    assert envelope.time  # whoever leaves it out gets the time of its arrival
+
+
+def test_content_type_may_have_parameters(node: Node, broker: Any):
+    event = request(str(uuid.uuid4()))
+    with Connection(node.uri("client")) as known:
+        host, user, password = f"{known.hostname}:{known.port}", known.userid, known.password
+    with AMQPConnection(host, userid=user, password=password) as connection:
+        message = Message(json.dumps(event).encode(), content_type="application/cloudevents+json; charset=utf-8")
+        connection.channel().basic_publish_confirm(message, "stackferry.commands", "stackferry.coordinator")
+    accepted(broker)
+
+
+def test_unanswered_question_names_the_queue(node: Node, broker: Any):
+    with Client(node.uri("client"), timeout=0.3) as ferry, pytest.raises(NoAnswer, match=r"stackferry\.coordinator"):
+        ferry.migrations()
+    assert len(broker.take(QUEUE, 1)) == 1
+
+
+def test_clients_leave_no_queue_behind(node: Node, broker: Any):
+    from amqp.exceptions import NotFound
+
+    with Client(node.uri("client")) as ferry:
+        names = [f"stackferry.client.{ferry.id}.{what}" for what in ("replies", "facts")]
+    for name in names:
+        with pytest.raises(NotFound):
+            broker.count(name)

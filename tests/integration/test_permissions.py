@@ -1,0 +1,149 @@
+"""Each user of the broker can do its work, and nothing that is others' work."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from amqp.exceptions import AccessRefused
+from stackferry import topology
+from stackferry.bus import connect
+from stackferry_cli.local.rabbitmq import Node
+
+pytestmark = pytest.mark.integration
+
+QUEUES = {queue.name for queue in topology.WORK_QUEUES}
+OWN = {
+    service: {queue.name for queue in topology.WORK_QUEUES if queue.service == service}
+    for service in ("exporter", "importer", "coordinator")
+} | {"client": set()}
+FACTS = {
+    "exporter": {"documents.exported", "export.ended", "image.offered", "worker.seen"},
+    "importer": {"step.claimed", "step.ended", "step.progressed", "worker.seen"},
+    "coordinator": {"migration.changed", "worker.seen"},
+    "client": set(),
+}
+FOREIGN_FACTS = {
+    "exporter": {"migration.changed", "other"},
+    "importer": {"migration.changed", "documents.exported", "export.ended", "image.offered"},
+    "coordinator": {"documents.exported", "export.ended", "step.ended", "step.claimed"},
+    "client": {"documents.exported", "step.ended", "migration.changed", "worker.seen"},
+}
+USERS = sorted(OWN)
+
+
+@pytest.fixture
+def attempt(node: Node) -> Iterator[Callable[..., bool]]:
+    """Whether a user may do something with a channel."""
+
+    def attempt(user: str, act: Callable[[Any], object]) -> bool:
+        with connect(node.uri(user), "tests", heartbeat=0) as connection:
+            try:
+                with connection.channel() as channel:
+                    act(channel)
+            except AccessRefused:
+                return False
+            return True
+
+    yield attempt
+
+
+def publish(exchange: str, key: str) -> Callable[[Any], object]:
+    def act(channel: Any) -> None:
+        channel.basic_publish_confirm(channel.prepare_message(b"{}"), exchange=exchange, routing_key=key)
+
+    return act
+
+
+def get(queue: str) -> Callable[[Any], object]:
+    return lambda channel: channel.basic_get(queue)
+
+
+def consume(queue: str) -> Callable[[Any], object]:
+    return lambda channel: channel.basic_consume(queue)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_reads_its_own_work_only(attempt: Callable[..., bool], user: str):
+    for queue in QUEUES:
+        for act in (get, consume):
+            assert attempt(user, act(queue)) == (queue in OWN[user]), (act, queue)
+    parking = user == "client"  # which is also the user of operators
+    assert attempt(user, get("stackferry.dead")) == parking
+    assert not attempt(user, get("stackferry.retry.5s"))
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_only_client_and_coordinator_command(attempt: Callable[..., bool], user: str):
+    may = user in ("client", "coordinator")
+    for queue in QUEUES:
+        assert attempt(user, publish("stackferry.commands", queue)) == may
+        assert not attempt(user, publish("", queue))  # the way around
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_tells_only_its_own_facts(attempt: Callable[..., bool], user: str):
+    for key in FACTS[user]:
+        assert attempt(user, publish("stackferry.facts", key)), key
+    for key in FOREIGN_FACTS[user]:
+        assert not attempt(user, publish("stackferry.facts", key)), key
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_only_services_settle_and_answer(attempt: Callable[..., bool], user: str):
+    service = user != "client"
+    assert attempt(user, publish("stackferry.dead", "")) == service
+    assert attempt(user, publish("stackferry.replies", "nobody")) == service
+    for seconds in topology.BACKOFF:
+        assert attempt(user, publish(f"stackferry.retry.{seconds}s", "")) == service
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_nobody_changes_the_topology(attempt: Callable[..., bool], user: str):
+    for queue in [*QUEUES, "stackferry.dead", "stackferry.audit", "stackferry.retry.1s"]:
+        assert not attempt(user, lambda channel, queue=queue: channel.queue_delete(queue))
+        assert not attempt(
+            user, lambda channel, queue=queue: channel.queue_bind(queue, "stackferry.facts", routing_key="mine")
+        )
+    for exchange in topology.exchanges():
+        assert not attempt(user, lambda channel, exchange=exchange: channel.exchange_delete(exchange.name))
+    assert not attempt(user, lambda channel: channel.queue_declare(f"mine-{uuid.uuid4().hex}"))
+    assert not attempt(user, lambda channel: channel.exchange_declare(f"mine-{uuid.uuid4().hex}", "fanout"))
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_purges_nobody_elses_queue(attempt: Callable[..., bool], user: str):
+    for queue in QUEUES - OWN[user]:
+        assert not attempt(user, lambda channel, queue=queue: channel.queue_purge(queue))
+
+
+@contextmanager
+def own_queue(uri: str, name: str) -> Iterator[Any]:
+    with connect(uri, "tests", heartbeat=0) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name, exclusive=True, auto_delete=True, durable=False)
+        yield channel
+
+
+def test_client_listens_on_queues_of_its_own(node: Node, attempt: Callable[..., bool]):
+    with own_queue(node.uri("client"), "stackferry.client.me.facts") as channel:
+        channel.queue_bind("stackferry.client.me.facts", "stackferry.facts", routing_key="#")
+        channel.queue_bind("stackferry.client.me.facts", "stackferry.replies", routing_key="me")
+        assert attempt("importer", publish("stackferry.facts", "step.ended"))
+        assert attempt("coordinator", publish("stackferry.replies", "me"))
+        for _ in range(2):
+            assert channel.basic_get("stackferry.client.me.facts", no_ack=True) is not None
+        for exchange in ("stackferry.commands", "stackferry.dead", "stackferry.retry.1s"):  # no eavesdropping
+            assert (
+                not attempt(
+                    "client",
+                    lambda other, exchange=exchange: (
+                        other.queue_declare("stackferry.client.spy", exclusive=True),
+                        other.queue_bind("stackferry.client.spy", exchange, routing_key="stackferry.coordinator"),
+                    ),
+                )
+                or exchange == "stackferry.dead"
+            )  # operators read it anyway

@@ -1,0 +1,275 @@
+"""The graph of steps: what comes before what, which document a reference means, and what is wrong from the start."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stackferry.resources import BY_TYPE, KINDS, Kind
+from stackferry.resources.fields import Ref, Text
+from stackferry_coordinator.graph import Node, build
+
+Document = dict[str, Any]
+
+
+def ref(name: str | None) -> dict[str, Any]:
+    return {"name": name, "project_name": "%auth%", "domain_name": "%auth%"}
+
+
+def document(kind: str, id_: str | None, info: dict[str, Any] | None = None, **params: Any) -> Document:
+    return {"type": KINDS[kind].type, "_info": {**({"id": id_} if id_ else {}), **(info or {})}, "params": params}
+
+
+def network(id_: str, name: str = "net", **info: Any) -> Document:
+    return document("network", id_, info, name=name)
+
+
+def subnet(id_: str, net: str = "net", source_id: str | None = None, name: str = "s") -> Document:
+    return document("subnet", id_, {"network_id": source_id}, name=name, network_ref=ref(net))
+
+
+def rule(id_: str, group: str = "g", **params: Any) -> Document:
+    said = {"direction": "egress", "ether_type": "IPv4", "security_group_ref": ref(group), **params}
+    return document("security_group_rule", id_, **said)
+
+
+def interface(id_: str, router: str = "r", net: str = "net", sub: str = "s") -> Document:
+    fixed = [{"ip_address": "10.0.0.1", "subnet_ref": ref(sub)}]
+    return document("router_interface", id_, device_ref=ref(router), network_ref=ref(net), fixed_ips_refs=fixed)
+
+
+def built(*documents: Document) -> dict[str, Node]:
+    return {node.key: node for node in build(list(documents))}
+
+
+PROJECT = [
+    interface("i"),
+    rule("ru"),
+    subnet("s"),
+    document("router", "r", name="r", routes=[{"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}]),
+    document("security_group", "g", name="g"),
+    network("n"),
+    document("keypair", "k", name="k"),
+]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations(PROJECT))
+def test_prerequisites_come_first_whatever_the_order_of_documents(documents: list[Document]) -> None:
+    nodes = build(documents)
+    places = {node.key: number for number, node in enumerate(nodes)}
+    assert all(places[before] < places[node.key] for node in nodes for before in node.after)
+    assert {key: set(node.after) for key, node in built(*documents).items()} == {
+        "network/n": set(),
+        "subnet/s": {"network/n"},
+        "router/r": set(),
+        "router_interface/i": {"network/n", "subnet/s", "router/r"},
+        "router/r/finish": {"router/r", "router_interface/i"},
+        "security_group/g": set(),
+        "security_group_rule/ru": {"security_group/g"},
+        "keypair/k": set(),
+    }
+
+
+def test_links_name_the_paths_that_they_stand_at() -> None:
+    assert built(*PROJECT)["router_interface/i"].links == {
+        "device_ref": "router/r",
+        "network_ref": "network/n",
+        "fixed_ips_refs.0.subnet_ref": "subnet/s",
+    }
+
+
+def test_a_link_is_a_must_and_a_late_step_after_interfaces_is_not() -> None:
+    nodes = built(*PROJECT)
+    assert nodes["subnet/s"].after == {"network/n": True}
+    assert nodes["router/r/finish"].after == {"router/r": True, "router_interface/i": False}
+
+
+def test_branches_that_need_nothing_of_each_other_are_independent() -> None:
+    nodes = built(network("1", "a"), network("2", "b"), subnet("s1", "a"), subnet("s2", "b"))
+    assert (nodes["subnet/s1"].after, nodes["subnet/s2"].after) == ({"network/1": True}, {"network/2": True})
+
+
+def test_a_reference_to_no_document_is_left_to_the_destination() -> None:
+    (node,) = build([subnet("s", "public", "elsewhere")])
+    assert (node.after, node.links, node.problem) == ({}, {}, None)
+
+
+def test_types_that_are_not_imported_make_no_steps() -> None:
+    assert build([{"type": "openstack.compute.Flavor", "params": {"name": "f"}, "_info": {}}]) == []
+    assert build([]) == []
+
+
+def test_documents_without_ids_are_steps_of_their_own() -> None:
+    nodes = build([document("network", None, name="a"), document("network", None, name="b")])
+    assert len({node.key for node in nodes}) == 2
+    assert [node.source_id for node in nodes] == [None, None]
+
+
+def test_a_document_that_comes_twice_is_one_step_and_the_last_one_counts() -> None:
+    (node,) = build([network("n", "old"), network("n", "new")])
+    assert node.document["params"]["name"] == "new"
+
+
+# -- which document a reference means ------------------------------------------------------------------------
+
+
+def test_the_sources_id_decides_between_twins() -> None:
+    nodes = built(network("1"), network("2"), subnet("s1", source_id="2"), subnet("s2", source_id="1"))
+    assert nodes["subnet/s1"].links == {"network_ref": "network/2"}
+    assert nodes["subnet/s2"].links == {"network_ref": "network/1"}
+
+
+def test_the_id_of_a_path_decides_inside_of_lists() -> None:
+    leg = interface("i")
+    leg["_info"]["source_ids"] = {"fixed_ips_refs.0.subnet_ref": "s2", "network_ref": "n"}
+    nodes = built(network("n"), subnet("s1"), subnet("s2"), document("router", "r", name="r"), leg)
+    assert nodes["router_interface/i"].links["fixed_ips_refs.0.subnet_ref"] == "subnet/s2"
+
+
+def test_a_renamed_document_keeps_those_that_refer_to_it() -> None:
+    nodes = built(network("n", "renamed by hand"), subnet("s", "net", source_id="n"))
+    assert nodes["subnet/s"].links == {"network_ref": "network/n"}
+
+
+def test_a_reference_that_was_changed_by_hand_follows_its_name() -> None:
+    nodes = built(network("1", "a"), network("2", "b"), subnet("s", "b", source_id="1"))
+    assert nodes["subnet/s"].links == {"network_ref": "network/2"}
+
+
+def test_twins_and_no_id_are_a_problem_that_is_named() -> None:
+    node = built(network("1"), network("2"), subnet("s"))["subnet/s"]
+    assert node.links == {}
+    assert node.problem is not None
+    assert node.problem.startswith("network_ref: 2 documents of kind network are named 'net'")
+
+
+def test_a_rule_that_allows_its_own_group_waits_for_it_once() -> None:
+    nodes = built(document("security_group", "g", name="g"), rule("ru", direction="ingress", remote_group_ref=ref("g")))
+    assert nodes["security_group_rule/ru"].after == {"security_group/g": True}
+    assert nodes["security_group_rule/ru"].links == {
+        "security_group_ref": "security_group/g", "remote_group_ref": "security_group/g",
+    }  # fmt: skip
+
+
+# -- twins ---------------------------------------------------------------------------------------------------
+
+
+def test_twins_follow_one_another_in_the_order_of_documents_and_know_each_other() -> None:
+    nodes = built(network("1"), network("2"), network("3"), network("4", "other"))
+    assert [nodes[f"network/{n}"].after for n in "1234"] == [{}, {"network/1": False}, {"network/2": False}, {}]
+    assert nodes["network/2"].hints == {"twins": 3, "twin_keys": ["network/1", "network/3"]}
+    assert nodes["network/4"].hints == {}
+
+
+def test_nameless_documents_are_twins() -> None:
+    nodes = built(document("network", "1", name=""), document("network", "2", name=None), document("network", "3"))
+    assert nodes["network/3"].hints["twins"] == 3
+
+
+def test_names_of_subnets_are_their_networks_own() -> None:
+    nodes = built(network("1", "a"), network("2", "b"), subnet("s1", "a"), subnet("s2", "b"), subnet("s3", "b"))
+    assert nodes["subnet/s1"].hints == {}
+    assert nodes["subnet/s2"].hints["twin_keys"] == ["subnet/s3"]
+
+
+@pytest.mark.xfail(strict=True, reason="_chain_twins scopes by link only; networks that are no documents count as one")
+def test_names_of_subnets_are_their_networks_own_when_those_are_not_moved() -> None:
+    nodes = built(subnet("s1", "a", "1"), subnet("s2", "b", "2"))
+    assert (nodes["subnet/s1"].hints, nodes["subnet/s2"].hints) == ({}, {})
+
+
+def test_kinds_without_names_have_no_twins() -> None:
+    nodes = built(document("security_group", "g", name="g"), rule("1"), rule("2", ether_type="IPv6"))
+    assert nodes["security_group_rule/2"].hints == {}
+
+
+# -- late steps and automatic rules --------------------------------------------------------------------------
+
+
+def test_only_routers_with_routes_have_a_second_step() -> None:
+    routers = [document("router", str(n), name=str(n), routes=routes) for n, routes in enumerate([None, []])]
+    assert [node.action for node in build([*routers, document("router", "x", name="x")])] == ["ensure"] * 3
+
+
+def test_the_second_step_waits_for_the_routers_own_interfaces_only() -> None:
+    routes = [{"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}]
+    routers = [document("router", n, name=n, routes=routes) for n in ("r", "q")]
+    nodes = built(*routers, network("n"), subnet("s"), interface("i", "r"), interface("j", "q"))
+    assert nodes["router/q/finish"].after == {"router/q": True, "router_interface/j": False}
+    assert nodes["router/q/finish"].action == "finish"
+
+
+GROUPS = [document("security_group", "g", name="g"), document("security_group", "h", name="h")]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({}, ["egress IPv4"]),
+        ({"ether_type": "IPv6"}, ["egress IPv6"]),
+        ({"direction": "ingress", "remote_group_ref": ref("g")}, ["ingress IPv4"]),
+        ({"direction": "ingress"}, []),  # from anywhere is nobody's default
+        ({"direction": "ingress", "remote_group_ref": ref("h")}, []),
+        ({"direction": "ingress", "remote_group_ref": ref("elsewhere")}, []),
+        ({"remote_group_ref": ref("g")}, []),
+        ({"protocol": "tcp"}, []),
+        ({"port_range_min": 1}, []),
+        ({"remote_ip_prefix": "10.0.0.0/8"}, []),
+        ({"remote_address_group_ref": ref("a")}, []),
+    ],
+)
+def test_a_group_keeps_those_of_neutrons_own_rules_that_the_source_has(said: dict[str, Any], kept: list[str]) -> None:
+    nodes = built(*GROUPS, rule("1", **said))
+    assert nodes["security_group/g"].hints["automatic_rules"] == kept
+    assert nodes["security_group/h"].hints["automatic_rules"] == []
+
+
+def test_nothing_is_said_of_automatic_rules_when_no_rules_are_moved() -> None:
+    assert "automatic_rules" not in built(*GROUPS)["security_group/g"].hints
+
+
+# -- circles -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loop() -> Iterator[type[Kind]]:
+    """A kind that refers to its own kind, for as long as a test lasts."""
+
+    class Loop(Kind):
+        type: ClassVar[str] = "test.Loop"  # type: ignore[misc]
+        file = "loops"
+        name = Text("name")
+        peer_ref = Ref("loop", "another", attribute="peer_id")
+
+    yield Loop
+    del KINDS["loop"], BY_TYPE["test.Loop"]
+
+
+def circle(*names: str) -> list[Document]:
+    pairs = itertools.pairwise([*names, names[0]])
+    return [document("loop", name, name=name, peer_ref=ref(peer)) for name, peer in pairs]
+
+
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_a_circle_is_named_and_the_rest_is_in_order(loop: type[Kind], names: str) -> None:
+    bystander = document("loop", "z", name="z", peer_ref=ref("a"))
+    nodes = built(bystander, *circle(*names), network("n"), subnet("s"))
+    assert {key for key, node in nodes.items() if node.problem} == {f"loop/{name}" for name in names}
+    assert "in a circle: " in str(nodes["loop/a"].problem)
+    assert list(nodes).index("loop/z") > list(nodes).index("loop/a")
+    assert nodes["subnet/s"].after == {"network/n": True}
+
+
+def test_two_circles_are_both_named(loop: type[Kind]) -> None:
+    nodes = built(*circle("a", "b"), *circle("c", "d"))
+    assert all(node.problem for node in nodes.values())
+
+
+def test_a_document_that_refers_to_itself_needs_nobody(loop: type[Kind]) -> None:
+    (node,) = build(circle("a"))
+    assert (node.after, node.problem) == ({}, None)
