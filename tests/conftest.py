@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from stackferry.bus import connect, declare
 from stackferry.client import Client
+from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
 from stackferry_cli.local.stack import Stack
 
@@ -178,3 +181,31 @@ def stack(clouds_file: CloudsFile) -> Iterator[Stack]:
 def ferry(stack: Stack) -> Iterator[Client]:
     with Client(stack.uri()) as client:
         yield client
+
+
+def postgresql_programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return found[-1].parent if found else None
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A private PostgreSQL server on a Unix socket; the program refuses to run as root."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL's programs are not installed")
+    user = {"user": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    with scratch("postgresql") as folder:
+        if user:
+            shutil.chown(folder, "postgres")
+        data = folder / "data"
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+        subprocess.run([programs / "initdb", "-D", data, "-U", "test", "--auth=trust"], check=True, **quiet, **user)
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        server = subprocess.Popen([programs / "postgres", "-D", data, *options], **quiet, **user)
+        try:
+            assert until(lambda: (folder / ".s.PGSQL.5432").exists(), 30)
+            yield f"postgresql+psycopg://test@/postgres?host={folder}"
+        finally:
+            server.terminate()
+            server.wait(30)

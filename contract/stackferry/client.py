@@ -52,6 +52,7 @@ class Client:
         self.id = uuid.uuid4().hex
         self._publisher = Publisher(amqp_uri, "client publisher")
         self._connection: Connection = connect(amqp_uri, "client")
+        self._requested: set[str] = set()
         self._facts: deque[Envelope] = deque()
         self._answers: deque[Envelope] = deque()
         self._listen()
@@ -94,6 +95,7 @@ class Client:
         for number, part in enumerate(parts, 1):
             self.send(SubmitDocuments, {"migration": migration, "part": number, "documents": part})
         self.send(RequestMigration, request)
+        self._requested.add(migration)
         return migration
 
     def control(self, migration: str, action: str) -> None:
@@ -117,7 +119,16 @@ class Client:
 
     def show(self, migration: str, documents: bool = False) -> dict[str, Any]:
         """Return one migration with its steps, and with their documents when asked."""
-        parts = self._ask(DescribeMigrations, {"migration": migration, "documents": documents})
+        question = {"migration": migration, "documents": documents}
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                parts = self._ask(DescribeMigrations, question)
+                break
+            except Error:  # the question may have overtaken our own request
+                if migration not in self._requested or time.monotonic() > deadline:
+                    raise
+        self._requested.discard(migration)
         return {**parts[0]["migration"], "steps": [step for part in parts for step in part["steps"]]}
 
     def check(self, place: Place, side: str) -> dict[str, Any]:

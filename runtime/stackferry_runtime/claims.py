@@ -10,12 +10,12 @@ from eventlet.event import Event
 from kombu import Queue
 from nameko.extensions import DependencyProvider
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Publisher, connect
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow
 from stackferry.messages import StepClaimed
 
-from .bus import Delivery, send
+from .bus import Delivery
 from .logs import logger
 
 log = logger(__name__)
@@ -53,9 +53,10 @@ class Claims(DependencyProvider):
         data = {name: delivery.data[name] for name in ("migration", "step", "attempt")}
         claim = {**data, "token": uuid.uuid4().hex, "again": delivery.doubtful, "reply_to": self.id}
         for _ in range(GIVE_UP):
-            question = send(self.publisher, self.source, StepClaimed, claim, delivery.envelope)
-            answered = self.waiting[question.id] = Event()
+            question = StepClaimed.make(self.source, claim, delivery.envelope)
+            answered = self.waiting[question.id] = Event()  # before it's asked: the answer may be quick
             try:
+                self.publisher.publish(Outgoing.of(topology.FACTS.name, StepClaimed.key, question))
                 with eventlet.Timeout(ASK_AGAIN, False):
                     return bool(answered.wait())
             finally:

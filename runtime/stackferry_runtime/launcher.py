@@ -1,6 +1,10 @@
 """Starts one service process: patches for eventlet, waits for the broker, runs, and drains on SIGTERM."""
 
-import eventlet
+import warnings
+
+warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")  # we know; see docs/decisions
+
+import eventlet  # noqa: E402
 
 eventlet.monkey_patch()  # before anything else is imported: libraries must see the patched modules
 

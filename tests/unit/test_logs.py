@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -106,20 +106,27 @@ def test_a_secret_is_hidden_at_any_depth(value: Any) -> None:
 # -- through the whole logging of a service ------------------------------------------------------------------
 
 
-@pytest.fixture(params=["text", "json"])
-def log(request: pytest.FixtureRequest) -> Iterator[Any]:
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    noisy = {
-        n: logging.getLogger(n).level
-        for n in ("keystoneauth", "urllib3", "openstack", "amqp", "kombu", "stevedore", "alembic")
-    }
-    logs.configure("DEBUG", request.param)
-    yield structlog.stdlib.get_logger("test")
-    root.handlers[:], root.level = before
-    for name, level in noisy.items():
+@pytest.fixture
+def configure(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], Any]]:
+    """Set logging up as a service does, for one test; return a logger."""
+    names = ("", "keystoneauth", "urllib3", "openstack", "amqp", "kombu", "stevedore", "alembic")
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = logging.getLogger().handlers[:]
+
+    def configured(style: str) -> Any:
+        logs.configure("DEBUG", style)
+        return logs.logger("test")
+
+    yield configured
+    logging.getLogger().handlers[:] = handlers
+    for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture(params=["text", "json"])
+def log(request: pytest.FixtureRequest, configure: Callable[[str], Any]) -> Any:
+    return configure(request.param)
 
 
 def test_our_own_lines_hide_secrets(log: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,13 +159,8 @@ def test_positional_arguments_hide_secrets(log: Any, capsys: pytest.CaptureFixtu
     assert CANARY not in capsys.readouterr().err
 
 
-def test_json_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("INFO", "json")
-    try:
-        structlog.stdlib.get_logger("test").info("exported", count=3)
-        line = json.loads(capsys.readouterr().err.splitlines()[-1])
-    finally:
-        logging.getLogger().handlers[:] = []
-        structlog.reset_defaults()
+def test_json_lines_are_json(configure: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json").info("exported", count=3)
+    line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["count"], line["level"], line["logger"]) == ("exported", 3, "info", "test")
     assert line["timestamp"].endswith("Z")
