@@ -89,6 +89,7 @@ class AsSent(Received):  # type: ignore[misc]
         hidden = {name: headers.pop(name) for name in ("compression",) if name in headers}
         super().__init__(raw, channel, **kwargs)
         self.headers.update(hidden)
+        self.body = bytes(raw.body or b"")  # py-amqp hands out an empty one as text
 
 
 def receiving(connection: Connection) -> Any:

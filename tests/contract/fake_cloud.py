@@ -11,10 +11,11 @@ import itertools
 import json
 import re
 import uuid
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import partial
-from inspect import getattr_static
+from inspect import getattr_static, signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,6 +68,7 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
         {("project", "projects"): project.Project, ("domain", "domains"): domain.Domain},
     ),
 }
+ROUTER, SUBNET, PORT = router.Router, subnet.Subnet, port.Port
 TAGGED = (net.Network, subnet.Subnet, router.Router, security_group.SecurityGroup)
 #: what Neutron's attribute maps don't take in a PUT
 READ_ONLY: dict[type, set[str]] = {
@@ -88,7 +90,7 @@ NOT_AT_BIRTH: dict[type, set[str]] = {
 RESERVED: dict[type, set[str]] = {
     net.Network: {"is_default", "is_router_external", "is_shared", "segments", "provider_network_type",
                   "provider_physical_network", "provider_segmentation_id"},
-    subnet.Subnet: {"segment_id", "service_types"},
+    subnet.Subnet: {"segment_id"},  # not service_types: Neutron has a policy for it that it never asks
     router.Router: {"is_distributed", "is_ha"},
 }  # fmt: skip
 #: and what nobody else is shown
@@ -179,11 +181,21 @@ class Proxy:
         if hasattr(self.real, name):
             for (singular, plural), cls in self.resources.items():
                 if name == plural:
-                    return partial(self._list, cls)
+                    return self._as_real(name, partial(self._list, cls))
                 verb, _, rest = name.partition("_")
                 if rest == singular:
-                    return partial(getattr(self, f"_{verb}"), cls)
+                    return self._as_real(name, partial(getattr(self, f"_{verb}"), cls))
         raise AttributeError(f"{self.real.__module__} has no {name}, or this fake doesn't")
+
+    def _as_real(self, name: str, fake: Callable[..., Any]) -> Callable[..., Any]:
+        """Take the parameters of the real call only."""
+        real = signature(getattr(self.real, name))
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            real.bind(None, *args, **kwargs)
+            return fake(*args, **kwargs)
+
+        return call
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -349,21 +361,24 @@ class Proxy:
             refuse(409, "IP address already allocated in subnet")
         return new
 
-    def add_interface_to_router(self, router_id: str, subnet_id: str | None = None, port_id: str | None = None) -> Any:
-        self._write("plug", router.Router)
-        self._row(router.Router, router_id)
-        if subnet_id:
-            on = self._row(subnet.Subnet, subnet_id)
-            fixed_ips = [{"subnet_id": subnet_id, "ip_address": on["gateway_ip"]}]
-            row = self.cloud.seed(port.Port, **self._new_port({"network_id": on["network_id"], "fixed_ips": fixed_ips}))
+    def add_interface_to_router(self, router: str, subnet: str | None = None, port: str | None = None) -> Any:
+        self._write("plug", ROUTER)
+        self._row(ROUTER, router)
+        if subnet:
+            on = self._row(SUBNET, subnet)
+            fixed_ips = [{"subnet_id": subnet, "ip_address": on["gateway_ip"]}]
+            row = self.cloud.seed(PORT, **self._new_port({"network_id": on["network_id"], "fixed_ips": fixed_ips}))
         else:
-            row = self._row(port.Port, port_id)
-        row.update(device_id=router_id, device_owner="network:router_interface")
-        return {"id": router_id, "port_id": row["id"], "subnet_id": row["fixed_ips"][0]["subnet_id"]}
+            row = self._row(PORT, port)
+            if not row["fixed_ips"]:
+                refuse(400, "Router port must have at least one fixed IP")
+        row.update(device_id=router, device_owner="network:router_interface")
+        return {"id": router, "port_id": row["id"], "subnet_id": row["fixed_ips"][0]["subnet_id"]}
 
-    def remove_interface_from_router(self, router_id: str, port_id: str) -> Any:
-        self._write("unplug", router.Router)
-        del self.cloud.rows[port.Port][port_id]
+    def remove_interface_from_router(self, router: str, subnet: str | None = None, port: str | None = None) -> Any:
+        assert port, "by subnet is not done here"
+        self._write("unplug", ROUTER)
+        del self.cloud.rows[PORT][port]
 
     def add_addresses_to_address_group(self, id_: str, addresses: list[str]) -> Any:
         return self._addresses(id_, lambda had: had | set(_ranges(addresses)))

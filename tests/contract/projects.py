@@ -74,7 +74,7 @@ def populated(admin: bool) -> Cloud:
                                                  {"start": "10.0.0.10", "end": "10.0.0.20"}],
         dns_nameservers=["9.9.9.9", "1.1.1.1"], is_dhcp_enabled=False, dns_publish_fixed_ip=True,
         host_routes=[{"destination": "10.9.0.0/16", "nexthop": "10.0.0.9"}], tags=["b", "a"],
-        service_types=["compute:nova"] if admin else [], segment_id=by_name(cloud, Segment, "rack1") if admin else None,
+        service_types=["compute:nova"], segment_id=by_name(cloud, Segment, "rack1") if admin else None,
         subnet_pool_id=by_name(cloud, SubnetPool, "pool1"),
     )  # fmt: skip
     cloud.seed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -180,6 +181,31 @@ def test_consumers_come_back_with_the_broker(
     assert broker.count(DEAD) == 0
 
 
+def test_broker_that_falls_silent_is_left(
+    probe: Any, node: Node, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    probe.uri += "?heartbeat=2"
+    probe.start()
+    publisher.publish(question("before", "wait"))
+    assert until(lambda: probe.count("began") == 1, 20), probe.log
+    pid = node.process.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # no connection is closed, nothing is answered
+    try:
+        assert until(lambda: "the broker is away" in probe.log, 30), probe.log
+        # the farewell isn't waited for: it has tried to connect anew
+        assert until(lambda: probe.log.count("the broker is away") == 2, 30), probe.log
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    probe.release()
+    publisher.publish(question("after"))
+    assert until(lambda: probe.lines("after", "ended"), 30), probe.log
+    assert until(lambda: len(probe.lines("before", "ended")) == 2, 30), probe.log
+    assert probe.stop() == 0
+    assert broker.count(QUEUE) == 0
+    assert broker.count(DEAD) == 0
+
+
 # -- the parking queue ---------------------------------------------------------------------------------------
 
 
@@ -237,6 +263,7 @@ def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, pub
         (b"[" * 100_000, {"x-queue": QUEUE}),
         (b"\xff\xfe", {"x-queue": QUEUE}),
         (b"7", {}),
+        (b"", {}),
         (b"{}", {"x-attempt": "three"}),
         (b"{}", {"x-death": "mine"}),
         (b"{}", {"x-death": ["mine"]}),

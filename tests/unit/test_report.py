@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 from stackferry.resources import order
 from stackferry_cli import output, report
 from stackferry_cli.output import Format
@@ -87,17 +89,13 @@ def test_a_program_learns_by_the_exit_code(steps: list[Any], phase: str, code: i
 
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a print function; return its lines."""
-    from rich.console import Console
-
-    console = Console(width=200, highlight=False, soft_wrap=True, record=True, quiet=False, file=open("/dev/null", "w"))
+    """Run a print function; return what it printed."""
+    console = Console(width=200, highlight=False, soft_wrap=True, file=io.StringIO())
     monkeypatch.setattr(output, "console", console)
 
     def run(function: Any, *args: Any) -> str:
         function(*args, Format.table)
-        text: str = console.export_text()
-        console.file.close()
-        return text
+        return str(console.file.getvalue())  # type: ignore[attr-defined]
 
     return run
 

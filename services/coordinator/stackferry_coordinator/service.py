@@ -117,6 +117,7 @@ class Coordinator:
         """What workers report; about a migration that we don't know, it's nothing to us."""
         self.running.shell.take(delivery.envelope)
         self.running.wake()
+        log.debug("took", type=delivery.envelope.type, subject=delivery.envelope.subject)
 
     @handles(StepClaimed, workers=8)
     def on_claim(self, delivery: Delivery) -> None:

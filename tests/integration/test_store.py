@@ -1,0 +1,49 @@
+"""The ledger in a database behaves as the one in memory, on SQLite and on PostgreSQL."""
+
+import pytest
+from sqlalchemy import text
+from stackferry_coordinator import database
+from stackferry_coordinator.itinerary import opened, react
+from stackferry_coordinator.store import Store
+from stackferry_coordinator.tables import metadata
+
+from ..unit.coordinator.test_simulator import world
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def engine(request, tmp_path):
+    url = f"sqlite:///{tmp_path}/s.db" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    engine = database.connect(url)
+    database.upgrade(engine)
+    yield engine
+    with engine.begin() as connection:
+        metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_same_messages_give_the_same_state(engine, seed):
+    played = world(seed)
+    played.run()
+    for name, data, now in played.log:
+        with engine.begin() as connection:
+            store = Store.open(connection, played.request["migration"])
+            if store is None:
+                store = Store.create(connection, opened(played.request).head, now)
+            react(store, name, data, now)
+            store.flush(now)
+    with engine.begin() as connection:
+        store = Store.open(connection, played.request["migration"])
+        assert store.head == played.ledger.head
+        assert {step.key: step for step in store.all()} == played.ledger.steps
+        for key, document in played.ledger.documents.items():
+            assert store.documents[key] == document
+
+
+def test_the_schema_is_what_the_tables_say(engine):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
