@@ -13,8 +13,14 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+def plain_console(**options: Any) -> Console:
+    """A console that prints texts as they are: a name may look like markup (``[prod] net``) or an emoji (``:a:``)."""
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
+console = plain_console(soft_wrap=not sys.stdout.isatty())
+errors = plain_console(stderr=True, soft_wrap=True)
 
 OK, SOME_FAILED, BAD_INPUT, UNAVAILABLE, NEEDS_PERSON = 0, 1, 2, 3, 4
 

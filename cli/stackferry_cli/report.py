@@ -56,13 +56,11 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
         for note in step["notes"] or []:
             output.console.print(f"  note: {_title(step)}: {note}")
     if bad := failures(steps):
-        output.console.print(f"\n[bold]{len(bad)} need attention[/bold]")
+        output.console.print(f"\n{len(bad)} need attention", style="bold")
         for step in bad:
-            output.console.print(
-                f"  {step['outcome'] or step['state']}: {_title(step)}: {step['reason']}", markup=False
-            )
+            output.console.print(f"  {step['outcome'] or step['state']}: {_title(step)}: {step['reason']}")
     if migration["phase"] == "stuck":
-        output.console.print(f"stuck: {migration['reason']}", markup=False)
+        output.console.print(f"stuck: {migration['reason']}")
 
 
 def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
@@ -81,14 +79,11 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
             continue
         word = words.get(step["outcome"] or "", step["outcome"] or step["state"])
         why = f": {step['reason']}" if step["reason"] else ""
-        output.console.print(f"{word:9} {_title(step)}{why}", markup=False)
+        output.console.print(f"{word:9} {_title(step)}{why}")
         for change in step["changes"] or []:
-            output.console.print(
-                f"            {change['field']}: {_value(change['from'])} → {_value(change['to'])}",
-                markup=False,
-            )
+            output.console.print(f"            {change['field']}: {_value(change['from'])} → {_value(change['to'])}")
         for note in step["notes"] or []:
-            output.console.print(f"            note: {note}", markup=False)
+            output.console.print(f"            note: {note}")
     counts = by_kind(migration["steps"])[-1]
     output.console.print(
         f"\nplan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "

@@ -87,7 +87,7 @@ def _replayed(message: Any) -> Outgoing:
         if name not in dropped and not re.match("x-(first-|last-)?death", str(name))
     }
     return Outgoing(
-        topology.COMMANDS.name,
+        topology.RETURNS.name,
         str(found["queue"] or ""),
         bytes(message.body),
         found["id"],

@@ -38,17 +38,7 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
             for name, tags in people
         ],
         "permissions": rights,
-        "topic_permissions": [
-            {
-                "user": user.name,
-                "vhost": vhost,
-                "exchange": topology.FACTS.name,
-                "write": _any(user.topics),
-                "read": ".*",
-            }
-            for user in users
-            if user.topics
-        ],
+        "topic_permissions": [right for user in users for right in _topic_permissions(user, vhost)],
         "policies": [
             {"vhost": vhost, "name": f"stackferry-{name}", "apply-to": "queues", "priority": 10, **policy}
             for name, policy in topology.POLICIES.items()
@@ -88,6 +78,16 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
             for exchange, key in topology.bindings(q)
         ],
     }
+
+
+def _topic_permissions(user: User, vhost: str) -> list[dict[str, str]]:
+    """Which facts a user may tell, and for which queues it may postpone messages: its own."""
+    own = tuple(queue.name for queue in topology.WORK_QUEUES if queue.service == user.name)
+    allowed = {topology.FACTS.name: user.topics} | {topology.retry_exchange(s).name: own for s in topology.BACKOFF}
+    return [
+        {"user": user.name, "vhost": vhost, "exchange": exchange, "write": _any(keys), "read": ".*"}
+        for exchange, keys in allowed.items()
+    ]
 
 
 def _arguments(queue: Any) -> dict[str, Any]:

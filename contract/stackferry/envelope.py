@@ -8,6 +8,7 @@ structured mode needs no binding: the body is the event, whatever the client.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Envelope:
     traceparent: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the body to publish; raise InvalidMessage when it's over MAX_BYTES."""
+        """Return the body to publish; raise InvalidMessage when it's no JSON, or over MAX_BYTES."""
         event: dict[str, Any] = {
             "specversion": "1.0",
             "id": self.id,
@@ -55,7 +56,10 @@ class Envelope:
             if value := getattr(self, name):
                 event[name] = value
         event["data"] = self.data
-        body = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        try:
+            body = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidMessage("invalid", {"data": f"can't be written as JSON: {error}"}) from None
         if len(body) > MAX_BYTES:
             raise InvalidMessage("too large", {"data": f"{len(body)} bytes; at most {MAX_BYTES} may travel"})
         return body
@@ -63,7 +67,7 @@ class Envelope:
     @classmethod
     def from_bytes(cls, body: bytes | memoryview | str, content_type: str | None = CONTENT_TYPE) -> Envelope:
         """Read one event; raise InvalidMessage with reason ``undecodable`` for anything else."""
-        if (content_type or "").split(";")[0].strip() != CONTENT_TYPE:
+        if (content_type or "").split(";")[0].strip().lower() != CONTENT_TYPE:
             raise InvalidMessage("undecodable", {"content_type": f"{content_type!r}; expected {CONTENT_TYPE}"})
         event = _parse(body)
         if missing := [name for name in REQUIRED if not _is_text(event.get(name))]:
@@ -96,10 +100,13 @@ def _is_text(value: object) -> bool:
 
 def _parse(body: bytes | memoryview | str) -> dict[str, Any]:
     try:
-        text = body if isinstance(body, str) else bytes(body).decode("utf-8")
-        if len(text) > MAX_BYTES:
+        raw = body.encode() if isinstance(body, str) else bytes(body)
+        if len(raw) > MAX_BYTES:
             raise ValueError(f"longer than {MAX_BYTES} bytes")
-        event = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        text = raw.decode("utf-8")
+        event = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant)
+        if "\\u" in text:  # half a surrogate pair can be escaped, and not be sent on
+            json.dumps(event, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidMessage("undecodable", {"body": str(error) or type(error).__name__}) from None
     if not isinstance(event, dict):
@@ -113,6 +120,13 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in one object")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is beyond all numbers")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -388,6 +388,9 @@ class StepEnded(_StepFields, Fact):
         fields.Dict(), metadata={"description": "fields that differ: {field, from, to}"}, load_default=list
     )
     notes = fields.List(fields.String(), metadata={"description": "what was left out, and why"}, load_default=list)
+    payload_missing = fields.Boolean(
+        load_default=False, metadata={"description": "the resource is there, and its bytes are still to come"}
+    )
     reason = _text("why, when it failed", allow_none=True)
     retryable = fields.Boolean(load_default=False)
     seconds = fields.Float(allow_none=True)

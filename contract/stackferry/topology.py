@@ -1,9 +1,9 @@
 """The only list of exchanges, queues, bindings and permissions; everything else is generated from it.
 
-A work queue is bound to ``stackferry.commands`` under its own name, and to ``stackferry.facts`` by the facts
-it lives on. Failures wait in one of a few delay queues that all work queues share: a message published to
+A work queue is bound to ``stackferry.commands`` under its own name, or to ``stackferry.facts`` by the facts it lives
+on. Failures wait in one of a few delay queues that all work queues share: a message published to
 ``stackferry.retry.<n>s`` keeps the work queue's name as routing key, and the queue's dead-lettering brings it
-back through ``stackferry.commands``. What can't be helped is parked in ``stackferry.dead``.
+back through ``stackferry.returns``. What can't be helped is parked in ``stackferry.dead``.
 
 Only what must be a queue argument is one (type, dead-letter exchange, time to live). The rest is in POLICIES,
 since arguments can never change and policies can. Works on RabbitMQ 3.10 to 4.x.
@@ -20,6 +20,8 @@ COMMANDS = Exchange("stackferry.commands", "direct", durable=True)
 FACTS = Exchange("stackferry.facts", "topic", durable=True)
 DEAD = Exchange("stackferry.dead", "fanout", durable=True)
 REPLIES = Exchange("stackferry.replies", "direct", durable=True)
+#: what has waited, or was parked, goes back to its queue by this one; nobody else may write to the queues of facts
+RETURNS = Exchange("stackferry.returns", "direct", durable=True)
 
 #: seconds a failed delivery waits before each next try; after the last one it's parked
 BACKOFF = (1, 5, 30, 120)
@@ -37,6 +39,10 @@ POLICIES: dict[str, dict[str, Any]] = {
     "retry": {
         "pattern": r"^stackferry\.retry\..*$",
         "definition": {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"},
+    },
+    "dead": {
+        "pattern": r"^stackferry\.dead$",
+        "definition": {"delivery-limit": 1_000_000_000},  # looking at a parked message must not use it up
     },
     "audit": {
         "pattern": r"^stackferry\.audit$",
@@ -98,14 +104,14 @@ USERS = (
         "exporter",
         reads=("stackferry.exporter", "stackferry.exporter.images", "stackferry.replies"),
         writes=_COMMON_WRITES,
-        own_queues=r"stackferry\.worker\..*",
+        own_queues=r"stackferry\.worker\.exporter\..*",
         topics=(r"documents\..*", r"export\..*", r"image\.offered", r"worker\.seen", r"step\..*"),
     ),
     User(
         "importer",
         reads=("stackferry.importer", "stackferry.importer.checks", "stackferry.importer.images", "stackferry.replies"),
         writes=_COMMON_WRITES,
-        own_queues=r"stackferry\.worker\..*",
+        own_queues=r"stackferry\.worker\.importer\..*",
         topics=(r"step\..*", r"worker\.seen"),
     ),
     User(
@@ -116,21 +122,25 @@ USERS = (
     ),
     User(
         "client",
-        reads=("stackferry.facts", "stackferry.replies", "stackferry.dead", "stackferry.audit"),
+        reads=("stackferry.facts", "stackferry.replies", "stackferry.audit"),
         writes=("stackferry.commands",),
         own_queues=r"stackferry\.client\..*",
     ),
+    User("operator", reads=("stackferry.dead",), writes=("stackferry.returns",)),
 )
 
 
 def retry_exchange(seconds: int) -> Exchange:
-    """The exchange behind which a message waits *seconds* before it goes back to its work queue."""
-    return Exchange(f"stackferry.retry.{seconds}s", "fanout", durable=True)
+    """The exchange behind which a message waits *seconds* before it goes back to its work queue.
+
+    A topic exchange, since topic permissions then keep each service to its own queues' names.
+    """
+    return Exchange(f"stackferry.retry.{seconds}s", "topic", durable=True)
 
 
 def exchanges() -> list[Exchange]:
     """Every exchange."""
-    return [COMMANDS, FACTS, DEAD, REPLIES, *map(retry_exchange, BACKOFF)]
+    return [COMMANDS, FACTS, DEAD, REPLIES, RETURNS, *map(retry_exchange, BACKOFF)]
 
 
 def work_queue(queue: WorkQueue) -> Queue:
@@ -138,7 +148,8 @@ def work_queue(queue: WorkQueue) -> Queue:
     return Queue(
         queue.name,
         bindings=[
-            binding(COMMANDS, routing_key=queue.name),
+            binding(RETURNS, routing_key=queue.name),
+            *([] if queue.facts else [binding(COMMANDS, routing_key=queue.name)]),
             *(binding(FACTS, routing_key=key) for key in queue.facts),
         ],
         durable=True,
@@ -155,11 +166,12 @@ def retry_queue(seconds: int) -> Queue:
     return Queue(
         f"stackferry.retry.{seconds}s",
         exchange=retry_exchange(seconds),
+        routing_key="#",
         durable=True,
         queue_arguments={
             "x-queue-type": "quorum",
             "x-message-ttl": seconds * 1000,
-            "x-dead-letter-exchange": COMMANDS.name,
+            "x-dead-letter-exchange": RETURNS.name,
         },
     )
 

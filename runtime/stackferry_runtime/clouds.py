@@ -6,6 +6,7 @@ Calls are made through openstacksdk. At most ``cloud_concurrency`` are under way
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -121,7 +122,7 @@ def _seconds(retry_after: str | None) -> float:
             wait = parsedate_to_datetime(retry_after or "").timestamp() - time.time()
         except ValueError:
             wait = 1.0
-    return min(max(wait, 0.0), MAX_WAIT)
+    return min(max(wait, 0.0), MAX_WAIT) if math.isfinite(wait) else MAX_WAIT
 
 
 def _jitter(attempt: int) -> float:
@@ -238,16 +239,16 @@ def failure(error: Exception) -> tuple[str, str, bool]:
         return "failed", str(error), False
     text = _first_line(error)
     status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
-    lost = (ks.ConnectFailure, ks.ConnectTimeout, ks.RetriableConnectionFailure, OSError)
+    lost = (ks.ConnectFailure, ks.ConnectTimeout, ks.ConnectionError, ks.RetriableConnectionFailure, OSError)
     if not status and isinstance(error, lost):  # openstacksdk's HTTP errors are OSErrors too
         return "interrupted", f"the cloud did not answer: {text}", True
-    if status == 409 and "quota" in text.lower():
+    if status in (403, 409, 413) and "quota" in text.lower():
         return "failed", f"no quota left: {text}", False
     if status == 409:
         return "conflict", text, False
     if status == 403:
         return "failed", f"not allowed: {text}", False
-    if status is not None and (status >= 500 or status == 429):
+    if status is not None and (status >= 500 or status in (408, 429)):
         return "interrupted", f"the cloud failed: {text}", True
     return "failed", text, False
 

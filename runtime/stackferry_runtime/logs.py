@@ -6,31 +6,40 @@ import logging
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
-_SECRET_KEY = re.compile(r"passw|secret|token|private|credential|authorization", re.IGNORECASE)
+_TELLING = r"(?i:passw|passphrase|secret|token|private|credential|authorization)"
+_SECRET_KEY = re.compile(_TELLING)
+#: each alternative keeps its group and hides the rest; what ends where is unclear is rather hidden than shown
 _SECRET_TEXT = re.compile(
-    r"(?P<keep>://[^:/@\s]+:)[^@\s]+(?=@)"  # a password in a URI
-    r"|(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----"
-    r"|(?P<fernet>gAAAA)[\w=-]{20,}"  # a Keystone token
+    r"(://[^:/\s]*:)\S+(?=@)"  # a password in a URI, which may hold an @ itself
+    r"|(-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|(gAAAA)[\w=-]{20,}"  # a Keystone token
+    rf"|({_TELLING}[\w-]*\\*[\"']?\s*[=:]\s*)"  # name=value, name: value, 'name': 'value' ...
+    r"(?:b?'(?:[^'\\]|\\.)*'?|b?\"(?:[^\"\\]|\\.)*\"?|(?:(?:Basic|Bearer) +)?[^\s'\"{}()\[\],]\S*)"
 )
 
 
-def redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def redact(_: Any, __: str, event: Mapping[Any, Any]) -> dict[Any, Any]:
     """Hide values of telling keys, and secrets inside of texts."""
-    return {key: "***" if _SECRET_KEY.search(key) and value else _hide(value) for key, value in event.items()}
+    return {key: "***" if _SECRET_KEY.search(str(key)) and value else _hide(value) for key, value in event.items()}
 
 
 def _hide(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SECRET_TEXT.sub(lambda m: (m["keep"] or m["pem"] or m["fernet"] or "") + "***", value)
-    if isinstance(value, dict):
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
         return redact(None, "", value)
-    if isinstance(value, list):
+    if isinstance(value, tuple):
+        return tuple(_hide(item) for item in value)
+    if isinstance(value, list | set | frozenset):
         return [_hide(item) for item in value]
-    return value
+    # bytes, exceptions and all others: as the line would show them
+    text = value if isinstance(value, str) else repr(value)
+    return _SECRET_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}***", text)
 
 
 def configure(level: str = "INFO", style: str = "text") -> None:

@@ -79,7 +79,10 @@ def test_export_edit_plan_import(cli, small, destination, tmp_path):
     network = destination.connect().network
     mine = destination.connect().current_project_id
     assert [n.name for n in network.networks(project_id=mine)] == ["azure"]
-    assert {s.name: s.dns_nameservers for s in network.subnets(project_id=mine)} == {"blue-v4": ["8.8.8.8"], "blue-v6": []}
+    assert {s.name: s.dns_nameservers for s in network.subnets(project_id=mine)} == {
+        "blue-v4": ["8.8.8.8"],
+        "blue-v6": [],
+    }
     assert "0 to create, 0 to update" in cli("plan", data, "-d", destination.entry)
 
 
@@ -147,7 +150,9 @@ def test_what_makes_no_sense_is_said_plainly(cli, tmp_path, words, code, message
 
 
 def test_broken_files_are_named_before_anything_is_sent(cli, tmp_path):
-    (tmp_path / "networks.yml").write_text("os_migrate_version: 1.0.5\nresources:\n- type: openstack.network.Network\n  params: {name: a, mtu: big}\n")
+    (tmp_path / "networks.yml").write_text(
+        "os_migrate_version: 1.0.5\nresources:\n- type: openstack.network.Network\n  params: {name: a, mtu: big}\n"
+    )
     (tmp_path / "subnets.yml").write_text("resources: [")
     shown = cli("import", tmp_path, "-d", "nobody", code=2)
     assert "networks.yml: network 'a': params.mtu: Not a valid integer." in shown

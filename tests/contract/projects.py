@@ -138,7 +138,7 @@ def migrate(
 ) -> dict[str, Outcome]:
     """Do what coordinator and importer do together: step key → what came of it."""
     ended: dict[str, Outcome] = {}
-    for node in build(documents):
+    for node in build(documents, all_rules=True):
         assert node.problem is None, node.problem
         ids = {path: ended[key].destination_id for path, key in node.links.items()}
         paths = iter([path for path, _, _ in node.kind.links(node.document["params"])])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -11,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,23 +19,14 @@ from stackferry.messages import CheckCloud
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
 
+from ..conftest import private_node
+
 HERE = Path(__file__).parent
-
-
-def shared() -> ModuleType:
-    """The workspace's conftest, for its helpers that are no fixtures."""
-    spec = importlib.util.spec_from_file_location("workspace_conftest", HERE.parent / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
 def own_node() -> Iterator[Node]:
-    with shared().private_node() as node:
+    with private_node() as node:
         yield node
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from stackferry import deadletters, topology
-from stackferry.bus import Outgoing, Publisher
+from stackferry.bus import Outgoing, Publisher, connect
 from stackferry.errors import Unroutable
 from stackferry.topology import BACKOFF
 from stackferry_cli.local.processes import until
@@ -67,8 +67,8 @@ def test_last_failure_parks(probe: Any, node: Node, publisher: Publisher, questi
     sent = question("last", "fail", **{"x-attempt": len(BACKOFF)})
     publisher.publish(sent)
     probe.start()
-    assert until(lambda: len(deadletters.browse(node.uri("client"))) == 1, 20), probe.log
-    assert deadletters.browse(node.uri("client")) == [
+    assert until(lambda: len(deadletters.browse(node.uri("operator"))) == 1, 20), probe.log
+    assert deadletters.browse(node.uri("operator")) == [
         {
             "id": sent.message_id,
             "queue": QUEUE,
@@ -87,7 +87,7 @@ def test_refused_message_is_parked_at_once(
     probe.start()
     publisher.publish(question("refused", "refuse"))
     assert broker.has(DEAD, 1), probe.log
-    (parked,) = deadletters.browse(node.uri("client"))
+    (parked,) = deadletters.browse(node.uri("operator"))
     assert (parked["reason"], parked["attempts"], parked["queue"]) == ("invalid", 1, QUEUE)
     assert parked["error"] == '{"place": "as told"}'
     assert len(probe.lines("refused")) == 1
@@ -224,7 +224,7 @@ def park(node: Node, publisher: Publisher, *labels: str, reason: str = "failed",
 
 
 def test_dead_letters_are_browsed_retried_and_dropped(probe: Any, node: Node, broker: Any, publisher: Publisher):
-    uri = node.uri("client")
+    uri = node.uri("operator")
     a, b, c = park(node, publisher, "a", "b", "c")
     for _ in range(20):  # browsing takes nothing
         assert [found["id"] for found in deadletters.browse(uri)] == [a, b, c]
@@ -243,9 +243,29 @@ def test_dead_letters_are_browsed_retried_and_dropped(probe: Any, node: Node, br
 
 def test_retried_dead_letter_starts_afresh(node: Node, broker: Any, publisher: Publisher):
     park(node, publisher, "fresh")
-    deadletters.retry(node.uri("client"), lambda _: True)
+    deadletters.retry(node.uri("operator"), lambda _: True)
     (message,) = broker.take(QUEUE, 1)
     assert message.properties["application_headers"] == {"x-replayed": True, "theirs": 1}
+
+
+def test_message_that_ends_its_consumers_is_parked_by_the_broker(
+    node: Node, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    sent = question("deadly", "ok", **{"x-attempt": 1})
+    publisher.publish(sent)
+
+    def die() -> bool:
+        with connect(node.uri("importer"), "victim", heartbeat=0) as connection:
+            connection.channel().basic_get(QUEUE)
+            connection.collect()  # as if its process had been killed
+        return broker.count(DEAD) == 1
+
+    assert until(die, 60)
+    (found,) = deadletters.browse(node.uri("operator"))
+    assert (found["id"], found["queue"], found["reason"]) == (sent.message_id, QUEUE, "delivery_limit")
+    assert deadletters.retry(node.uri("operator"), lambda _: True) == 1
+    (message,) = broker.take(QUEUE, 1)
+    assert message.properties["application_headers"] == {"x-replayed": True}
 
 
 def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, publisher: Publisher):
@@ -253,7 +273,7 @@ def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, pub
     copies = [Outgoing(topology.DEAD.name, QUEUE, b"no event", f"id-{n}", {"x-queue": QUEUE}) for n in range(50)]
     assert publisher.publish_all(copies) == [None] * 50
     probe.start()
-    assert deadletters.retry(node.uri("client"), lambda _: True) == 50
+    assert deadletters.retry(node.uri("operator"), lambda _: True) == 50
     assert broker.has(DEAD, 50), probe.log
 
 
@@ -275,7 +295,7 @@ def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, pub
 def test_any_dead_letter_can_be_browsed_and_dropped(
     node: Node, broker: Any, publisher: Publisher, body: bytes, headers: dict[str, Any]
 ):
-    uri = node.uri("client")
+    uri = node.uri("operator")
     publisher.publish(Outgoing(topology.DEAD.name, QUEUE, body, "odd", headers))
     (found,) = deadletters.browse(uri)
     assert found["id"] == "odd"
@@ -287,5 +307,5 @@ def test_any_dead_letter_can_be_browsed_and_dropped(
 def test_dead_letter_without_a_known_queue_stays(node: Node, broker: Any, publisher: Publisher):
     publisher.publish(Outgoing(topology.DEAD.name, QUEUE, b"{}", "lost", {"x-queue": "stackferry.gone"}))
     with pytest.raises(Unroutable, match=r"no queue takes stackferry\.gone"):
-        deadletters.retry(node.uri("client"), lambda _: True)
+        deadletters.retry(node.uri("operator"), lambda _: True)
     assert broker.has(DEAD, 1)

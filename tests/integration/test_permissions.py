@@ -19,18 +19,20 @@ QUEUES = {queue.name for queue in topology.WORK_QUEUES}
 OWN = {
     service: {queue.name for queue in topology.WORK_QUEUES if queue.service == service}
     for service in ("exporter", "importer", "coordinator")
-} | {"client": set()}
+} | {"client": set(), "operator": set()}
 FACTS = {
     "exporter": {"documents.exported", "export.ended", "image.offered", "worker.seen"},
     "importer": {"step.claimed", "step.ended", "step.progressed", "worker.seen"},
     "coordinator": {"migration.changed", "worker.seen"},
     "client": set(),
+    "operator": set(),
 }
 FOREIGN_FACTS = {
     "exporter": {"migration.changed", "other"},
     "importer": {"migration.changed", "documents.exported", "export.ended", "image.offered"},
     "coordinator": {"documents.exported", "export.ended", "step.ended", "step.claimed"},
     "client": {"documents.exported", "step.ended", "migration.changed", "worker.seen"},
+    "operator": {"step.ended", "migration.changed"},
 }
 USERS = sorted(OWN)
 
@@ -71,8 +73,7 @@ def test_reads_its_own_work_only(attempt: Callable[..., bool], user: str):
     for queue in QUEUES:
         for act in (get, consume):
             assert attempt(user, act(queue)) == (queue in OWN[user]), (act, queue)
-    parking = user == "client"  # which is also the user of operators
-    assert attempt(user, get("stackferry.dead")) == parking
+    assert attempt(user, get("stackferry.dead")) == (user == "operator")
     assert not attempt(user, get("stackferry.retry.5s"))
 
 
@@ -95,11 +96,15 @@ def test_tells_only_its_own_facts(attempt: Callable[..., bool], user: str):
 
 @pytest.mark.parametrize("user", USERS)
 def test_only_services_settle_and_answer(attempt: Callable[..., bool], user: str):
-    service = user != "client"
+    service = user not in ("client", "operator")
     assert attempt(user, publish("stackferry.dead", "")) == service
     assert attempt(user, publish("stackferry.replies", "nobody")) == service
     for seconds in topology.BACKOFF:
-        assert attempt(user, publish(f"stackferry.retry.{seconds}s", "")) == service
+        own = next(iter(OWN[user]), "stackferry.importer")
+        assert attempt(user, publish(f"stackferry.retry.{seconds}s", own)) == service
+        foreign = next(queue for queue in QUEUES if queue not in OWN[user])
+        assert not attempt(user, publish(f"stackferry.retry.{seconds}s", foreign))
+    assert attempt(user, publish("stackferry.returns", "stackferry.importer")) == (user == "operator")
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -134,7 +134,6 @@ def test_any_header_gives_a_wait_that_can_be_waited(header: str) -> None:
     assert 0 <= wait <= MAX_WAIT
 
 
-@pytest.mark.xfail(strict=True, reason="float('nan') is a number: time.sleep then raises ValueError")
 def test_a_header_that_is_not_a_number_at_all_gives_a_wait() -> None:
     wait = refused(429, "nan")
     assert wait is not None
@@ -192,11 +191,9 @@ def answer(status: int, text: str = "something about it") -> Exception:
         pytest.param(
             ks.UnknownConnectionError("broken in the middle", requests.exceptions.ChunkedEncodingError()),
             "interrupted", True,
-            marks=pytest.mark.xfail(strict=True, reason="an answer that broke off may stand for a write that was made"),
         ),
         pytest.param(
             answer(408), "interrupted", True,
-            marks=pytest.mark.xfail(strict=True, reason="a request that timed out on the way is called failed for good"),
         ),
     ],
     ids=lambda value: f"{type(value).__name__}-{getattr(value, 'status_code', '')}" if isinstance(value, Exception) else "",
@@ -220,7 +217,6 @@ def test_a_failure_is_told_from_a_doubt(error: Exception, outcome: str, retryabl
         (CloudError("check clouds.yaml"), "check clouds.yaml"),
         pytest.param(
             answer(403, "Quota exceeded, too many key pairs."), "no quota left: ",
-            marks=pytest.mark.xfail(strict=True, reason="Nova says 403 where a quota is exceeded"),
         ),
     ],
     ids=str,

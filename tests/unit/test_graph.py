@@ -177,7 +177,6 @@ def test_names_of_subnets_are_their_networks_own() -> None:
     assert nodes["subnet/s2"].hints["twin_keys"] == ["subnet/s3"]
 
 
-@pytest.mark.xfail(strict=True, reason="_chain_twins scopes by link only; networks that are no documents count as one")
 def test_names_of_subnets_are_their_networks_own_when_those_are_not_moved() -> None:
     nodes = built(subnet("s1", "a", "1"), subnet("s2", "b", "2"))
     assert (nodes["subnet/s1"].hints, nodes["subnet/s2"].hints) == ({}, {})

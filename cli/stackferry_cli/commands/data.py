@@ -52,7 +52,7 @@ def export(
     found = [step["document"] for step in state["steps"] if step.get("document")]
     files = documents.write_directory(directory, found, compatible=os_migrate)
     for file in files:
-        output.console.print(f"{file}", markup=False)
+        output.console.print(f"{file}")
     output.console.print(f"{len(found)} resources exported")
 
 
@@ -60,7 +60,7 @@ def validate(directory: Directory) -> None:
     """Check a data directory: syntax, types, values, duplicates. Nothing is asked of a cloud."""
     found = documents.read_directory(directory)
     for warning in _warnings(found):
-        output.errors.print(f"warning: {warning}", markup=False)
+        output.errors.print(f"warning: {warning}")
     output.console.print(f"{len(found)} resources, all valid")
 
 
@@ -126,7 +126,7 @@ def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[
     for document in found:
         kind = BY_TYPE.get(document["type"])
         if kind is None:
-            output.errors.print(f"left out: {documents.label(document)}: not imported by this version", markup=False)
+            output.errors.print(f"left out: {documents.label(document)}: not imported by this version")
             continue
         owner = kind.filtered_by
         params = document["params"]

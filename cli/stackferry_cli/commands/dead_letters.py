@@ -19,7 +19,7 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
 def _uri() -> str:
-    return os.environ.get("AMQP_URI") or Stack(home()).uri()
+    return os.environ.get("AMQP_URI") or Stack(home()).uri("operator")
 
 
 @app.command("list")

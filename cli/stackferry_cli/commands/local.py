@@ -34,13 +34,13 @@ def up(
     if clouds.exists() and "OS_CLIENT_CONFIG_FILE" not in os.environ:
         environ["OS_CLIENT_CONFIG_FILE"] = str(clouds)
     stack.up({"exporter": exporters, "importer": importers}, environ)
-    output.console.print(f"up: {', '.join(stack.names())}; logs in {stack.folder / 'logs'}", markup=False)
+    output.console.print(f"up: {', '.join(stack.names())}; logs in {stack.folder / 'logs'}")
 
 
 def down() -> None:
     """Stop the system on this machine. Nothing is lost: what was under way goes on at the next start."""
     stopped = Stack(home()).down()
-    output.console.print(f"stopped: {', '.join(stopped) or 'nothing ran'}", markup=False)
+    output.console.print(f"stopped: {', '.join(stopped) or 'nothing ran'}")
 
 
 def status(format_: Output = output.Format.table) -> None:

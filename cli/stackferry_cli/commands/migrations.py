@@ -42,7 +42,7 @@ def migrate(
         if detach:
             print(migration)
             return
-        output.errors.print(f"migration {migration}", markup=False)
+        output.errors.print(f"migration {migration}")
         live.follow(ferry, migration, quiet=format_ is not output.Format.table)
         state = ferry.show(migration)
     report.print_report(state, format_)
@@ -89,7 +89,7 @@ def show(
         )
         return
     if format_ is output.Format.table:
-        output.console.print(f"{state['id']}: {state['phase']}{' (paused)' if state['paused'] else ''}", markup=False)
+        output.console.print(f"{state['id']}: {state['phase']}{' (paused)' if state['paused'] else ''}")
     (report.print_plan if state["mode"] == "plan" else report.print_report)(state, format_)
 
 
@@ -100,7 +100,7 @@ def _tell(migration: str, action: str) -> None:
         if why := _refused(before, action):
             raise Error(why)
         ferry.control(id_, action)
-        output.console.print(f"{id_}: told to {action}", markup=False)
+        output.console.print(f"{id_}: told to {action}")
 
 
 def _refused(state: dict[str, object], action: str) -> str | None:

@@ -21,6 +21,11 @@ class AddressGroup(Kind):
     addresses = Many(Cidr(), "ranges")
 
     @classmethod
+    def fingerprint(cls, view: View, record: Record) -> list[str] | None:
+        """Address groups of one name differ by their addresses."""
+        return sorted(record["addresses"] or [])
+
+    @classmethod
     def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Addresses are added and removed by calls of their own."""
         network, wanted = view.proxy("network"), body.pop("addresses", None)

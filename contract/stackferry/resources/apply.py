@@ -7,6 +7,7 @@ of the destination, and *hints*:
 ``claimed``          ids of the destination that belong to other documents of this migration
 ``twins``            how many documents of the migration share this one's name
 ``look``             an earlier try may have worked: look afresh before creating
+``new_id``           the id to create it with, when its kind lets us choose
 ``only_look``        say whether an earlier try has made it; write nothing
 ``first_asked``      with ``look``: when the first try was asked for, in seconds since the epoch
 ``automatic_rules``  see ``security_group``
@@ -37,6 +38,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     reason: str | None = None
     also_made: list[str] = field(default_factory=list)
+    payload_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,22 @@ class _Case:
     changes: list[dict[str, Any]]
     surplus: list[str]
 
+    def outcome(self, word: str, **more: Any) -> Outcome:
+        """What came of it, about the resource that was found."""
+        found: Record = self.found or {}
+        return Outcome(word, found["id"], notes=self.notes, payload_missing=self.kind.payload_missing(found), **more)
+
 
 def compare(kind_name: str, document: Document, view: View, hints: Hints) -> Outcome:
     """Say what :func:`ensure` would do; write nothing."""
-    case = _examine(kind_name, document, view, hints)
+    case = _examine(kind_name, document, view, hints, late=True)
     if isinstance(case, Outcome):
         return case
     if case.found is None:
-        return Outcome("created", None, notes=case.notes)
+        return Outcome("created", None, notes=case.notes, payload_missing=case.kind.has_payload(document))
     if blocked := _blocked(case):
         return blocked
-    return Outcome("updated" if case.changes else "unchanged", case.found["id"], case.changes, case.notes)
+    return case.outcome("updated" if case.changes else "unchanged", changes=case.changes)
 
 
 def ensure(kind_name: str, document: Document, view: View, hints: Hints) -> Outcome:
@@ -81,28 +88,30 @@ def ensure(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
             if getattr(error, "status_code", None) == 409 and not hints.get("look"):
                 return ensure(kind_name, document, view, {**hints, "look": True})  # somebody was faster: who?
             raise
-        return Outcome("created", made["id"], notes=case.notes)
+        missing = case.kind.payload_missing(made)
+        return Outcome("created", made["id"], notes=case.notes, payload_missing=missing)
     if blocked := _blocked(case):
         return blocked
     ours = _made_by_an_earlier_try(case.found, hints)
     if not case.changes:
-        outcome = "created" if ours else "unchanged"
-        return Outcome(outcome, case.found["id"], notes=case.notes, also_made=case.surplus)
+        return case.outcome("created" if ours else "unchanged", also_made=case.surplus)
     stale = {case.kind.attribute(c["field"]) for c in case.changes if c["field"] in case.kind.declared()}
     body = {a: v for a, v in case.body.items() if a in stale}
     if updated := case.kind.update(view, case.found, body, hints):
         view.remember(kind_name, updated)
     if ours:
-        return Outcome("created", case.found["id"], notes=case.notes, also_made=case.surplus)
-    return Outcome("updated", case.found["id"], case.changes, case.notes)
+        return case.outcome("created", also_made=case.surplus)
+    return case.outcome("updated", changes=case.changes)
 
 
 def _made_by_an_earlier_try(found: Record, hints: Hints) -> bool:
     """Whether an earlier try, whose answer was lost, made it: then undo must remove it.
 
-    It's ours when it's younger than the first try. Clocks may differ, but only a namesake that somebody else
-    made in the seconds between could be mistaken.
+    It's ours when it has the id that we chose, or is younger than the first try. Clocks may differ, but only a
+    namesake that somebody else made in the seconds between could be mistaken.
     """
+    if found["id"] == hints.get("new_id"):
+        return True
     first_asked, created_at = hints.get("first_asked"), found.get("created_at")
     if first_asked is None or not created_at or found["id"] == hints.get("destination_id"):
         return False
@@ -135,13 +144,14 @@ def remove(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
     return Outcome("removed", id_)
 
 
-def _examine(kind_name: str, document: Document, view: View, hints: Hints) -> _Case | Outcome:
+def _examine(kind_name: str, document: Document, view: View, hints: Hints, late: bool = False) -> _Case | Outcome:
+    """Hold a document against the destination; *late* fields too, when asked (emptying them can be done at once)."""
     kind = KINDS[kind_name]
     if hints.get("look"):
         view.forget(kind_name)
     try:
         params, notes = kind.prepare(_said(kind, document), view)
-        early = {n: v for n, v in params.items() if n not in kind.late}
+        early = {n: v for n, v in params.items() if late or not v or n not in kind.late}
         body = _body(kind, early, view)
         found, surplus = _find(kind, document, body, view, hints)
     except Missing as error:
@@ -150,6 +160,7 @@ def _examine(kind_name: str, document: Document, view: View, hints: Hints) -> _C
         return Outcome("conflict", reason=str(error))
     changes = []
     if found is not None:
+        found = kind.complete(view, found, early)
         changes = _differences(kind, early, body, found) + kind.extra_changes(view, found, hints)
     return _Case(kind, early, body, notes, found, changes, surplus)
 
@@ -158,7 +169,9 @@ def _said(kind: type[Kind], document: Document) -> dict[str, Any]:
     """The params that say something: known ones, without nulls that mean nothing."""
     fields = kind.declared()
     params = {n: v for n, v in document["params"].items() if n in fields and (v is not None or fields[n].nullable)}
-    if errors := kind().validate({n: v for n, v in params.items() if v is not None}, partial=True):
+    errors = kind().validate({n: v for n, v in params.items() if v is not None}, partial=True)
+    errors |= {n: ["missing"] for n, field_ in fields.items() if field_.required and params.get(n) is None}
+    if errors:
         raise ValidationError(errors)  # type: ignore[arg-type]
     return params
 
@@ -181,8 +194,8 @@ def _find(
         return found, []
     claimed = set(hints.get("claimed") or ())
     candidates = [c for c in kind.candidates(view, body) if c["id"] not in claimed]
-    ours = [c for c in candidates if _made_by_an_earlier_try(c, hints) and _same(kind, document, body, c, view)]
-    if len(ours) > 1:  # lost tries made more than one
+    ours = [c for c in candidates if _made_by_an_earlier_try(c, hints) and _same(kind, body, c)]
+    if ours:  # by age; more than one when several tries were lost
         first, *surplus = sorted(ours, key=lambda c: str(c["created_at"]))
         return first, [c["id"] for c in surplus]
     return _choose(kind, document, body, view, candidates, hints.get("twins", 1)), []
@@ -191,26 +204,34 @@ def _find(
 def _choose(
     kind: type[Kind], document: Document, body: dict[str, Any], view: View, candidates: list[Record], twins: int
 ) -> Record | None:
+    """The candidate that this document is; None when it's none of them; raise Ambiguous when nothing decides."""
     alone = twins <= 1 and (body.get("name") or "name" not in kind.declared())
     if not candidates or (alone and len(candidates) == 1):
         return candidates[0] if candidates else None
-    exact = [c for c in candidates if _same(kind, document, body, c, view)]
+    mark = document.get("_info", {}).get("tells_apart")
+    marks = {c["id"]: kind.fingerprint(view, c) for c in candidates} if mark is not None else {}
+    kin = [c for c in candidates if mark is None or _kin(mark, marks[c["id"]] or [])]
+    exact = [c for c in kin if _same(kind, body, c) and (mark is None or marks[c["id"]] == mark)]
     if len(exact) == 1 or (exact and len(exact) <= twins):
         return exact[0]  # several that nothing tells apart: any is as right as the other, each is taken once
-    if exact or (twins <= 1 and body.get("name")):
-        what = f"{len(exact or candidates)} {kind.kind.replace('_', ' ')}s"
+    if not exact and len(kin) == 1 and mark is not None:
+        return kin[0]
+    if kin:
+        what = f"{len(exact or kin)} {kind.kind.replace('_', ' ')}s"
         raise Ambiguous(f"{what} here could be {kind.title(document['params'])!r}")
     return None
 
 
-def _same(kind: type[Kind], document: Document, body: dict[str, Any], record: Record, view: View) -> bool:
-    """Whether a candidate equals the document, in its fields and in what tells twins apart."""
+def _kin(one: list[str], other: list[str]) -> bool:
+    """Whether what tells twins apart has something in common; nothing on one side says nothing."""
+    return not one or not other or bool(set(one) & set(other))
+
+
+def _same(kind: type[Kind], body: dict[str, Any], record: Record) -> bool:
+    """Whether a candidate equals the document in every field that it says."""
     fields = kind.declared()
     said = [n for n in fields if kind.attribute(n) in body]
-    if any(fields[n].differs(body[kind.attribute(n)], record.get(kind.attribute(n))) for n in said):
-        return False
-    fingerprint = document.get("_info", {}).get("fingerprint")
-    return fingerprint is None or kind.fingerprint(view, record) == fingerprint
+    return not any(fields[n].differs(body[kind.attribute(n)], record.get(kind.attribute(n))) for n in said)
 
 
 def _differences(kind: type[Kind], params: Document, body: dict[str, Any], found: Record) -> list[dict[str, Any]]:

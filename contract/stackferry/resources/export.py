@@ -13,19 +13,32 @@ Document = dict[str, Any]
 def documents(kind_name: str, view: View) -> list[Document]:
     """Return the documents of every resource of one kind in the view's project, oldest first."""
     kind = KINDS[kind_name]
-    records = sorted(view.records(kind_name), key=lambda r: (str(r.get("created_at") or ""), str(r["id"])))
+    records = sorted(_able(kind, view), key=lambda r: (str(r.get("created_at") or ""), str(r["id"])))
     names = [_scoped_name(kind, r) for r in records]
     return [
-        document(kind, record, view, twin=names.count(name) > 1) for record, name in zip(records, names, strict=True)
+        document(kind, record, view, twin=names.count(name) > 1 or not record.get("name"))
+        for record, name in zip(records, names, strict=True)
     ]
 
 
+def _able(kind: type[Kind], view: View) -> list[Record]:
+    """The resources that can cross; for each of the others a note."""
+    able = []
+    for record in view.records(kind.kind):
+        if why := kind.obstacle(record):
+            view.notes.append(f"{kind.kind.replace('_', ' ')} {record['name']!r} ({record['id']}) stays: {why}")
+        else:
+            able.append(record)
+    return able
+
+
 def document(kind: type[Kind], record: Record, view: View, twin: bool = False) -> Document:
-    """Return one document; a *twin* shares its name with others, so it carries what tells it apart.
+    """Return one document; a *twin* shares its name with others, or has none, so it carries what tells it apart.
 
     ``_info.source_ids`` holds the source's id behind each reference, by path: a document stays linked to the
     right one of two resources of one name, and after a rename.
     """
+    record = kind.complete(view, record, kind.declared())
     params = {name: field.export(record.get(kind.attribute(name)), view) for name, field in kind.declared().items()}
     ids: dict[str, str] = {}
     for path, _, ref in kind.links(params):
@@ -36,7 +49,7 @@ def document(kind: type[Kind], record: Record, view: View, twin: bool = False) -
     if ids:
         info["source_ids"] = ids
     if twin and (fingerprint := kind.fingerprint(view, record)) is not None:
-        info["fingerprint"] = fingerprint
+        info["tells_apart"] = fingerprint
     return {"type": kind.type, "params": params, "_info": info, "_migration_params": {}}
 
 

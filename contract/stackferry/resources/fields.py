@@ -63,17 +63,26 @@ class Text(Portable, fields.String):
 
 
 class Flag(Portable, fields.Boolean):
-    """A boolean."""
+    """A boolean; a cloud that doesn't know the property has it false."""
 
     def __init__(self, description: str = "", **kwargs: Any) -> None:
         super().__init__(description, truthy={True}, falsy={False}, **kwargs)
 
+    def canonical(self, value: Any) -> Any:
+        return bool(value)
+
 
 class Number(Portable, fields.Integer):
-    """An integer."""
+    """An integer; older files have some of them as text."""
 
     def __init__(self, description: str = "", **kwargs: Any) -> None:
         super().__init__(description, **kwargs)
+
+    def resolve(self, value: Any, view: View) -> Any:
+        return None if value is None else int(value)
+
+    def canonical(self, value: Any) -> Any:
+        return None if value is None else int(value)
 
 
 class Address(Portable, fields.String):
@@ -219,6 +228,19 @@ class Many(Portable):
         if not isinstance(value, list):
             return value
         return [self.inner.map_links(item, f"{path}.{number}", replace) for number, item in enumerate(value)]
+
+
+class Pattern(Many):
+    """A list whose items may say less than what is there: an address that names only its subnet fits any in it."""
+
+    def differs(self, want: Any, have: Any) -> bool:
+        left = list(have or [])
+        for wanted in self.canonical(want):
+            found = next((h for h in left if wanted.items() <= self.inner.canonical(h).items()), None)
+            if found is None:
+                return True
+            left.remove(found)
+        return bool(left)
 
 
 class Ref(Portable):

@@ -7,17 +7,10 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
+from .answer import checked
 from .fields import Portable, Text
 from .kind import Kind
 from .view import View
-
-
-class Refused(Exception):
-    """Nova's answer to a key pair that it doesn't take."""
-
-    def __init__(self, answer: Any) -> None:
-        super().__init__(f"{answer.status_code}: {answer.text[:300]}")
-        self.status_code = answer.status_code
 
 
 class Owner(Portable):
@@ -54,9 +47,7 @@ class Keypair(Kind):
         """Names with @ and . exist since microversion 2.92; openstacksdk speaks an older one."""
         if re.fullmatch(r"[\w -]+", body["name"], re.ASCII):
             return super().create(view, body, hints)
-        answer = view.proxy("compute").post("/os-keypairs", json={"keypair": body}, microversion="2.92")
-        if answer.status_code >= 400:
-            raise Refused(answer)
+        answer = checked(view.proxy("compute").post("/os-keypairs", json={"keypair": body}, microversion="2.92"))
         return SimpleNamespace(**{"id": body["name"], **answer.json()["keypair"]})
 
     @classmethod

@@ -45,6 +45,10 @@ class Kind(Schema):
     late: ClassVar[dict[str, str]] = {}
     #: attributes of the source that go to ``_info``
     info: ClassVar[tuple[str, ...]] = ("id", "project_id", "created_at", "updated_at", "revision_number")
+    #: the attribute that holds the project it belongs to
+    owner: ClassVar[str] = "project_id"
+    #: whether its id can be chosen at creation (``hints.new_id``), so that it can't be made twice
+    takes_id: ClassVar[bool] = False
     #: the link that its name is unique within, if any
     scope: ClassVar[str | None] = None
     #: the link whose name a filter is matched with, when the kind has no name of its own
@@ -76,7 +80,7 @@ class Kind(Schema):
     @classmethod
     def attributes(cls) -> frozenset[str]:
         """Every SDK attribute that we read."""
-        return frozenset({cls.attribute(n) for n in cls.declared()} | set(cls.info) | {"id", "name", "project_id"})
+        return frozenset({cls.attribute(n) for n in cls.declared()} | set(cls.info) | {"id", "name", cls.owner})
 
     @classmethod
     def needs(cls) -> set[str]:
@@ -108,6 +112,26 @@ class Kind(Schema):
     def listing(cls, view: View) -> Iterable[Any]:
         """Every resource of this kind in the view's project."""
         yield from getattr(view.proxy(cls.service), cls.plural)(project_id=view.project_id)
+
+    @classmethod
+    def obstacle(cls, record: Record) -> str | None:
+        """Why a resource can't cross at all; None when it can."""
+        return None
+
+    @classmethod
+    def complete(cls, view: View, record: Record, names: Iterable[str]) -> Record:
+        """Return the record with those of the named fields that a listing doesn't have."""
+        return record
+
+    @classmethod
+    def has_payload(cls, document: dict[str, Any]) -> bool:
+        """Whether bytes belong to it that no document holds."""
+        return False
+
+    @classmethod
+    def payload_missing(cls, record: Record) -> bool:
+        """Whether these bytes are still to come here."""
+        return False
 
     @classmethod
     def candidates(cls, view: View, body: dict[str, Any]) -> list[Record]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from .fields import Address, Cidr, Flag, Many, Ref, Struct, Text
+from .fields import Address, Cidr, Flag, Many, Pattern, Ref, Struct, Text
 from .kind import Kind
-from .view import Ambiguous, Missing, View
+from .view import Ambiguous, Missing, Record, View
 
 _GATEWAY = "external_gateway_refinfo"
 
@@ -41,7 +41,7 @@ class Router(Kind):
         nullable=True,
         network_ref=Ref("network", "the external network", required=True),
         enable_snat=Flag("whether it translates the project's addresses; for administrators"),
-        external_fixed_ips_refs=Many(
+        external_fixed_ips_refs=Pattern(
             Struct(ip_address=Address(), subnet_ref=Ref("subnet")),
             "its addresses outside; for administrators",
             attribute="external_fixed_ips",
@@ -59,6 +59,11 @@ class Router(Kind):
     def attribute(cls, name: str) -> str:
         """The gateway has another name in a document, which holds references in the place of ids."""
         return "external_gateway_info" if name == _GATEWAY else super().attribute(name)
+
+    @classmethod
+    def fingerprint(cls, view: View, record: Record) -> list[str] | None:
+        """Routers of one name differ by their legs."""
+        return _addresses(view, record["id"])
 
     @classmethod
     def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
@@ -79,13 +84,19 @@ class Router(Kind):
         return {**params, _GATEWAY: gateway}, notes
 
 
+def _addresses(view: View, router_id: str) -> list[str]:
+    legs = view.records_of("router_interface", "device_id", router_id)
+    return sorted(ip["ip_address"] for leg in legs for ip in leg["fixed_ips"] or [])
+
+
 def _fits(fixed_ips: list[dict[str, Any]], view: View) -> bool:
     """Whether every address is in the range of the subnet that is called the same here."""
     for fixed in fixed_ips:
+        address = fixed.get("ip_address")
         try:
             subnet = view.get("subnet", view.resolve("subnet", fixed.get("subnet_ref") or {}))
         except (Missing, Ambiguous):
             return False
-        if subnet is None or ipaddress.ip_address(fixed["ip_address"]) not in ipaddress.ip_network(subnet["cidr"]):
+        if subnet is None or (address and ipaddress.ip_address(address) not in ipaddress.ip_network(subnet["cidr"])):
             return False
     return True

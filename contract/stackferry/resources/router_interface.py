@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from .fields import Address, Many, Ref, Struct, Text
+from .fields import Address, Pattern, Ref, Struct, Text
 from .kind import Kind
 from .view import Record, View
 
@@ -19,19 +19,6 @@ OWNERS = (
 
 #: modes in which an address follows from the port's MAC address, so that none can be asked for
 AUTOMATIC = ("slaac", "dhcpv6-stateless")
-
-
-class Addresses(Many):
-    """Fixed addresses; one without ``ip_address`` is satisfied by any in its subnet."""
-
-    def differs(self, want: Any, have: Any) -> bool:
-        left = list(have or [])
-        for wanted in self.canonical(want):
-            found = next((h for h in left if wanted.items() <= self.inner.canonical(h).items()), None)
-            if found is None:
-                return True
-            left.remove(found)
-        return bool(left)
 
 
 class RouterInterface(Kind):
@@ -47,7 +34,7 @@ class RouterInterface(Kind):
     device_owner = Text("what kind of leg it is; the destination chooses its own")
     device_ref = Ref("router", "the router", attribute="device_id", required=True)
     network_ref = Ref("network", "the network it stands in", required=True)
-    fixed_ips_refs = Addresses(
+    fixed_ips_refs = Pattern(
         Struct(ip_address=Address(required=True), subnet_ref=Ref("subnet", required=True)),
         "its addresses",
         attribute="fixed_ips",

@@ -13,24 +13,29 @@ class SecurityGroup(Kind):
     """A named set of rules. Neutron puts rules of its own into a new group, and into every ``default`` group.
 
     ``hints.automatic_rules`` lists those that the source still has (see :func:`automatic`); the others are
-    removed here too, or a group that was locked down would arrive open.
+    removed here too, or a group that was locked down would arrive open. Sharing is a matter of RBAC policies, which
+    don't cross.
     """
 
     type = "openstack.network.SecurityGroup"
     file = "security_groups"
-    fixed = frozenset({"is_shared"})
-    admin = {"is_shared": False}
 
     name = Text("name; every project has one named default")
     description = Text("free text")
     stateful = Flag("whether answers to allowed traffic are allowed")
-    is_shared = Flag("whether other projects may use it")
     tags = Many(Text(), "labels")
+
+    @classmethod
+    def fingerprint(cls, view: View, record: Record) -> list[str] | None:
+        """Groups of one name differ by their rules, but for those that every group has."""
+        listed = view.records_of("security_group_rule", "security_group_id", record["id"])
+        rules = [rule for rule in listed if automatic(record["id"], rule) is None]
+        keys = ("direction", "ether_type", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix")
+        return sorted(" ".join(str(rule[key]) for key in keys if rule[key] is not None) for rule in rules)
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Create, then take away the automatic rules that the source doesn't have."""
-        body.pop("is_shared", None)
         group = super().create(view, body, hints)
         _remove(view, _unwanted(group.id, group.security_group_rules or [], hints))
         return group

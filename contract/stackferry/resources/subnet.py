@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .fields import Address, Cidr, Flag, Many, Number, Ref, Struct, Text
 from .kind import Kind
+from .view import Record, View
 
 
 class Subnet(Kind):
@@ -53,3 +56,14 @@ class Subnet(Kind):
     segment_ref = Ref("segment", "the segment it's on")
     subnet_pool_ref = Ref("subnet_pool", "the pool its range is from")
     tags = Many(Text(), "labels")
+
+    @classmethod
+    def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
+        """No pools said means that Neutron makes one of all that is free."""
+        params, notes = super().prepare(params, view)
+        return {n: v for n, v in params.items() if n != "allocation_pools" or v}, notes
+
+    @classmethod
+    def fingerprint(cls, view: View, record: Record) -> list[str] | None:
+        """Subnets of one name differ by their ranges."""
+        return [record["cidr"]]

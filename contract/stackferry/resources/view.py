@@ -44,6 +44,7 @@ LOOKUPS = {
     "segment": Lookup("network", "segment", "segments"),
     "subnet_pool": Lookup("network", "subnet_pool", "subnet_pools"),
     "network_flavor": Lookup("network", "flavor", "flavors"),
+    "project": Lookup("identity", "project", "projects"),
 }
 
 
@@ -58,6 +59,7 @@ class View:
         self._named: dict[tuple[str, str], list[Record]] = {}
         self._projects: dict[str, tuple[str | None, str | None]] = {}
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self.notes: list[str] = []  # what an export leaves out, and why
 
     def proxy(self, service: str) -> Any:
         """The SDK's proxy of a service."""
@@ -164,16 +166,18 @@ class View:
         name = ref.get("name")
         if name is None:
             raise Missing(kind, name)
-        own = [r for r in self._own(kind) if r["name"] == name] if ref.get("project_name") == OWN else []
-        found = own or self._by_name(kind, name)
+        own = ref.get("project_name") == OWN
+        found = self._own(kind, name) if own else self._by_name(kind, name)
         if not found:
             raise Missing(kind, name)
         if len(found) > 1:
             raise Ambiguous(f"{len(found)} {kind.replace('_', ' ')}s here are named {name!r}; use an unambiguous one")
         return str(found[0]["id"])
 
-    def _own(self, kind: str) -> list[Record]:
-        return self.records(kind) if kind in KINDS else []
+    def _own(self, kind: str, name: str) -> list[Record]:
+        """The project's own of this name, never a stranger's that happens to be visible."""
+        known = self.records(kind) if kind in KINDS else self._by_name(kind, name)
+        return [r for r in known if r["name"] == name and (kind in KINDS or r["project_id"] == self.project_id)]
 
     def _by_name(self, kind: str, name: str) -> list[Record]:
         """Anything visible of this name: the project's own, shared, external."""
@@ -189,9 +193,10 @@ class View:
 
 
 def record(kind: str, resource: Any) -> Record:
-    """Return the attributes of an SDK resource that we use, as plain data."""
+    """Return the attributes of an SDK resource that we use, as plain data; its project is always ``project_id``."""
     names = KINDS[kind].attributes() if kind in KINDS else ("id", "name", "project_id")
-    return {name: _plain(getattr(resource, name, None)) for name in names}
+    known = {name: _plain(getattr(resource, name, None)) for name in names}
+    return known if kind not in KINDS else {**known, "project_id": known[KINDS[kind].owner]}
 
 
 def _plain(value: Any) -> Any:

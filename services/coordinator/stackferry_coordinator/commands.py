@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +24,8 @@ MESSAGES: dict[str, type[Message]] = {
 Known = Callable[[str, str], str | None]
 
 
-def command(ledger: Ledger, do: Do, known: Known) -> tuple[type[Message], dict[str, Any]]:
-    """Return the message class and data of one try."""
+def command(ledger: Ledger, do: Do, known: Known, importers: list[str]) -> tuple[type[Message], dict[str, Any]]:
+    """Return the message class and data of one try; *importers*: the certificates that may fetch a payload."""
     step, request = ledger.step(do.key), ledger.head.request
     if step is None:
         raise KeyError(do.key)
@@ -35,6 +36,8 @@ def command(ledger: Ledger, do: Do, known: Known) -> tuple[type[Message], dict[s
             "source": request["source"],
             "selection": request.get("selection") or {},
         }
+    if step.action == "transfer":
+        return _transfer(ledger, step, do, {**base, "step": step.key}, importers)
     data = {
         **base,
         "step": step.key,
@@ -44,6 +47,18 @@ def command(ledger: Ledger, do: Do, known: Known) -> tuple[type[Message], dict[s
         "hints": _hints(ledger, step, do, known),
     }
     return MESSAGES[step.action], data
+
+
+def _transfer(
+    ledger: Ledger, step: Step, do: Do, base: dict[str, Any], importers: list[str]
+) -> tuple[type[Message], dict[str, Any]]:
+    """One try takes two commands: offer the payload at the source; then, with the offer, fetch it."""
+    if do.verb == "fetch":
+        owner = ledger.step(step.key.removesuffix("/transfer"))
+        place = {"destination": ledger.head.request["destination"], "image": owner.destination_id if owner else None}
+        return messages.FetchImage, {**base, **place, **step.hints["offer"]}
+    place = {"source": ledger.head.request["source"], "image": step.source_id}
+    return messages.OfferImage, {**base, **place, "certificates": importers}
 
 
 def _document(ledger: Ledger, step: Step) -> dict[str, Any]:
@@ -78,6 +93,9 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
         destination_id = known(step.kind, step.source_id)
     if destination_id:
         hints["destination_id"] = destination_id
+    if step.action == "ensure" and KINDS[step.kind].takes_id:
+        # The same in each try, and another one when the image of an earlier try is gone for good.
+        hints["new_id"] = str(uuid.uuid5(uuid.UUID(ledger.head.id), f"{step.key} {len(step.made)}"))
     others = [ledger.step(key) for key in step.hints.get("twin_keys", ())]
     if claimed := [other.destination_id for other in others if other and other.destination_id]:
         hints["claimed"] = claimed

@@ -39,16 +39,20 @@ class Node:
         return str(id_) if id_ else None
 
 
-def build(documents: list[Document]) -> list[Node]:
-    """Return the nodes, prerequisites first."""
+def build(documents: list[Document], payloads: bool = False, all_rules: bool = False) -> list[Node]:
+    """Return the nodes, prerequisites first.
+
+    *payloads*: with the steps that move the bytes, after all others. *all_rules*: the documents hold every rule of
+    their security groups, so that a group without rules is one that has none.
+    """
     nodes = [_node(number, d) for number, d in enumerate(documents) if d["type"] in BY_TYPE]
     nodes = list({node.key: node for node in nodes}.values())
     index = _Index(nodes)
     for node in nodes:
         _follow_links(node, index)
     _chain_twins(nodes)
-    _keep_automatic_rules(nodes)
-    return _sorted(nodes + _late(nodes))
+    _keep_automatic_rules(nodes, all_rules)
+    return _sorted(nodes + _late(nodes)) + (_transfers(nodes) if payloads else [])
 
 
 def _node(number: int, document: Document) -> Node:
@@ -96,11 +100,20 @@ def _target(kind: str, ref: dict[str, Any], source_id: Any, index: _Index) -> tu
     return (named[0] if named else None), None
 
 
+def _scope(node: Node) -> Any:
+    """What a name is unique within: the document that owns this one, or else whatever identifies the owner."""
+    link = node.kind.scope
+    if link is None:
+        return None
+    info, ref = node.document.get("_info", {}), node.document["params"].get(link) or {}
+    return node.links.get(link) or (info.get("source_ids") or {}).get(link) or ref.get("name")
+
+
 def _chain_twins(nodes: list[Node]) -> None:
     twins: dict[Any, list[Node]] = defaultdict(list)
     for node in nodes:
         if "name" in node.kind.declared():
-            scope = node.links.get(node.kind.scope) if node.kind.scope else None
+            scope = _scope(node)
             twins[(node.kind.kind, scope, node.document["params"].get("name") or "")].append(node)
     for same in twins.values():
         for earlier, later in itertools.pairwise(same):
@@ -111,10 +124,10 @@ def _chain_twins(nodes: list[Node]) -> None:
                 node.hints["twin_keys"] = [other.key for other in same if other is not node]
 
 
-def _keep_automatic_rules(nodes: list[Node]) -> None:
+def _keep_automatic_rules(nodes: list[Node], all_rules: bool) -> None:
     """Tell each group which of Neutron's automatic rules the source still has; nothing when no rules cross."""
     rules = [n for n in nodes if n.kind.kind == "security_group_rule"]
-    if not rules:
+    if not (rules or all_rules):
         return
     kept: dict[str, list[str]] = defaultdict(list)
     for rule in rules:
@@ -143,6 +156,15 @@ def _late(nodes: list[Node]) -> list[Node]:
         }
         late.append(Node(f"{node.key}/finish", "finish", node.kind, node.document, {**others, node.key: True}))
     return late
+
+
+def _transfers(nodes: list[Node]) -> list[Node]:
+    """A second step for what has a payload: its bytes."""
+    return [
+        Node(f"{node.key}/transfer", "transfer", node.kind, node.document, {node.key: True})
+        for node in nodes
+        if node.kind.has_payload(node.document)
+    ]
 
 
 def _sorted(nodes: list[Node]) -> list[Node]:

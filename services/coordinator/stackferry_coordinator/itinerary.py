@@ -19,7 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .graph import build
+from stackferry.selection import filter_of, selects_kind
+
+from .graph import Node, build
 from .ledger import OPEN, Head, Ledger, Step
 
 LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again
@@ -32,10 +34,11 @@ GOOD = ("created", "updated", "unchanged", "done", "removed")
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """A command that is due: one try of one step."""
+    """A command that is due: one try of one step. ``verb`` tells the commands of one try apart (``fetch``)."""
 
     key: str
     attempt: int
+    verb: str = ""
 
 
 Handler = Callable[[Ledger, dict[str, Any], float], "list[Do] | None"]
@@ -105,10 +108,17 @@ def _plan_when_complete(ledger: Ledger) -> None:
     _plan(ledger)
 
 
+def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
+    """The graph of these documents, as far as the request wants it."""
+    selection, from_source = head.request.get("selection"), bool(head.request.get("source"))
+    rules = selects_kind(selection, "security_group_rule") and not filter_of(selection, "security_group_rule")
+    return build(documents, payloads=head.mode == "run" and from_source, all_rules=from_source and rules)
+
+
 def _plan(ledger: Ledger) -> None:
     """Turn the documents into steps."""
     head = ledger.head
-    nodes = build(ledger.all_documents(head.attempt))
+    nodes = _nodes(head, ledger.all_documents(head.attempt))
     if head.mode == "plan":
         nodes = [node for node in nodes if node.action == "ensure"]
     keys = {node.key for node in nodes}
@@ -180,12 +190,27 @@ def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
         _close(ledger, step, "removed", outcome="removed", reason=None)
         return
     step = replace(step, destination_id=data.get("destination_id") or step.destination_id)
-    _close(ledger, step, "done", outcome=outcome, reason=None, **_details(data))
+    details = _details(data)
+    if data.get("payload_missing") and not ledger.head.request.get("source"):
+        details["notes"] += ("its payload did not cross: no source cloud was named",)
+    elif not data.get("payload_missing"):
+        _spare_transfer(ledger, step)
+    _close(ledger, step, "done", outcome=outcome, reason=None, **details)
     _remove_surplus(ledger, _known(ledger, step.key))
+
+
+def _spare_transfer(ledger: Ledger, step: Step) -> None:
+    """The payload is there already: nobody needs to read it."""
+    transfer = ledger.step(f"{step.key}/transfer")
+    if transfer is not None and transfer.state == "waiting":
+        _close(ledger, transfer, "done", outcome="unchanged", reason=None, destination_id=step.destination_id)
 
 
 def _again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Let the step rest and come back, unless its tries are used up."""
+    if step.action == "transfer" and ledger.head.phase == "undoing":
+        _close(ledger, step, "skipped", outcome=data["outcome"], reason="undone before it was complete")
+        return
     if step.tries >= TRIES:
         reason = f"gave up after {step.tries} tries: {data.get('reason') or data['outcome']}"
         _close(ledger, step, "failed", outcome=data["outcome"], reason=reason)
@@ -210,6 +235,24 @@ def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is not None and step.state == "asked" and step.attempt == data["attempt"]:
         ledger.put(replace(step, due=now + LEASE, done=data["done"], total=data.get("total")))
+
+
+def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
+    """The payload of a transfer can be fetched: ask for that, as part of the same try."""
+    step = ledger.step(data["step"])
+    current = step is not None and (step.state, step.attempt, step.action) == ("asked", data["attempt"], "transfer")
+    if step is None or not current or ledger.head.phase != "running":
+        return []
+    offer = {name: data.get(name) for name in ("address", "certificate", "size", "hash_algo", "hash_value")}
+    ledger.put(replace(step, hints={**step.hints, "offer": offer}, due=now + LEASE))
+    return [Do(step.key, step.attempt, "fetch")]
+
+
+def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """Nobody could work on a try now: it rests, and isn't counted."""
+    step = ledger.step(data["step"])
+    if step is not None and (step.state, step.attempt) == ("asked", data["attempt"]):
+        ledger.put(replace(step, state="resting", due=now + SETTLE, tries=step.tries - 1, reason=data["reason"]))
 
 
 def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -279,13 +322,14 @@ def _start(ledger: Ledger, now: float) -> None:
 
 
 def _add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:
-    for node in build(documents):
-        if node.action == "finish" and ledger.step(node.key) is None:
+    for node in _nodes(ledger.head, documents):
+        if node.action != "ensure" and ledger.step(node.key) is None:
             for key, hard in node.after.items():
                 ledger.link(key, node.key, hard)
             ledger.keep_document(node.key, node.document)
             title = node.kind.title(node.document["params"])
-            ledger.put(Step(node.key, "finish", node.kind.kind, title, len(ledger.all())))
+            order = len(ledger.all())
+            ledger.put(Step(node.key, node.action, node.kind.kind, title, order, source_id=node.source_id))
 
 
 def _retry(ledger: Ledger, now: float) -> None:
@@ -300,7 +344,9 @@ def _retry(ledger: Ledger, now: float) -> None:
     else:
         phase = "planning" if head.mode == "plan" else "running"
     ledger.head = replace(head, phase=phase, reason=None)
-    _reopen(ledger, lambda step: step.state in ("failed", "skipped"))
+    # A payload that can't be taken in may need another image to be made first.
+    failed = {s.key.removesuffix("/transfer") for s in ledger.all() if s.action == "transfer" and s.state == "failed"}
+    _reopen(ledger, lambda step: step.state in ("failed", "skipped") or step.key in failed)
 
 
 def _reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
@@ -362,6 +408,8 @@ HANDLERS: dict[str, Handler] = {
     "step-progressed": _progressed,
     "control-migration": _controlled,
     "step-claimed": _claimed,
+    "image-offered": _offered,
+    "postponed": _postponed,
     "tick": _ticked,
 }
 

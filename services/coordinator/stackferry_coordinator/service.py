@@ -16,6 +16,7 @@ from stackferry.messages import (
     DescribeMigrations,
     DocumentsExported,
     ExportEnded,
+    ImageOffered,
     RequestMigration,
     StepClaimed,
     StepEnded,
@@ -112,7 +113,10 @@ class Coordinator:
             answer = {"content": content, "more": number < len(parts)}
             self.publish(Answer, answer, delivery.envelope, reply_to=reply_to)
 
-    @handles(DocumentsExported, ExportEnded, StepEnded, StepProgressed, queue=topology.COORDINATOR_FACTS, workers=8)
+    @handles(
+        DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered,
+        queue=topology.COORDINATOR_FACTS, workers=8,
+    )  # fmt: skip
     def on_report(self, delivery: Delivery) -> None:
         """What workers report; about a migration that we don't know, it's nothing to us."""
         self.running.shell.take(delivery.envelope)

@@ -28,6 +28,7 @@ from .store import Store
 SOURCE = "stackferry/coordinator"
 BATCH = 64
 INBOX_KEPT = 7 * 86400.0
+SEEN_LATELY = 120.0  # seconds: four times as long as a worker is silent
 
 
 class Coordinator:
@@ -95,10 +96,14 @@ class Coordinator:
             raise InvalidMessage("invalid", {"action": why})
         before = store.head
         dues = react(store, name, data, now)
+        importers = self._importers(connection, now) if any(_is_offer(store, due) for due in dues) else []
+        facts = [{"name": name, "data": data}]
+        if not importers:
+            dues = _postpone_offers(store, dues, facts, now)
         store.flush(now)
         self._learn(connection, store, name, data)
-        connection.execute(insert(t.fact).values(migration=store.head.id, at=now, name=name, data=data))
-        rows = [self._command_row(connection, store, due, cause) for due in dues]
+        connection.execute(insert(t.fact), [{"migration": store.head.id, "at": now, **fact} for fact in facts])
+        rows = [self._command_row(connection, store, due, cause, importers) for due in dues]
         if (store.head.phase, store.head.paused) != (
             before.phase,
             before.paused,
@@ -126,7 +131,9 @@ class Coordinator:
             statement.on_conflict_do_update(index_elements=list(key), set_={"destination_id": step.destination_id})
         )
 
-    def _command_row(self, connection: Connection, store: Store, due: Do, cause: Envelope | None) -> dict[str, Any]:
+    def _command_row(
+        self, connection: Connection, store: Store, due: Do, cause: Envelope | None, importers: list[str]
+    ) -> dict[str, Any]:
         place = store.head.request.get("destination") or {}
 
         def known(kind: str, source_id: str) -> str | None:
@@ -139,7 +146,7 @@ class Coordinator:
             )
             return connection.execute(query).scalar_one_or_none()
 
-        message, data = command(store, due, known)
+        message, data = command(store, due, known, importers)
         envelope = message.make(SOURCE, data, cause, attempt=due.attempt)
         return {
             "exchange": topology.COMMANDS.name,
@@ -223,6 +230,33 @@ class Coordinator:
             }
             statement = self.upsert(t.worker).values(**key, **values)
             connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+    def _importers(self, connection: Connection, now: float) -> list[str]:
+        """The certificates of the importers that were seen lately."""
+        query = select(t.worker.c.certificate).where(
+            t.worker.c.service == "importer", t.worker.c.seen > now - SEEN_LATELY, t.worker.c.certificate.is_not(None)
+        )
+        return list(connection.execute(query).scalars())
+
+
+def _is_offer(store: Store, due: Do) -> bool:
+    step = store.step(due.key)
+    return step is not None and step.action == "transfer" and not due.verb
+
+
+def _postpone_offers(store: Store, dues: list[Do], facts: list[dict[str, Any]], now: float) -> list[Do]:
+    """Return the tries that can be made without an importer; the others rest, and what follows from that is noted."""
+    possible, left = [], list(dues)
+    while left:
+        due = left.pop(0)
+        if not _is_offer(store, due):
+            possible.append(due)
+            continue
+        reason = "no importer has shown its certificate yet"
+        data = {"migration": store.head.id, "step": due.key, "attempt": due.attempt, "reason": reason}
+        facts.append({"name": "postponed", "data": data})
+        left += react(store, "postponed", data, now)
+    return possible
 
 
 def _fields(head: Head) -> dict[str, Any]:

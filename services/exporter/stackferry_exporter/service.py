@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
-from stackferry.messages import Answer, CheckCloud, DocumentsExported, ExportEnded, ExportProject
+from stackferry.messages import Answer, CheckCloud, DocumentsExported, ExportEnded, ExportProject, OfferImage
 from stackferry_runtime.bus import Delivery, Publish, handles
+from stackferry_runtime.claims import Claims
 from stackferry_runtime.clouds import failure
+from stackferry_runtime.jobs import Jobs
 from stackferry_runtime.logs import logger
+from stackferry_runtime.presence import Presence
 from stackferry_runtime.sessions import Sessions
 
 from .inventory import inventory, parts
@@ -21,6 +24,9 @@ class Exporter:
 
     name = "exporter"
     clouds = Sessions()
+    claims = Claims()
+    jobs = Jobs()
+    presence = Presence()
     publish = Publish()
 
     @handles(ExportProject, workers=2)
@@ -34,7 +40,7 @@ class Exporter:
             for number, part in enumerate(parts(inventory(view, data.get("selection"))), 1):
                 count += len(part)
                 self.publish(DocumentsExported, {**about, "part": number, "documents": part}, delivery.envelope)
-            ended = {"outcome": "done", "parts": number}
+            ended = {"outcome": "done", "parts": number, "notes": view.notes}
         except (BrokerUnavailable, Unconfirmed, Unroutable):
             raise  # the bus brings the command back
         except Exception as error:
@@ -46,6 +52,15 @@ class Exporter:
         seconds = round(time.monotonic() - began, 3)
         self.publish(ExportEnded, {**about, **ended, "seconds": seconds}, delivery.envelope)
         log.info("exported", migration=data["migration"], documents=count, seconds=seconds)
+
+    @handles(OfferImage, workers=4)
+    def offer(self, delivery: Delivery) -> None:
+        """Start serving the payload of an image, if this try is ours to make."""
+        self.jobs.await_room()
+        if not self.claims.granted(delivery):
+            return
+        job = {**delivery.data, "identity": str(self.presence.identity.path)}
+        self.jobs.begin("stackferry_exporter.offer", job, delivery)
 
     @handles(CheckCloud)
     def check(self, delivery: Delivery) -> None:

@@ -13,3 +13,9 @@ class Settings(Common):
 
     cloud_concurrency: int = setting(8, "API calls at once per cloud; an overloaded cloud gets fewer by itself")
     cloud_timeout: float = setting(60.0, "seconds that one API call may take")
+    state_dir: str = setting("", "where its key and certificate stay; empty: new ones at every start")
+    offer_address: str = setting(
+        "127.0.0.1", "address that it offers payloads at, which importers must reach; empty: the name of this host"
+    )
+    offer_timeout: float = setting(60.0, "seconds that an offered payload waits for an importer")
+    image_jobs: int = setting(4, "payloads of images that it sends at once; each is a process of about 70 MB")

@@ -8,6 +8,7 @@ from stackferry.messages import (
     CheckCloud,
     CompareResource,
     EnsureResource,
+    FetchImage,
     FinishResource,
     RemoveResource,
     StepEnded,
@@ -15,7 +16,9 @@ from stackferry.messages import (
 from stackferry.resources import apply
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
+from stackferry_runtime.jobs import Jobs
 from stackferry_runtime.logs import logger
+from stackferry_runtime.presence import Presence
 from stackferry_runtime.sessions import Sessions
 
 from .work import attempt
@@ -35,6 +38,8 @@ class Importer:
     name = "importer"
     clouds = Sessions()
     claims = Claims()
+    jobs = Jobs()
+    presence = Presence()
     publish = Publish()
 
     @handles(EnsureResource, CompareResource, FinishResource, RemoveResource, workers=8)
@@ -51,6 +56,13 @@ class Importer:
             reason=ended.get("reason"), seconds=ended.get("seconds"),
         )  # fmt: skip
         self.publish(StepEnded, ended, delivery.envelope)
+
+    @handles(FetchImage, workers=4)
+    def fetch(self, delivery: Delivery) -> None:
+        """Start taking in the payload of an image. It needs no claim: an offer serves one guest."""
+        self.jobs.await_room()
+        job = {**delivery.data, "identity": str(self.presence.identity.path)}
+        self.jobs.begin("stackferry_importer.fetch", job, delivery)
 
     @handles(CheckCloud, queue=topology.IMPORTER_CHECKS)
     def check(self, delivery: Delivery) -> None:

@@ -13,3 +13,5 @@ class Settings(Common):
 
     cloud_concurrency: int = setting(8, "API calls at once per cloud; an overloaded cloud gets fewer by itself")
     cloud_timeout: float = setting(60.0, "seconds that one API call may take")
+    state_dir: str = setting("", "where its key and certificate stay; empty: new ones at every start")
+    image_jobs: int = setting(16, "payloads of images that it takes in at once; each is a process of about 70 MB")

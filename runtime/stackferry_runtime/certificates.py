@@ -1,0 +1,118 @@
+"""The identity of a process on data connections: a key and a self-signed certificate of its own.
+
+The certificate is registered with the coordinator, and the command of a transfer names the one at the other end.
+Both ends accept exactly what they were told to: no authority vouches for anybody. The private key is made here,
+and never leaves its folder.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from stackferry.errors import Error
+
+VALID = timedelta(days=3650)
+CLOCKS_DIFFER = timedelta(days=1)
+
+
+class Stranger(Error):
+    """The other end of a connection is not the one it was to be."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A key with its certificate in one PEM file, and the public certificate alone."""
+
+    path: Path
+    certificate: str
+
+    @classmethod
+    def read(cls, path: Path) -> Identity:
+        """Return the identity in a file."""
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        return cls(path, found.public_bytes(serialization.Encoding.PEM).decode())
+
+
+def identity(folder: Path, name: str) -> Identity:
+    """Return the identity *name* of a folder; make it at the first start."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{name}.pem"
+    if not path.exists():
+        _write_once(path, _make(name))
+    return Identity.read(path)
+
+
+def _make(name: str) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    serial, now = x509.random_serial_number(), datetime.now(UTC)
+    # The name is for people, but OpenSSL finds a trust anchor by it: no two may have the same. 64 characters at most.
+    words = f"{name} {serial:x}"[:40] + f" {socket.gethostname()}"[:24]
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, words)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(now - CLOCKS_DIFFER)
+        .not_valid_after(now + VALID)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)  # its own trust anchor
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Whole or not at all, readable by us alone; of two processes that do this at once, the first one wins."""
+    descriptor, new = tempfile.mkstemp(dir=path.parent)  # 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        os.unlink(new)
+
+
+def serving(mine: Identity, accepted: Iterable[str]) -> ssl.SSLContext:
+    """Return the context of the side that listens: *accepted* may connect."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, mine, accepted)
+    context.num_tickets = 0  # nobody comes back
+    return context
+
+
+def connecting(mine: Identity, certificate: str) -> ssl.SSLContext:
+    """Return the context of the side that connects to the holder of *certificate*."""
+    return _context(ssl.PROTOCOL_TLS_CLIENT, mine, [certificate])
+
+
+def _context(protocol: int, mine: Identity, accepted: Iterable[str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the certificate is the name
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(mine.path)
+    for certificate in accepted:
+        context.load_verify_locations(cadata=certificate)
+    return context
+
+
+def check_peer(connection: ssl.SSLSocket, accepted: Iterable[str]) -> None:
+    """Raise Stranger unless the peer showed one of these very certificates, and not one that they signed."""
+    if connection.getpeercert(binary_form=True) not in {ssl.PEM_cert_to_DER_cert(text) for text in accepted}:
+        raise Stranger("the other end has another certificate than was announced")

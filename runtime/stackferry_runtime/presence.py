@@ -1,0 +1,70 @@
+"""Presence: every half minute a process says that it's there, and shows the certificate of its data connections."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import eventlet
+from nameko.extensions import DependencyProvider
+from stackferry import __version__
+from stackferry.bus import Publisher
+from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
+from stackferry.messages import WorkerSeen
+
+from .bus import send
+from .certificates import Identity, identity
+from .logs import logger
+
+log = logger(__name__)
+EVERY = 30.0  # seconds
+
+
+class Presence(DependencyProvider):
+    """``self.presence.identity`` in a handler: this process's key and certificate."""
+
+    def setup(self) -> None:
+        settings = self.container.config["settings"]
+        self.service = self.container.service_name
+        self.own_folder = "" if settings.state_dir else tempfile.mkdtemp(prefix=f"stackferry-{self.service}-")
+        self.identity: Identity = identity(Path(settings.state_dir or self.own_folder), self.service)
+        self.publisher = Publisher(settings.amqp_uri, f"{self.service} presence")
+        self.over = eventlet.event.Event()
+
+    def start(self) -> None:
+        self.thread = self.container.spawn_managed_thread(self._run)
+
+    def stop(self) -> None:
+        """Say good-bye."""
+        self.over.send(None)
+        self.thread.wait()
+        self._say(stopping=True)
+        self.publisher.close()
+        if self.own_folder:
+            shutil.rmtree(self.own_folder, ignore_errors=True)
+
+    def get_dependency(self, worker_ctx: Any) -> Presence:
+        return self
+
+    def _run(self) -> None:
+        while not self.over.ready():
+            self._say(stopping=False)
+            with eventlet.Timeout(EVERY, False):
+                self.over.wait()
+
+    def _say(self, stopping: bool) -> None:
+        data = {
+            "service": self.service,
+            "instance": f"{socket.gethostname()}:{os.getpid()}",
+            "version": __version__,
+            "certificate": self.identity.certificate,
+            "stopping": stopping,
+        }
+        try:
+            send(self.publisher, f"stackferry/{self.service}", WorkerSeen, data)
+        except (BrokerUnavailable, Unconfirmed, Unroutable) as error:
+            log.warning("could not say that we're here", error=str(error))
