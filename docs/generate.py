@@ -101,17 +101,17 @@ def settings_page() -> str:
 
 
 def cli_page() -> str:
-    """The help of every command."""
-    os.environ["COLUMNS"], os.environ["TERM"] = "100", "dumb"
+    """The help of every command, as a plain terminal of 100 columns shows it."""
+    # typer looks at a dozen variables while it's imported, and CI services set some: none may count
+    os.environ.clear()
+    os.environ.update({"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
     from stackferry_cli.app import app
     from typer.main import get_command
     from typer.testing import CliRunner
 
     parts = ["# The `stackferry` command\n"]
     for words in _commands(get_command(app)):
-        result = CliRunner().invoke(
-            app, [*words, "--help"], env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}, prog_name="stackferry"
-        )
+        result = CliRunner().invoke(app, [*words, "--help"], prog_name="stackferry")
         help_ = "\n".join(line.rstrip() for line in result.stdout.strip().splitlines())
         parts.append(f"\n## {' '.join(['stackferry', *words])}\n\n```\n{help_}\n```\n")
     return "".join(parts)

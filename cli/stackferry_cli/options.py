@@ -10,6 +10,7 @@ import typer
 from stackferry.client import Client
 from stackferry.errors import Error
 from stackferry.resources import KINDS
+from stackferry.selection import invalid_filters
 
 from . import os_migrate
 from .local.stack import Stack, home
@@ -61,7 +62,9 @@ def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Pat
     for text in filters or []:
         kind, operator, pattern = _split(text)
         item: Any = pattern if operator == "=" else {"regex": pattern}
-        chosen.setdefault("filters", {}).setdefault(_known(kind), []).append(item)
+        if wrong := invalid_filters({"filters": {_known(kind): [item]}}):
+            raise Error(f"--filter {text!r}: {'; '.join(line for lines in wrong.values() for line in lines)}")
+        chosen.setdefault("filters", {}).setdefault(kind, []).append(item)
     return chosen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,15 @@ CLOUD_KEYS = {
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the variables; raise Error naming the file."""
+    """Return the variables; raise Error naming the file, and quoting nothing of it: it holds passwords."""
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise Error(f"{path} can't be read: {error}") from None
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise Error(f"{path}{where}: no YAML that can be read without Ansible (as a !vault can't)") from None
     if not isinstance(content, dict):
         raise Error(f"{path}: expected variables, one a line (name: value)")
     return content
@@ -46,7 +51,7 @@ def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
     for variable, kind in FILTERS.items():
         if variable not in variables:
             continue
-        items = variables[variable]
+        items = _value(variables, variable)
         problems = invalid_filters({"filters": {kind: items}}) if isinstance(items, list) else {"": ["expected a list"]}
         if problems:
             raise Error(f"{variable}: {'; '.join(text for texts in problems.values() for text in texts)}")
@@ -58,21 +63,41 @@ def clouds(variables: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a clouds.yaml with the clouds ``src`` and ``dst``."""
     entries = {}
     for side in ("src", "dst"):
-        auth = variables.get(f"os_migrate_{side}_auth")
+        auth = _value(variables, f"os_migrate_{side}_auth")
         if auth is None:
             continue
         if not isinstance(auth, dict):
             raise Error(f"os_migrate_{side}_auth: expected auth_url, username, password, ...")
         entry: dict[str, Any] = {"auth": auth}
         for variable, key in CLOUD_KEYS.items():
-            if (value := variables.get(f"os_migrate_{side}_{variable}")) is not None:
+            if (value := _value(variables, f"os_migrate_{side}_{variable}")) is not None:
                 entry[key] = value
-        if variables.get(f"os_migrate_{side}_validate_certs") is False:
+        if _value(variables, f"os_migrate_{side}_validate_certs") is False:
             entry["verify"] = False
         entries[side] = entry
     if not entries:
         raise Error("neither os_migrate_src_auth nor os_migrate_dst_auth is there")
     return {"clouds": entries}
+
+
+def _value(variables: dict[str, Any], name: str) -> Any:
+    """The value of a variable; raise Error naming what Ansible would fill in first."""
+    value = variables.get(name)
+    if templates := list(_templates(value, name)):
+        raise Error(f"{', '.join(templates)}: a template that only Ansible fills in; write the value itself")
+    return value
+
+
+def _templates(value: Any, path: str) -> Iterator[str]:
+    """Yield the path of each text in *value* that is a Jinja template."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _templates(member, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _templates(item, f"{path}.{number}")
+    elif isinstance(value, str) and ("{{" in value or "{%" in value):
+        yield path
 
 
 def write_clouds(variables: dict[str, Any], path: Path) -> None:

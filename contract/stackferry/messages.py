@@ -17,14 +17,13 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validat
 from . import topology
 from .envelope import Envelope
 from .errors import InvalidMessage
+from .phases import ACTIONS, PHASES
 from .selection import invalid_filters
 
 REGISTRY: dict[str, type[Message]] = {}
 
 MODES = ("run", "plan", "export")
-ACTIONS = ("start", "pause", "resume", "cancel", "retry", "undo")
 OUTCOMES = ("created", "updated", "unchanged", "removed", "conflict", "missing", "failed", "interrupted")
-PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", "cancelled", "stuck")
 
 
 class Message(Schema):
@@ -111,6 +110,14 @@ def _number(description: str, **kwargs: Any) -> fields.Integer:
     return fields.Integer(strict=True, metadata={"description": description}, **kwargs)
 
 
+def _flag(description: str, **kwargs: Any) -> fields.Boolean:
+    return fields.Boolean(metadata={"description": description}, **kwargs)
+
+
+def _seconds() -> fields.Float:
+    return fields.Float(allow_none=True, metadata={"description": "how many seconds it took"})
+
+
 def _migration() -> fields.UUID:
     return _TextUUID(required=True, metadata={"description": "id of the migration (UUID)"})
 
@@ -149,6 +156,14 @@ class Selection(Schema):
     def _patterns(self, data: dict[str, Any], **_: Any) -> None:
         if errors := invalid_filters(data):
             raise ValidationError(errors)
+
+
+def _place(description: str, **kwargs: Any) -> fields.Nested:
+    return fields.Nested(Place, metadata={"description": description}, **kwargs)
+
+
+def _selection() -> fields.Nested:
+    return fields.Nested(Selection, allow_none=True, metadata={"description": "what of it; absent: everything"})
 
 
 class DocumentSchema(Schema):
@@ -200,10 +215,10 @@ class RequestMigration(Command):
     queues = (topology.COORDINATOR,)
 
     migration = _migration()
-    source = fields.Nested(Place, allow_none=True, metadata={"description": "absent: documents are submitted"})
-    destination = fields.Nested(Place, allow_none=True, metadata={"description": "absent in mode `export`"})
+    source = _place("the project to move; absent: documents are submitted", allow_none=True)
+    destination = _place("where it goes; absent in mode `export`", allow_none=True)
     mode = _text("run, plan (write nothing) or export", load_default="run", validate=validate.OneOf(MODES))
-    selection = fields.Nested(Selection, allow_none=True)
+    selection = _selection()
     parts = _number("how many SubmitDocuments belong to this request", validate=validate.Range(0, 100_000))
 
     @validates_schema
@@ -246,7 +261,7 @@ class DescribeMigrations(Command):
     reply_to = _need("routing key on stackferry.replies that the answer goes to")
     migration = _TextUUID(allow_none=True, metadata={"description": "one migration; absent: all, without steps"})
     after = _text("steps with a key after this one (paging)", allow_none=True)
-    documents = fields.Boolean(metadata={"description": "with each step's document"})
+    documents = _flag("with each step's document")
 
 
 # -- commands to the workers ---------------------------------------------------------------------------------
@@ -259,8 +274,8 @@ class ExportProject(Command):
 
     migration = _migration()
     attempt = _number("number of the try, from 1", required=True)
-    source = fields.Nested(Place, required=True)
-    selection = fields.Nested(Selection, allow_none=True)
+    source = _place("the project to read", required=True)
+    selection = _selection()
 
 
 class CheckCloud(Command):
@@ -268,12 +283,12 @@ class CheckCloud(Command):
 
     queues = (topology.EXPORTER, topology.IMPORTER_CHECKS)
 
-    place = fields.Nested(Place, required=True)
+    place = _place("the cloud to try", required=True)
     reply_to = _need("routing key on stackferry.replies that the answer goes to")
 
 
 class _ResourceCommand(_StepFields):
-    destination = fields.Nested(Place, required=True)
+    destination = _place("the project to write to", required=True)
     kind = _need("kind of the resource")
     document = _Document(required=True)
     hints = fields.Dict(
@@ -311,7 +326,7 @@ class OfferImage(_StepFields, Command):
 
     queues = (topology.EXPORTER_IMAGES,)
 
-    source = fields.Nested(Place, required=True)
+    source = _place("the project that has the image", required=True)
     image = _need("id of the image at the source")
     certificates = fields.List(
         fields.String(), required=True, metadata={"description": "PEM certificates that may fetch it"}
@@ -323,7 +338,7 @@ class FetchImage(_StepFields, Command):
 
     queues = (topology.IMPORTER_IMAGES,)
 
-    destination = fields.Nested(Place, required=True)
+    destination = _place("the project that gets the image", required=True)
     image = _need("id of the image at the destination")
     address = _need("host:port of the offer")
     certificate = _text("PEM certificate of the offering side", required=True)
@@ -354,11 +369,11 @@ class ExportEnded(Fact):
     migration = _migration()
     attempt = _number("try of the export", required=True)
     parts = _number("how many DocumentsExported there were", required=True)
-    outcome = fields.String(required=True, validate=validate.OneOf(("done", "failed", "interrupted")))
-    retryable = fields.Boolean(load_default=False)
+    outcome = _text("how it ended", required=True, validate=validate.OneOf(("done", "failed", "interrupted")))
+    retryable = _flag("whether another try may succeed", load_default=False)
     reason = _text("why it failed", allow_none=True)
     notes = fields.List(fields.String(), metadata={"description": "what was left out, and why"})
-    seconds = fields.Float(allow_none=True)
+    seconds = _seconds()
 
 
 class StepClaimed(_StepFields, Fact):
@@ -368,7 +383,7 @@ class StepClaimed(_StepFields, Fact):
     queues = (topology.COORDINATOR_CLAIMS,)
 
     token = _need("what tells this delivery from any other")
-    again = fields.Boolean(required=True, metadata={"description": "the broker delivered this command before"})
+    again = _flag("the broker delivered this command before", required=True)
     reply_to = _need("routing key on stackferry.replies that the answer goes to")
 
 
@@ -377,7 +392,7 @@ class StepEnded(_StepFields, Fact):
 
     key = "step.ended"
 
-    outcome = fields.String(required=True, validate=validate.OneOf(OUTCOMES))
+    outcome = _text("how it ended", required=True, validate=validate.OneOf(OUTCOMES))
     kind = _text("kind of the resource", allow_none=True)
     name = _text("name of the resource", allow_none=True)
     destination_id = _text("id at the destination", allow_none=True)
@@ -388,12 +403,10 @@ class StepEnded(_StepFields, Fact):
         fields.Dict(), metadata={"description": "fields that differ: {field, from, to}"}, load_default=list
     )
     notes = fields.List(fields.String(), metadata={"description": "what was left out, and why"}, load_default=list)
-    payload_missing = fields.Boolean(
-        load_default=False, metadata={"description": "the resource is there, and its bytes are still to come"}
-    )
+    payload_missing = _flag("the resource is there, and its bytes are still to come", load_default=False)
     reason = _text("why, when it failed", allow_none=True)
-    retryable = fields.Boolean(load_default=False)
-    seconds = fields.Float(allow_none=True)
+    retryable = _flag("whether another try may succeed", load_default=False)
+    seconds = _seconds()
 
 
 class StepProgressed(_StepFields, Fact):
@@ -412,7 +425,7 @@ class ImageOffered(_StepFields, Fact):
     key = "image.offered"
 
     address = _need("host:port")
-    certificate = fields.String(required=True)
+    certificate = _text("PEM certificate of the offering side", required=True)
     size = _number("bytes", allow_none=True)
     hash_algo = _text("algorithm of hash_value", allow_none=True)
     hash_value = _text("hex digest at the source", allow_none=True)
@@ -427,7 +440,7 @@ class WorkerSeen(Fact):
     instance = _need("host:pid")
     version = _text("version of the software")
     certificate = _text("public certificate (PEM) of its data connections", allow_none=True)
-    stopping = fields.Boolean(load_default=False)
+    stopping = _flag("it's about to end: this is the last that is heard of it", load_default=False)
 
 
 # -- facts of the coordinator --------------------------------------------------------------------------------
@@ -439,9 +452,9 @@ class MigrationChanged(Fact):
     key = "migration.changed"
 
     migration = _migration()
-    phase = fields.String(required=True, validate=validate.OneOf(PHASES))
-    was = fields.String(allow_none=True)
-    paused = fields.Boolean(load_default=False)
+    phase = _text("the phase that it's in", required=True, validate=validate.OneOf(PHASES))
+    was = _text("the phase before", allow_none=True)
+    paused = _flag("whether it asks for nothing new until it's resumed", load_default=False)
     reason = _text("why, when a person is needed", allow_none=True)
     totals = fields.Dict(metadata={"description": "how many steps are in which state"}, load_default=dict)
 
@@ -453,4 +466,4 @@ class Answer(Fact):
 
     error = _text("why there is no answer", allow_none=True)
     content = fields.Dict(load_default=dict, metadata={"description": "the answer"})
-    more = fields.Boolean(load_default=False, metadata={"description": "another part follows"})
+    more = _flag("another part follows", load_default=False)

@@ -28,7 +28,7 @@ def _problem(item: Any) -> str | None:
         return f"{item!r}: expected a name or {{regex: <pattern>}}"
     try:
         re.compile(item["regex"])
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         return f"regex {item['regex']!r} can't be used: {error}"
     return None
 

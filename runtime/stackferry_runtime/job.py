@@ -17,6 +17,7 @@ from typing import Any
 
 PARENT_GONE = 3  # exit code
 PROGRESS_EVERY = 1.0  # seconds
+ALIVE_EVERY = 60.0  # seconds after which it says that it's alive though nothing moved: Glance may take long to finish
 
 Ended = dict[str, Any] | None
 
@@ -49,13 +50,28 @@ def _end_with_parent() -> None:
 
 
 class Progress:
-    """Reports how far it is, at most once a second."""
+    """Reports how far the job is: at most once a second, and now and then though nothing moves."""
 
     def __init__(self, total: int | None) -> None:
-        self.total, self._next = total, 0.0
+        self.total, self.done = total, 0
+        self._over = threading.Event()
+
+    def __enter__(self) -> Progress:
+        self._thread = threading.Thread(target=self._report, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()  # or a last word could follow the end
 
     def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + PROGRESS_EVERY
-            say("progressed", {"done": done, "total": self.total})
+        self.done = done
+
+    def _report(self) -> None:
+        said, quiet = 0, 0.0
+        while not self._over.wait(PROGRESS_EVERY):
+            quiet += PROGRESS_EVERY
+            if self.done != said or quiet >= ALIVE_EVERY:
+                said, quiet = self.done, 0.0
+                say("progressed", {"done": said, "total": self.total})

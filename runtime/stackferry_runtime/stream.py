@@ -23,6 +23,10 @@ class Broken(Exception):
     """The payload did not arrive whole, or isn't what it was announced to be."""
 
 
+class Wrong(Broken):
+    """All of it came, and it's another payload than was announced: to try again would not help."""
+
+
 class Sink(Protocol):
     """What can be written to: a socket."""
 
@@ -39,12 +43,12 @@ class Sum:
     hash_value: str
 
     def check(self, expected: dict[str, Any]) -> None:
-        """Raise Broken when *expected* says otherwise; what it doesn't say, or by another hash, can't be compared."""
+        """Raise Wrong when *expected* says otherwise; what it doesn't say, or by another hash, can't be compared."""
         if expected.get("size") is not None and expected["size"] != self.size:
-            raise Broken(f"{self.size} bytes came, {expected['size']} were announced")
+            raise Wrong(f"{self.size} bytes came, {expected['size']} were announced")
         value = expected.get("hash_value")
         if value and expected.get("hash_algo") == self.hash_algo and value != self.hash_value:
-            raise Broken(f"its {self.hash_algo} is {self.hash_value[:16]}…, {value[:16]}… was announced")
+            raise Wrong(f"its {self.hash_algo} is {self.hash_value[:16]}…, {value[:16]}… was announced")
 
 
 class Summing:
@@ -106,7 +110,7 @@ def read_object(source: BinaryIO) -> dict[str, Any]:
 
 
 def send_payload(sink: Sink, blocks: Iterable[bytes], summing: Summing, expected: dict[str, Any]) -> Sum:
-    """Write a payload; its last words are only said when it is as *expected*, else raise Broken."""
+    """Write a payload; its last words are only said when it is as *expected*, else raise Wrong."""
     for block in blocks:
         if block:
             summing.add(block)

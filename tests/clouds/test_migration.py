@@ -1,9 +1,14 @@
 """A realistic tenant crosses between two real clouds, and nothing changes the second time."""
 
+import json
+import time
 from collections import Counter
 
 import pytest
 from stackferry_sandbox.seed import seed_tenant
+
+from ..unit.coordinator.test_recorded import folded
+from .recording import recording
 
 pytestmark = pytest.mark.clouds
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -34,8 +39,6 @@ def writes(sandbox, cloud, project_id, since):
 
 
 def test_a_tenant_crosses_and_a_second_run_writes_nothing(seeded, destination, ferry, sandbox):
-    import time
-
     state = ferry.wait(ferry.migrate(seeded.entry, destination.entry), timeout=120)
     assert state["phase"] == "done"
     assert bad(state) == []
@@ -50,6 +53,15 @@ def test_a_tenant_crosses_and_a_second_run_writes_nothing(seeded, destination, f
 
     source_net, copy_net = seeded.connect().network, destination.connect().network
     assert described(copy_net, destination) == described(source_net, seeded)
+
+
+def test_the_log_of_a_migration_folds_to_its_state(source, destination, ferry, stack):
+    source.connect().network.create_network(name="blue")
+    planned = ferry.wait(ferry.migrate(source.entry, destination.entry, mode="plan"), timeout=60)
+    ferry.control(planned["id"], "start")
+    ferry.wait_for(planned["id"], "done", timeout=60)
+    recorded = recording(stack.folder / "stackferry.db", planned["id"])
+    assert folded(json.loads(json.dumps(recorded))) == (recorded["head"], recorded["steps"])
 
 
 def described(network, tenant):

@@ -50,6 +50,8 @@ def export(
     if state["phase"] == "stuck":
         raise Error(state["reason"])
     found = [step["document"] for step in state["steps"] if step.get("document")]
+    if os_migrate:
+        found = _understood(found)
     files = documents.write_directory(directory, found, compatible=os_migrate)
     for file in files:
         output.console.print(f"{file}")
@@ -134,6 +136,17 @@ def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[
         field: Any = kind.declared()[owner] if owner else None
         items = filter_of(chosen, kind.kind) or (filter_of(chosen, field.kind) if field is not None else None)
         if selects_kind(chosen, kind.kind) and keeps(items, name):
+            kept.append(document)
+    return kept
+
+
+def _understood(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The documents that OS Migrate can be given; the others are named and left out."""
+    kept = []
+    for document in found:
+        if why := documents.obstacle_for_os_migrate(document):
+            output.errors.print(f"left out: {documents.label(document)}: {why}")
+        else:
             kept.append(document)
     return kept
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from stackferry.errors import Error
+from stackferry.phases import refusal
 
 from .. import live, options, output, report
 from ..options import (
@@ -97,26 +98,10 @@ def _tell(migration: str, action: str) -> None:
     with client() as ferry:
         id_ = options.find(ferry, migration)
         before = ferry.show(id_)
-        if why := _refused(before, action):
-            raise Error(why)
+        if why := refusal(before["phase"], before["paused"], action):
+            raise Error(f"{id_}: {why}")
         ferry.control(id_, action)
         output.console.print(f"{id_}: told to {action}")
-
-
-def _refused(state: dict[str, object], action: str) -> str | None:
-    """Why an action makes no sense now, before it's sent; the coordinator checks again."""
-    fits = {
-        "start": state["phase"] == "planned",
-        "pause": state["phase"] in ("new", "planning", "running") and not state["paused"],
-        "resume": bool(state["paused"]),
-        "cancel": state["phase"] in ("new", "planning", "planned", "running", "stuck"),
-        "retry": state["phase"] in ("done", "stuck", "cancelled", "planned"),
-        "undo": state["phase"] in ("running", "done", "stuck", "cancelled"),
-    }
-    if fits[action]:
-        return None
-    paused = " and paused" if state["paused"] else ""
-    return f"migration {state['id']} is {state['phase']}{paused}: it can't be told to {action}"
 
 
 def start(migration: Migration = "last") -> None:

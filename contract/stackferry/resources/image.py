@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from marshmallow import ValidationError
-
 from .answer import checked
-from .fields import Bag, Flag, Many, Number, Portable, Ref, Text
+from .fields import Flag, Many, Number, Ref, Text
+from .image_fields import Algorithm, Hash, Members, Properties, Property
 from .kind import Kind
 from .view import Ambiguous, Missing, Record, View
 
@@ -26,61 +25,8 @@ GLANCE = {
     "needs_config_drive": "img_config_drive",
     "needs_secure_boot": "os_secure_boot",
 }
-#: properties that a cloud's Glance sets, or that lead into its own stores
-ITS_OWN = ("direct_url", "file", "locations", "os_glance_", "schema", "self", "stores")
 #: signatures are checked with a certificate that lies in the source cloud's key manager
 SIGNATURE = "img_signature"
-
-
-class Property(Portable):
-    """A property that Glance keeps as text, and openstacksdk may show as a number or a boolean."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, str | int | float):
-            raise ValidationError("expected a text, a number or a boolean")
-        return value
-
-    def resolve(self, value: Any, view: View) -> Any:
-        return self.canonical(value)
-
-    def canonical(self, value: Any) -> Any:
-        if value is None:
-            return ""
-        return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-class Properties(Bag):
-    """Free properties; those that only the destination has stay as they are."""
-
-    def export(self, value: Any, view: View) -> Any:
-        return {n: v for n, v in sorted((value or {}).items()) if v is not None and not n.startswith(ITS_OWN)}
-
-    def resolve(self, value: Any, view: View) -> Any:
-        return {n: Property().canonical(v) for n, v in self.export(value, view).items()}
-
-    def differs(self, want: Any, have: Any) -> bool:
-        return any(Property().canonical((have or {}).get(n)) != v for n, v in (want or {}).items())
-
-
-class Hash(Text):
-    """The payload's hash; compared when there is a payload here, and its hash is of the same length."""
-
-    def differs(self, want: Any, have: Any) -> bool:
-        return bool(want and have) and len(want) == len(have) and want != have
-
-
-class Algorithm(Text):
-    """The cloud's choice: another algorithm alone is no other payload."""
-
-    def differs(self, want: Any, have: Any) -> bool:
-        return False
-
-
-class Members(Many):
-    """Projects that an image is shared with; those that only the destination has stay."""
-
-    def differs(self, want: Any, have: Any) -> bool:
-        return not set(want or ()) <= set(have or ())
 
 
 class Image(Kind):

@@ -19,7 +19,16 @@ from stackferry_runtime import certificates
 from stackferry_runtime.clouds import Clouds, failure
 from stackferry_runtime.job import Ended, run, say
 from stackferry_runtime.settings import load
-from stackferry_runtime.stream import BLOCK, DEFAULT_HASH, Broken, Summing, read_object, send_object, send_payload
+from stackferry_runtime.stream import (
+    BLOCK,
+    DEFAULT_HASH,
+    Broken,
+    Summing,
+    Wrong,
+    read_object,
+    send_object,
+    send_payload,
+)
 
 from .settings import Settings
 
@@ -144,7 +153,9 @@ def offer(job: Job) -> Ended:
 
 
 def explain(error: Exception) -> tuple[str, str, bool]:
-    """Return (outcome, reason, retryable): a broken stream is worth another try."""
+    """Return (outcome, reason, retryable): a broken stream is worth another try, a wrong payload is not."""
+    if isinstance(error, Wrong):
+        return "failed", f"the source's payload is not what its Glance says: {error}", False
     if isinstance(error, Broken):
         return "interrupted", f"the payload did not cross: {error}", True
     return failure(error)

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +19,17 @@ from stackferry_runtime import certificates
 from stackferry_runtime.clouds import Clouds, failure
 from stackferry_runtime.job import Ended, Progress, run
 from stackferry_runtime.settings import load
-from stackferry_runtime.stream import BLOCK, DEFAULT_HASH, Broken, Summing, read_object, receive_payload, send_object
+from stackferry_runtime.stream import (
+    BLOCK,
+    DEFAULT_HASH,
+    Broken,
+    Sum,
+    Summing,
+    Wrong,
+    read_object,
+    receive_payload,
+    send_object,
+)
 
 from .settings import Settings
 
@@ -59,8 +69,9 @@ def fetch(job: Job) -> Ended:
         source: BinaryIO = connection.makefile("rb")  # type: ignore[assignment]
         if _from_peer(lambda: read_object(source)).get("taken"):
             return None  # another delivery of the same command is at it
-        total = _upload(proxy, image.id, source, job)
-        _verify(proxy, _settled(proxy, image.id), {**job, "size": total.size, "hash_value": total.hash_value})
+        with Progress(job.get("size")) as progress:
+            total = _upload(proxy, image.id, source, job, progress)
+            _verify(proxy, _settled(proxy, image.id), {**job, "size": total.size, "hash_value": total.hash_value})
         _from_peer(lambda: send_object(connection, {"arrived": True}), needed=False)
     return {"outcome": "created", "destination_id": image.id}
 
@@ -90,7 +101,11 @@ def _offered(job: Job) -> Iterator[ssl.SSLSocket]:
     with connection:
         certificates.check_peer(connection, [job["certificate"]])
         connection.settimeout(STALLED)
-        yield connection
+        try:
+            yield connection
+        finally:
+            with suppress(OSError):  # a reader may hold it open: the exporter must know at once
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _from_peer(call: Callable[[], Any], needed: bool = True) -> Any:
@@ -103,14 +118,14 @@ def _from_peer(call: Callable[[], Any], needed: bool = True) -> Any:
         return None
 
 
-def _upload(proxy: Any, id_: str, source: BinaryIO, job: Job) -> Any:
+def _upload(proxy: Any, id_: str, source: BinaryIO, job: Job, progress: Progress) -> Sum:
     """Send what comes; each way in which this can be sent twice is closed."""
     summing = Summing(job["hash_algo"])
     headers = {"Content-Type": "application/octet-stream"}
     if job.get("size"):
         headers["X-OpenStack-Image-Size"] = str(job["size"])  # for stores that want to know, and for Glance's own check
     response = proxy.put(
-        f"/images/{id_}/file", data=Once(_incoming(source, summing, job)), headers=headers, timeout=STALLED,
+        f"/images/{id_}/file", data=Once(_incoming(source, summing, job, progress)), headers=headers, timeout=STALLED,
         connect_retries=0, status_code_retries=0, redirect=False, allow_reauth=False,
     )  # fmt: skip
     if response.status_code >= 500 or response.status_code in (401, 409, 410, 429):
@@ -120,8 +135,8 @@ def _upload(proxy: Any, id_: str, source: BinaryIO, job: Job) -> Any:
     return summing.sum()
 
 
-def _incoming(source: BinaryIO, summing: Summing, job: Job) -> Iterator[bytes]:
-    blocks = receive_payload(source, summing, job, Progress(job.get("size")))
+def _incoming(source: BinaryIO, summing: Summing, job: Job, progress: Progress) -> Iterator[bytes]:
+    blocks = receive_payload(source, summing, job, progress)
     while True:
         try:
             block = next(blocks, None)
@@ -155,14 +170,17 @@ def _read_back(proxy: Any, id_: str, algorithm: str) -> str:
     found = hashlib.new(algorithm, usedforsecurity=False)
     plain = {"Accept-Encoding": "identity"}
     with proxy.get(f"/images/{id_}/file", stream=True, headers=plain, timeout=STALLED, skip_cache=True) as response:
-        response.raise_for_status()
+        if response.status_code >= 300:
+            raise Broken(f"Glance answers {response.status_code} when asked for the payload back")
         for block in response.iter_content(BLOCK):
             found.update(block)
     return found.hexdigest()
 
 
 def explain(error: Exception) -> tuple[str, str, bool]:
-    """Return (outcome, reason, retryable): a broken stream is worth another try, a refusal is not."""
+    """Return (outcome, reason, retryable): only a broken stream is worth another try."""
+    if isinstance(error, Wrong):
+        return "failed", f"the payload is not what was announced: {error}", False
     if isinstance(error, Broken):
         return "interrupted", f"the payload did not cross: {error}", True
     if isinstance(error, Refused | certificates.Stranger):

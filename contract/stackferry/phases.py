@@ -1,0 +1,25 @@
+"""The phases of a migration, and what can be asked of it in each.
+
+Both sides need it: a client refuses what makes no sense before sending it, the coordinator when it arrives.
+"""
+
+from __future__ import annotations
+
+PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", "cancelled", "stuck")
+#: action → the phases in which it makes sense
+FITS = {
+    "start": ("planned",),
+    "pause": ("new", "planning", "running"),
+    "resume": PHASES,
+    "cancel": ("new", "planning", "planned", "running", "stuck"),
+    "retry": ("planned", "done", "cancelled", "stuck"),
+    "undo": ("running", "done", "cancelled", "stuck"),
+}
+ACTIONS = tuple(FITS)
+
+
+def refusal(phase: str, paused: bool, action: str) -> str | None:
+    """Return why an action makes no sense now; None when it does."""
+    if phase in FITS[action] and {"pause": not paused, "resume": paused}.get(action, True):
+        return None
+    return f"a migration that is {phase}{' and paused' if paused else ''} can't be told to {action}"

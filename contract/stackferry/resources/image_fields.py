@@ -1,0 +1,66 @@
+"""The fields that only images have: properties, which are text to Glance, and what is compared with indulgence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import ValidationError
+
+from .fields import Bag, Many, Portable, Text
+
+if TYPE_CHECKING:
+    from .view import View
+
+#: properties that a cloud's Glance sets, or that lead into its own stores
+ITS_OWN = ("direct_url", "file", "locations", "os_glance_", "schema", "self", "stores")
+
+
+class Property(Portable):
+    """A property that Glance keeps as text, and openstacksdk may show as a number or a boolean."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str | int | float):
+            raise ValidationError("expected a text, a number or a boolean")
+        return value
+
+    def resolve(self, value: Any, view: View) -> Any:
+        return self.canonical(value)
+
+    def canonical(self, value: Any) -> Any:
+        if value is None:
+            return ""
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Properties(Bag):
+    """Free properties; those that only the destination has stay as they are."""
+
+    def export(self, value: Any, view: View) -> Any:
+        return {n: v for n, v in sorted((value or {}).items()) if v is not None and not n.startswith(ITS_OWN)}
+
+    def resolve(self, value: Any, view: View) -> Any:
+        return {n: Property().canonical(v) for n, v in self.export(value, view).items()}
+
+    def differs(self, want: Any, have: Any) -> bool:
+        return any(Property().canonical((have or {}).get(n)) != v for n, v in (want or {}).items())
+
+
+class Hash(Text):
+    """The payload's hash; compared when there is a payload here, and its hash is of the same length."""
+
+    def differs(self, want: Any, have: Any) -> bool:
+        return bool(want and have) and len(want) == len(have) and want != have
+
+
+class Algorithm(Text):
+    """The cloud's choice: another algorithm alone is no other payload."""
+
+    def differs(self, want: Any, have: Any) -> bool:
+        return False
+
+
+class Members(Many):
+    """Projects that an image is shared with; those that only the destination has stay."""
+
+    def differs(self, want: Any, have: Any) -> bool:
+        return not set(want or ()) <= set(have or ())
