@@ -148,7 +148,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="stackferry-bench-") as folder:
         bench = Bench(Path(folder))
         try:
-            print("stacks  stackferry/s  bare/s  ratio  cpu ms/object  reads/object  writes/object  writes again  memory MB")
+            print(
+                "stacks  stackferry/s  bare/s  ratio  cpu ms/object  reads/object  writes/object  writes again  memory MB"
+            )
             for count in arguments.stacks:
                 source, connection = bench.tenant("src")
                 seed_stacks(connection, count, "stack")
@@ -161,7 +163,10 @@ def main() -> None:
 
 def print_row(count: int, runs: list[tuple[dict[str, Any], float]]) -> None:
     """Medians of the runs."""
-    median = {key: statistics.median(run[key] for run, _ in runs) for key in ("rate", "cpu_ms", "reads", "writes", "writes_again")}
+    median = {
+        key: statistics.median(run[key] for run, _ in runs)
+        for key in ("rate", "cpu_ms", "reads", "writes", "writes_again")
+    }
     other = statistics.median(rate for _, rate in runs)
     ratio = statistics.median(run["rate"] / rate for run, rate in runs)
     memory = " ".join(f"{name} {mb}" for name, mb in runs[-1][0]["memory"].items())

@@ -79,7 +79,7 @@ def test_kill_9_of_a_service(victim, stacks, destination, own):
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_restart_of_the_broker(how, stacks, destination, own):
-    stack, environ = own
+    stack, _ = own
     with Client(stack.uri()) as ferry:
         migration = ferry.migrate(stacks.entry, destination.entry)
     assert after_some_steps(stack.uri(), migration, random.Random(SEED).randint(20, SIZE * 5))

@@ -416,7 +416,7 @@ def test_what_needs_rights_is_left_out_with_a_note_for_a_tenant(source: Cloud, k
 @pytest.mark.parametrize(("kind", "name"), RESERVED)
 def test_what_needs_rights_is_kept_for_an_administrator(source: Cloud, kind: str, name: str) -> None:
     document = daring(source, kind, name)
-    document["params"].update(dict.fromkeys(KINDS[kind].late, []))  # these come with a step of their own
+    document["params"].update({key: [] for key in KINDS[kind].late})  # these come with a step of their own
     destination, ended = import_one(source, kind, document, admin=True)
     assert (ended.outcome, ended.notes) == ("created", [])
     again = apply.compare(kind, document, view(destination, admin=True), {})

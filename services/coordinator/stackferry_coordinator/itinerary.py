@@ -293,21 +293,6 @@ def _controlled(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     CONTROLS[data["action"]](ledger, now)
 
 
-def allowed(head: Head, action: str) -> str | None:
-    """Return why an action makes no sense now; None when it does."""
-    fits = {
-        "start": head.phase == "planned",
-        "pause": head.phase in ("new", "planning", "running") and not head.paused,
-        "resume": head.paused,
-        "cancel": head.phase in ("new", "planning", "planned", "running", "stuck"),
-        "retry": head.phase in ("done", "stuck", "cancelled", "planned"),
-        "undo": head.phase in ("running", "done", "stuck", "cancelled"),
-    }
-    if fits[action]:
-        return None
-    return f"a migration that is {head.phase}{' and paused' if head.paused else ''} can't be told to {action}"
-
-
 def _start(ledger: Ledger, now: float) -> None:
     """Do what was planned."""
     if ledger.head.phase != "planned":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from marshmallow import validate
 from stackferry_runtime.settings import Common, setting
 
 
@@ -15,4 +16,8 @@ class Settings(Common):
         "sqlite:///stackferry.db",
         "where it remembers: sqlite:///PATH for one coordinator, postgresql+psycopg://... for several",
     )
-    tick: float = setting(0.5, "seconds between looks at the clock: how late a lease or a rest may end")
+    tick: float = setting(
+        0.5,
+        "seconds between looks at the clock: how late a lease or a rest may end",
+        validate.Range(0, min_inclusive=False),
+    )

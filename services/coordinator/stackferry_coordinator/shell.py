@@ -18,10 +18,11 @@ from stackferry import messages, topology
 from stackferry.bus import Outgoing, Publisher
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
+from stackferry.phases import refusal
 
 from . import tables as t
 from .commands import command
-from .itinerary import Do, allowed, granted, opened, react
+from .itinerary import Do, granted, opened, react
 from .ledger import Head
 from .store import Store
 
@@ -92,7 +93,7 @@ class Coordinator:
         now: float,
         cause: Envelope | None,
     ) -> None:
-        if name == "control-migration" and (why := allowed(store.head, data["action"])):
+        if name == "control-migration" and (why := refusal(store.head.phase, store.head.paused, data["action"])):
             raise InvalidMessage("invalid", {"action": why})
         before = store.head
         dues = react(store, name, data, now)

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stackferry_coordinator import itinerary
+from stackferry.phases import refusal
 from stackferry_coordinator.itinerary import SETTLE, Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger
 
@@ -101,7 +101,7 @@ class World:
         return self.ledger.head.phase in FINAL and not (self.commands or self.requests or self.facts)
 
     def _control(self, action: str) -> None:
-        if itinerary.allowed(self.ledger.head, action) is None:
+        if refusal(self.ledger.head.phase, self.ledger.head.paused, action) is None:
             self._tell("control-migration", {"migration": MIGRATION, "action": action})
         if self.ledger.head.paused:
             self._tell("control-migration", {"migration": MIGRATION, "action": "resume"})
