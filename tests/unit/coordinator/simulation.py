@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackferry.phases import refusal
-from stackferry_coordinator.itinerary import SETTLE, Do, granted, opened, react
+from stackferry_coordinator.itinerary import Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.moves import SETTLE
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
 FINAL = ("done", "undone", "cancelled", "stuck")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from stackferry_coordinator import itinerary
+from stackferry_coordinator import itinerary, moves, undo
 from stackferry_coordinator.itinerary import opened, react
 
 from .documents import network, stack, subnet
@@ -44,8 +44,8 @@ def test_the_same_messages_give_the_same_state():
         assert again.steps == played.ledger.steps
 
 
-def without(name, replacement):
-    return mock.patch.object(itinerary, name, replacement)
+def without(module, name, replacement):
+    return mock.patch.object(module, name, replacement)
 
 
 def _accept_late(real):
@@ -75,21 +75,21 @@ def _claim_always(ledger, data, now):
 
 BROKEN = {
     "every claim is granted": lambda: mock.patch.dict(itinerary.HANDLERS, {"step-claimed": _claim_always}),
-    "no rest after an interruption": lambda: without("SETTLE", 0.0),
-    "surplus stays": lambda: without("_remove_surplus", lambda ledger, step: None),
+    "no rest after an interruption": lambda: without(moves, "SETTLE", 0.0),
+    "surplus stays": lambda: without(itinerary, "_remove_surplus", lambda ledger, step: None),
     "late replies count": lambda: mock.patch.dict(
         itinerary.HANDLERS, {"step-ended": _accept_late(itinerary.HANDLERS["step-ended"])}
     ),
-    "dependants of a failure go on": lambda: without("_close", _soft(itinerary._close)),
+    "dependants of a failure go on": lambda: without(moves, "close", _soft(moves.close)),
     "leases never end": lambda: mock.patch.dict(itinerary.HANDLERS, {"tick": lambda ledger, data, now: None}),
     "undo in any order": lambda: without(
-        "_order_undo", lambda ledger, removals: [ledger.put(replace(r, state="ready")) for r in removals]
+        undo, "order", lambda ledger, removals: [ledger.put(replace(r, state="ready")) for r in removals]
     ),
-    "undo forgets late ones": lambda: without("_begin_or_end_undo", _undo_only_done),
+    "undo forgets late ones": lambda: without(undo, "carry_on", _undo_only_done),
 }
 
 
-def _undo_only_done(ledger, real=itinerary._begin_or_end_undo):
+def _undo_only_done(ledger, real=undo.carry_on):
     for step in ledger.all():
         if step.action == "ensure" and step.state != "done" and step.made:
             ledger.put(replace(step, made=()))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from stackferry import messages
 from stackferry_coordinator.commands import command
-from stackferry_coordinator.itinerary import SETTLE, Do, granted, opened, react
+from stackferry_coordinator.itinerary import Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.moves import SETTLE
 
 from .documents import document
 

@@ -1,0 +1,78 @@
+"""From a request and its documents to steps. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from stackferry.selection import filter_of, selects_kind
+
+from . import moves
+from .graph import Node, build
+from .ledger import Head, Ledger, Step
+
+
+def plan_when_complete(ledger: Ledger) -> None:
+    """Make the steps once every document is here."""
+    head = ledger.head
+    export = ledger.step("export")
+    if head.phase != "new" or head.parts is None or head.got < head.parts:
+        return
+    if export is not None and (export.state != "done" or (head.parts and head.attempt != export.attempt)):
+        return
+    _plan(ledger)
+
+
+def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
+    """The graph of these documents, as far as the request wants it."""
+    selection, from_source = head.request.get("selection"), bool(head.request.get("source"))
+    rules = selects_kind(selection, "security_group_rule") and not filter_of(selection, "security_group_rule")
+    return build(documents, payloads=head.mode == "run" and from_source, all_rules=from_source and rules)
+
+
+def _plan(ledger: Ledger) -> None:
+    """Turn the documents into steps."""
+    head = ledger.head
+    nodes = _nodes(head, ledger.all_documents(head.attempt))
+    if head.mode == "plan":
+        nodes = [node for node in nodes if node.action == "ensure"]
+    keys = {node.key for node in nodes}
+    for number, node in enumerate(nodes):
+        after = {key: hard for key, hard in node.after.items() if key in keys}
+        for key, hard in after.items():
+            ledger.link(key, node.key, hard)
+        ledger.keep_document(node.key, node.document)
+        ledger.put(
+            Step(
+                node.key,
+                {"plan": "compare", "export": "keep"}.get(head.mode, node.action),
+                node.kind.kind,
+                node.kind.title(node.document["params"]),
+                number,
+                waits=len(after),
+                source_id=node.source_id,
+                links=node.links,
+                hints=node.hints,
+            )
+        )
+    ledger.head = replace(ledger.head, phase={"plan": "planning"}.get(head.mode, "running"))
+    for node in nodes:
+        step = moves.known(ledger, node.key)
+        if head.mode == "export":
+            ledger.put(replace(step, state="done", waits=0))
+        elif node.problem:
+            moves.close(ledger, step, "failed", outcome="conflict", reason=node.problem)
+        elif step.state == "waiting" and step.waits == 0:
+            ledger.put(replace(step, state="ready"))
+
+
+def add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:
+    """Add the steps that a plan doesn't need and a run does."""
+    for node in _nodes(ledger.head, documents):
+        if node.action != "ensure" and ledger.step(node.key) is None:
+            for key, hard in node.after.items():
+                ledger.link(key, node.key, hard)
+            ledger.keep_document(node.key, node.document)
+            title = node.kind.title(node.document["params"])
+            order = len(ledger.all())
+            ledger.put(Step(node.key, node.action, node.kind.kind, title, order, source_id=node.source_id))

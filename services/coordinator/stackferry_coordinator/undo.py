@@ -1,0 +1,63 @@
+"""Undo: remove whatever any try has made, last first, once nothing is under way. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from . import moves
+from .ledger import Ledger, Step
+
+
+def begin(ledger: Ledger, now: float) -> None:
+    """Remove whatever was made; first find out what an interrupted try has made, without making more."""
+    ledger.head = replace(ledger.head, phase="undoing", paused=False, reason=None)
+    failed = {s.key for s in ledger.all() if s.action == "remove" and s.state in ("failed", "skipped")}
+    moves.reopen(ledger, lambda step: step.key in failed)
+    drop_unasked(ledger, "undone before it was begun")
+    for step in ledger.all():
+        if step.outcome == "interrupted" and step.action == "ensure" and step.state in ("skipped", "failed"):
+            ledger.put(replace(step, state="resting", due=now + moves.SETTLE, tries=0))
+
+
+def drop_unasked(ledger: Ledger, reason: str) -> None:
+    """Skip whatever isn't under way."""
+    for step in ledger.all():
+        if step.state in ("waiting", "ready", "resting") and step.action != "remove":
+            ledger.put(replace(step, state="skipped", reason=reason, due=None))
+
+
+def carry_on(ledger: Ledger) -> None:
+    """Once nothing is under way: remove what was made, last first; when that's over, say so."""
+    made = [s for s in ledger.all() if s.made and s.action == "ensure" and s.state != "removed"]
+    begun = {s.key for s in ledger.all() if s.action == "remove"}
+    for step in made:
+        for id_ in step.made:
+            key = f"{step.key}/undo/{id_}"
+            if key in begun or f"{step.key}/surplus/{id_}" in begun:
+                continue
+            ledger.put(Step(key, "remove", step.kind, step.name, -step.order, destination_id=id_))
+    if new := [s for s in ledger.all() if s.action == "remove" and s.key not in begun]:
+        order(ledger, new)
+    if ledger.head.open:
+        return
+    for step in ledger.all():
+        if step.state == "failed" and (step.action == "remove" or step.outcome == "interrupted"):
+            what = "could not be removed" if step.action == "remove" else "may have been made by a try that was lost"
+            reason = f"{step.kind} {step.name!r} {what}: {step.reason}; undo again"
+            ledger.head = replace(ledger.head, phase="stuck", reason=reason)
+            return
+    ledger.head = replace(ledger.head, phase="undone")
+
+
+def order(ledger: Ledger, removals: list[Step]) -> None:
+    """A removal waits for the removals of everything that was built upon the resource."""
+    by_step: dict[str, list[str]] = {}
+    for removal in removals:
+        by_step.setdefault(removal.key.partition("/undo/")[0], []).append(removal.key)
+    for removal in removals:
+        upon = [
+            k for key, hard in ledger.after(removal.key.partition("/undo/")[0]) if hard for k in by_step.get(key, [])
+        ]
+        for key in upon:
+            ledger.link(key, removal.key, True)
+        ledger.put(replace(removal, waits=len(upon), state="waiting" if upon else "ready"))
