@@ -41,8 +41,12 @@ def neutron(etc: Path) -> Loaded:
     """The network API. There are no agents: the mechanism driver says what they would say."""
     os.environ["OS_NEUTRON_CONFIG_DIR"] = str(etc)
     os.environ["OS_NEUTRON_CONFIG_FILES"] = "neutron.conf"
+    # isort: off
     from neutron.wsgi.api import application
+    from neutron import policy
+    # isort: on
 
+    policy.init()  # else the first requests, side by side, meet an enforcer that has no rules yet, and are refused
     return application, None
 
 
@@ -55,7 +59,7 @@ def nova(etc: Path) -> Loaded:
     import nova.virt
     import os_brick
     import os_vif
-    from nova import context, service
+    from nova import context, policy, service
     from nova.compute import rpcapi as compute_rpcapi
     from nova.conductor import rpcapi as conductor_rpcapi
     from nova.objects import host_mapping
@@ -68,6 +72,7 @@ def nova(etc: Path) -> Loaded:
     nova.virt.stackferry = nova_driver
     os_brick.setup(nova.conf.CONF)
     os_vif.initialize()
+    policy.init()  # as neutron's
 
     def start() -> None:
         # No indirection through the conductor is set up: all have direct access to the database, and in
@@ -93,12 +98,14 @@ def cinder(etc: Path) -> Loaded:
     from cinder.cmd import volume  # registers command line options: before the application
     from cinder.wsgi.api import application
     import os_brick
+    from cinder import policy
     from cinder.image import image_utils
     from oslo_config import cfg
     from stackferry_inside import cinder_workers
     # isort: on
 
     os_brick.setup(cfg.CONF)
+    policy.init()  # as neutron's
 
     def no_proxy(target: Any, *_: Any, **__: Any) -> Any:
         return target
