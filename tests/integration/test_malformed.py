@@ -355,7 +355,7 @@ class Asker:
 
 @pytest.mark.timeout(600)
 def test_malformed_messages_are_parked_and_good_ones_answered(stack: Stack, capsys: pytest.CaptureFixture[str]):
-    seed = int(os.environ.get("SEED") or random.randrange(10**6))
+    seed = int(os.environ.get("SEED", "1"))  # the same each time; another by SEED=...
     print(f"SEED={seed}")
     spoiler, expected, kinds = Spoiler(seed), {}, Counter[str]()
     uri = stack.node.uri("admin")
