@@ -74,6 +74,7 @@ class Stack:
             **os.environ,
             "STACKFERRY_AMQP_URI": self.uri(service),
             "STACKFERRY_READY_FILE": str(ready),
+            "STACKFERRY_STATE_DIR": str(self.folder / "state" / name),  # its key must not be left in /tmp by a kill
             **environ,
         }
         process.start([sys.executable, "-W", "ignore", "-m", f"stackferry_{service}"], settings)
