@@ -18,7 +18,7 @@ from . import topology
 from .envelope import Envelope
 from .errors import InvalidMessage
 from .phases import ACTIONS, PHASES
-from .selection import invalid_filters
+from .selection import invalid_filters, unknown_kinds
 
 REGISTRY: dict[str, type[Message]] = {}
 
@@ -154,7 +154,7 @@ class Selection(Schema):
 
     @validates_schema
     def _patterns(self, data: dict[str, Any], **_: Any) -> None:
-        if errors := invalid_filters(data):
+        if errors := unknown_kinds(data) | invalid_filters(data):
             raise ValidationError(errors)
 
 

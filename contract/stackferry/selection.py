@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .resources import BY_TYPE, KINDS
+
 
 def invalid_filters(selection: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return field → problems of a selection's filters; empty when all is well."""
@@ -45,6 +47,26 @@ def selects_kind(selection: Mapping[str, Any] | None, kind: str) -> bool:
     """Whether a selection asks for resources of this kind."""
     kinds = (selection or {}).get("kinds")
     return kinds is None or kind in kinds
+
+
+def selects(selection: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
+    """Whether a selection keeps a document; one without a name of its own goes with what it belongs to."""
+    kind, params = BY_TYPE[document["type"]], document["params"]
+    items, name = filter_of(selection, kind.kind), params.get("name")
+    if kind.filtered_by is not None:
+        name = (params.get(kind.filtered_by) or {}).get("name")
+        owner: Any = kind.declared()[kind.filtered_by]
+        items = filter_of(selection, owner.kind) if items is None else items
+    return selects_kind(selection, kind.kind) and keeps(items, name)
+
+
+def unknown_kinds(selection: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return field → problems of kinds that don't exist: a typing error must not select nothing in silence."""
+    errors = {}
+    for field in ("kinds", "filters"):
+        if unknown := sorted(set(selection.get(field) or ()) - KINDS.keys()):
+            errors[field] = [f"{', '.join(unknown)}: no such kind; known are {', '.join(sorted(KINDS))}"]
+    return errors
 
 
 def filter_of(selection: Mapping[str, Any] | None, kind: str) -> list[Any] | None:

@@ -14,7 +14,8 @@ from stackferry.envelope import MAX_BYTES
 from stackferry.messages import DocumentsExported
 from stackferry.resources import KINDS
 from stackferry.resources.view import View
-from stackferry_exporter.inventory import PART_BYTES, PART_DOCUMENTS, inventory, kept, parts
+from stackferry.selection import selects
+from stackferry_exporter.inventory import PART_BYTES, PART_DOCUMENTS, inventory, parts
 
 NET = {"type": KINDS["network"].type, "params": {"name": "net"}}
 NAMELESS = {"type": KINDS["network"].type, "params": {"name": ""}}
@@ -23,32 +24,30 @@ LEG = {"type": KINDS["router_interface"].type, "params": {"device_ref": {"name":
 
 
 @pytest.mark.parametrize(
-    ("kind", "document", "filters", "expected"),
+    ("document", "filters", "expected"),
     [
-        ("network", NET, {}, True),
-        ("network", NET, {"network": ["net"]}, True),
-        ("network", NET, {"network": ["other"]}, False),
-        ("network", NET, {"subnet": ["other"]}, True),
-        ("network", NAMELESS, {"network": [{"regex": ".*"}]}, True),
-        ("network", NAMELESS, {"network": ["net"]}, False),
-        ("security_group_rule", RULE, {"security_group": ["web"]}, True),  # goes with its group
-        ("security_group_rule", RULE, {"security_group": ["db"]}, False),
-        ("security_group_rule", RULE, {"security_group_rule": ["db"], "security_group": ["web"]}, False),
-        ("security_group_rule", RULE, {"security_group_rule": ["web"], "security_group": ["db"]}, True),
-        ("security_group_rule", {**RULE, "params": {"security_group_ref": None}}, {"security_group": ["web"]}, False),
-        ("router_interface", LEG, {"router": [{"regex": "^e"}]}, True),
-        ("router_interface", LEG, {"router": ["other"]}, False),
+        (NET, {}, True),
+        (NET, {"network": ["net"]}, True),
+        (NET, {"network": ["other"]}, False),
+        (NET, {"subnet": ["other"]}, True),
+        (NAMELESS, {"network": [{"regex": ".*"}]}, True),
+        (NAMELESS, {"network": ["net"]}, False),
+        (RULE, {"security_group": ["web"]}, True),  # goes with its group
+        (RULE, {"security_group": ["db"]}, False),
+        (RULE, {"security_group_rule": ["db"], "security_group": ["web"]}, False),
+        (RULE, {"security_group_rule": ["web"], "security_group": ["db"]}, True),
+        ({**RULE, "params": {"security_group_ref": None}}, {"security_group": ["web"]}, False),
+        (LEG, {"router": [{"regex": "^e"}]}, True),
+        (LEG, {"router": ["other"]}, False),
     ],
 )
-def test_a_filter_keeps_names_or_those_that_a_document_belongs_to(
-    kind: str, document: Any, filters: Any, expected: bool
-) -> None:
-    assert bool(kept(kind, document, {"filters": filters})) is expected
+def test_a_filter_keeps_names_or_those_that_a_document_belongs_to(document: Any, filters: Any, expected: bool) -> None:
+    assert bool(selects({"filters": filters}, document)) is expected
 
 
 @pytest.mark.parametrize("selection", [None, {}, {"filters": None}])
 def test_nothing_selected_keeps_everything(selection: Any) -> None:
-    assert kept("network", NET, selection)
+    assert selects(selection, NET)
 
 
 @settings(max_examples=25, deadline=None)

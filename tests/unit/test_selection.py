@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stackferry.selection import filter_of, invalid_filters, keeps, selects_kind
+from stackferry.errors import InvalidMessage
+from stackferry.messages import ExportProject
+from stackferry.selection import filter_of, invalid_filters, keeps, selects_kind, unknown_kinds
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,14 @@ def test_no_kinds_means_every_kind(selection: Any, selected: bool) -> None:
 def test_a_kind_without_a_filter_has_none(selection: Any) -> None:
     assert filter_of(selection, "network") is None
     assert filter_of({"filters": {"network": ["a"]}}, "network") == ["a"]
+
+
+@pytest.mark.parametrize("selection", [{"kinds": ["netwrk"]}, {"filters": {"netwrk": ["a"]}}])
+def test_a_kind_that_does_not_exist_is_named(selection: Any) -> None:
+    ((field, (problem,)),) = unknown_kinds(selection).items()
+    assert field in selection
+    assert problem.startswith("netwrk: no such kind")
+    with pytest.raises(InvalidMessage, match="netwrk"):
+        ExportProject.load_data(
+            {"migration": str(uuid4()), "attempt": 1, "source": {"cloud": "src"}, "selection": selection}
+        )

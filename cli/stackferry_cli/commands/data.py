@@ -10,7 +10,7 @@ from stackferry import documents
 from stackferry.client import Client
 from stackferry.errors import Error
 from stackferry.resources import BY_TYPE, KINDS
-from stackferry.selection import filter_of, keeps, selects_kind
+from stackferry.selection import selects
 
 from .. import live, options, output, report
 from ..options import (
@@ -126,16 +126,9 @@ def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[
     """The documents that kinds and filters keep; those of kinds that we don't import are named and left out."""
     kept = []
     for document in found:
-        kind = BY_TYPE.get(document["type"])
-        if kind is None:
+        if document["type"] not in BY_TYPE:
             output.errors.print(f"left out: {documents.label(document)}: not imported by this version")
-            continue
-        owner = kind.filtered_by
-        params = document["params"]
-        name = (params.get(owner) or {}).get("name") if owner else params.get("name")
-        field: Any = kind.declared()[owner] if owner else None
-        items = filter_of(chosen, kind.kind) or (filter_of(chosen, field.kind) if field is not None else None)
-        if selects_kind(chosen, kind.kind) and keeps(items, name):
+        elif selects(chosen, document):
             kept.append(document)
     return kept
 

@@ -31,6 +31,7 @@ from . import database, queries
 from .shell import Coordinator as Shell
 
 log = logger(__name__)
+FORGET = 3600.0  # seconds between two clearings of the inbox
 
 
 class Running(DependencyProvider):
@@ -43,16 +44,19 @@ class Running(DependencyProvider):
         database.upgrade(engine)
         self.shell = Shell(engine, Publisher(settings.amqp_uri, "coordinator relay"))
         self.due = eventlet.event.Event()
-        self.over = False
+        self.over, self.stopped = False, eventlet.event.Event()
 
     def start(self) -> None:
         self.threads = [
             self.container.spawn_managed_thread(lambda: self._loop(self._relay)),
             self.container.spawn_managed_thread(lambda: self._loop(self._tick)),
+            self.container.spawn_managed_thread(lambda: self._loop(self._forget)),
         ]
 
     def stop(self) -> None:
         self.over = True
+        if not self.stopped.ready():
+            self.stopped.send(None)
         self.wake()
         for thread in self.threads:
             with contextlib.suppress(eventlet.greenlet.GreenletExit):
@@ -84,6 +88,11 @@ class Running(DependencyProvider):
         self.wake()
         eventlet.sleep(self.settings.tick)
 
+    def _forget(self) -> None:
+        self.shell.forget()
+        with eventlet.Timeout(FORGET, False):
+            self.stopped.wait()
+
     def get_dependency(self, worker_ctx: Any) -> Running:
         return self
 
@@ -95,7 +104,7 @@ class Coordinator:
     running = Running()
     publish = Publish()
 
-    @handles(RequestMigration, SubmitDocuments, ControlMigration, workers=4)
+    @handles(RequestMigration, SubmitDocuments, ControlMigration)
     def on_request(self, delivery: Delivery) -> None:
         """What users want."""
         self.running.shell.take(delivery.envelope)
@@ -123,7 +132,7 @@ class Coordinator:
         self.running.wake()
         log.debug("took", type=delivery.envelope.type, subject=delivery.envelope.subject)
 
-    @handles(StepClaimed, workers=8)
+    @handles(StepClaimed)
     def on_claim(self, delivery: Delivery) -> None:
         """A delivery of a command wants to work on its try."""
         answer = {"content": {"granted": self.running.shell.claim(delivery.envelope)}}

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stackferry import selection as select
-from stackferry.resources import KINDS, order
+from stackferry.resources import order
 from stackferry.resources.export import documents
 from stackferry.resources.view import View
 
@@ -24,21 +24,8 @@ def inventory(view: View, selection: dict[str, Any] | None) -> Iterator[Document
         list(pool.map(view.records, kinds))  # one call a kind; a failure is raised here
     for kind in kinds:
         for document in documents(kind, view):
-            if kept(kind, document, selection):
+            if select.selects(selection, document):
                 yield document
-
-
-def kept(kind: str, document: Document, selection: dict[str, Any] | None) -> bool:
-    """Whether the filters keep a document; one without a name of its own goes with what it belongs to."""
-    items, name = select.filter_of(selection, kind), document["params"].get("name")
-    owner = KINDS[kind].filtered_by
-    if owner is not None:
-        ref = document["params"].get(owner) or {}
-        name = ref.get("name")
-        if items is None:
-            field: Any = KINDS[kind].declared()[owner]
-            items = select.filter_of(selection, field.kind)
-    return select.keeps(items, name)
 
 
 def parts(found: Iterator[Document]) -> Iterator[list[Document]]:

@@ -1,0 +1,34 @@
+"""The coordinator's inbox: a second delivery changes nothing, and old ids are forgotten."""
+
+import uuid
+
+from sqlalchemy import func, select
+from stackferry.bus import Publisher
+from stackferry.messages import RequestMigration
+from stackferry_coordinator import database
+from stackferry_coordinator import tables as t
+from stackferry_coordinator.shell import INBOX_KEPT, Coordinator
+
+
+def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
+    engine = database.connect(f"sqlite:///{tmp_path}/inbox.db")
+    database.upgrade(engine)
+    now = [1000.0]
+    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0])
+    data = {"migration": str(uuid.uuid4()), "source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
+    request = RequestMigration.make("tests", data)
+
+    def count(table):
+        with engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+    shell.take(request)
+    shell.take(request)
+    assert (count(t.inbox), count(t.fact)) == (1, 1)
+    now[0] += INBOX_KEPT - 1
+    shell.forget()
+    assert count(t.inbox) == 1
+    now[0] += 2
+    shell.forget()
+    assert count(t.inbox) == 0
+    engine.dispose()
