@@ -68,6 +68,12 @@ def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Pat
     return chosen
 
 
+def image_blobs(directory: Path, vars_file: Path | None) -> Path:
+    """The folder of the images' payloads: OS Migrate's variable says another one than `image_blobs` beside them."""
+    given = os_migrate.image_blobs_dir(os_migrate.read(vars_file)) if vars_file else None
+    return Path(given or directory / "image_blobs").resolve()
+
+
 def _split(text: str) -> tuple[str, str, str]:
     for operator in ("=", "~"):
         kind, found, pattern = text.partition(operator)

@@ -59,6 +59,14 @@ def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
+def image_blobs_dir(variables: dict[str, Any]) -> str | None:
+    """Return the folder of the images' payloads, if the variables say one."""
+    folder = _value(variables, "os_migrate_image_blobs_dir")
+    if not isinstance(folder, str | None):
+        raise Error("os_migrate_image_blobs_dir: expected a path")
+    return folder
+
+
 def clouds(variables: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a clouds.yaml with the clouds ``src`` and ``dst``."""
     entries = {}

@@ -74,12 +74,15 @@ class Client:
     def migrate(
         self, source: Place | None, destination: Place | None, *, mode: str = "run",
         selection: dict[str, Any] | None = None, documents: list[dict[str, Any]] | None = None,
+        image_blobs: str | None = None,
     ) -> str:  # fmt: skip
         """Request a migration; return its id.
 
         *source*, *destination*: a cloud's name in the services' ``clouds.yaml``, or ``{cloud, project}``.
         *mode*: ``run``, ``plan`` (write nothing) or ``export``. *selection*: ``{kinds, filters}``. *documents*:
-        resources to import instead of reading a source. Raises InvalidMessage for a request that makes no sense.
+        resources to import instead of reading a source. *image_blobs*: folder, as the services see it, where an
+        export leaves the payloads of images, and where the documents' images take theirs from. Raises
+        InvalidMessage for a request that makes no sense.
         """
         migration = str(uuid.uuid4())
         request: dict[str, Any] = {"migration": migration, "mode": mode}
@@ -88,6 +91,8 @@ class Client:
                 request[side] = {"cloud": place} if isinstance(place, str) else place
         if selection:
             request["selection"] = selection
+        if image_blobs:
+            request["image_blobs"] = image_blobs
         parts = _parts(documents) if documents is not None else []
         if documents is not None:
             request["parts"] = len(parts)

@@ -126,15 +126,25 @@ def receive_payload(
     source: BinaryIO, summing: Summing, expected: dict[str, Any], progress: Callable[[int], None] = lambda _: None
 ) -> Iterator[bytes]:
     """Yield the blocks of a payload. The last one is held back until all is known to be right; else raise Broken."""
+
+    def check(total: Sum) -> None:
+        total.check(read_object(source))
+        total.check(expected)
+
+    return whole(iter(lambda: read_frame(source), b""), summing, check, progress)
+
+
+def whole(
+    blocks: Iterable[bytes], summing: Summing, check: Callable[[Sum], None], progress: Callable[[int], None]
+) -> Iterator[bytes]:
+    """Yield *blocks*; the last one is held back until *check* has found their sum to be right."""
     held = b""
-    while block := read_frame(source):
+    for block in blocks:
         if held:
             yield held
         summing.add(block)
         progress(summing.size)
         held = block
-    total = summing.sum()
-    total.check(read_object(source))
-    total.check(expected)
+    check(summing.sum())
     if held:
         yield held

@@ -12,22 +12,6 @@ pytestmark = pytest.mark.clouds
 
 
 @pytest.fixture
-def cli(stack):
-    def run(*words, code=0, input_=None):
-        env = {**os.environ, "STACKFERRY_HOME": str(stack.folder), "COLUMNS": "200", "NO_COLOR": "1"}
-        env.pop("AMQP_URI", None)
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "stackferry_cli.app", *map(str, words)],
-            env=env, capture_output=True, text=True, input=input_, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
-    return run
-
-
-@pytest.fixture
 def small(source):
     """A network with two subnets, and a router with a leg."""
     network = source.connect().network

@@ -30,7 +30,7 @@ class Ferry:
         return "m1"
 
     def show(self, *_: Any, **__: Any) -> dict[str, Any]:
-        return {"phase": "done", "steps": [{"document": document} for document in self.documents]}
+        return {"phase": "done", "steps": [{"action": "keep", "document": document} for document in self.documents]}
 
 
 def test_a_rule_that_would_get_wider_is_named(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from stackferry_exporter import offer
 from stackferry_exporter.settings import Settings
-from stackferry_importer import fetch
+from stackferry_importer import fetch, upload
 from stackferry_runtime.certificates import Identity, identity
 from stackferry_runtime.stream import Broken, Wrong
 
@@ -130,7 +130,7 @@ def serve(tmp_path: Path, mine: Identity, capsys: Any) -> Any:
 
 @pytest.fixture
 def take(mine: Identity, monkeypatch: Any) -> Any:
-    monkeypatch.setattr(fetch, "SETTLING", 0.0)
+    monkeypatch.setattr(upload, "SETTLING", 0.0)
 
     def run(offering: Offering, destination: Glance, **more: Any) -> Any:
         monkeypatch.setattr(fetch, "Clouds", lambda *_: destination)
@@ -163,7 +163,7 @@ def test_clouds_with_different_hashes(serve: Any, take: Any, algorithms: tuple[s
     assert take(serve(source(algorithm=theirs)), destination)["outcome"] == "created"
     assert take(serve(source(algorithm=theirs)), destination)["outcome"] == "unchanged"
     other = Glance(PAYLOAD[::-1], "active", algorithm=ours)
-    with pytest.raises(fetch.Refused, match=f"another {theirs}"):
+    with pytest.raises(upload.Refused, match=f"another {theirs}"):
         take(serve(source(algorithm=theirs)), other)
 
 
@@ -189,7 +189,7 @@ def test_what_was_announced_otherwise_never_arrives(serve: Any, take: Any) -> No
 def test_what_glance_keeps_otherwise_is_noticed(serve: Any, take: Any) -> None:
     destination = Glance()
     destination.answer = lambda block: setattr(destination, "claims", {"hash_value": "ab" * 64})
-    with pytest.raises(fetch.Refused, match="delete it, then retry"):
+    with pytest.raises(upload.Refused, match="delete it, then retry"):
         take(serve(source()), destination)
 
 
@@ -222,7 +222,7 @@ def test_an_offer_that_nobody_takes_ends(serve: Any, take: Any) -> None:
 )
 def test_what_glance_refuses(serve: Any, take: Any, status: int, outcome: str) -> None:
     offering = serve(source())
-    with pytest.raises((Broken, fetch.Refused)) as error:
+    with pytest.raises((Broken, upload.Refused)) as error:
         take(offering, Glance(refuse=status))
     assert fetch.explain(error.value)[0] == outcome
     assert f"{status}: no" in str(error.value)
@@ -235,12 +235,12 @@ def test_an_upload_that_is_under_way_is_waited_for(serve: Any, take: Any) -> Non
 
 
 def test_an_image_that_can_take_no_payload_needs_a_person(serve: Any, take: Any) -> None:
-    with pytest.raises(fetch.Refused, match="it, then retry"):
+    with pytest.raises(upload.Refused, match="it, then retry"):
         take(serve(source()), Glance(status="killed"))
 
 
 def test_an_upload_is_not_begun_twice() -> None:
-    body = fetch.Once(iter([b"x"]))
+    body = upload.Once(iter([b"x"]))
     assert list(body) == [b"x"]
     with pytest.raises(Broken):
         iter(body)

@@ -36,6 +36,9 @@ def export(
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
+    image_blobs: Annotated[
+        bool, typer.Option("--image-blobs", help="Write the payloads of images too, into the folder image_blobs.")
+    ] = False,
     os_migrate: Annotated[
         bool,
         typer.Option("--os-migrate", help="Write only what OS Migrate 1.0.5 accepts; our extra fields are left out."),
@@ -44,18 +47,33 @@ def export(
     """Read a project into a data directory: one YAML file a kind. Files that are there are updated in place."""
     chosen = options.selection(kinds, filters, vars_file)
     with client() as ferry:
-        migration = ferry.migrate(place(source, source_project), None, mode="export", selection=chosen)
+        blobs = str(options.image_blobs(directory, vars_file)) if image_blobs else None
+        side = place(source, source_project)
+        migration = ferry.migrate(side, None, mode="export", selection=chosen, image_blobs=blobs)
         live.follow(ferry, migration, quiet=True)
         state = ferry.show(migration, documents=True)
     if state["phase"] == "stuck":
         raise Error(state["reason"])
-    found = [step["document"] for step in state["steps"] if step.get("document")]
+    found = [step["document"] for step in state["steps"] if step["action"] == "keep"]
     if os_migrate:
         found = _understood(found)
     files = documents.write_directory(directory, found, compatible=os_migrate)
     for file in files:
         output.console.print(f"{file}")
     output.console.print(f"{len(found)} resources exported")
+    if image_blobs:
+        _print_blobs(state, str(blobs))
+        if code := report.exit_code(state):
+            raise typer.Exit(code)
+
+
+def _print_blobs(state: dict[str, Any], folder: str) -> None:
+    steps = [step for step in state["steps"] if step["action"] == "transfer"]
+    for step in steps:
+        if step["state"] != "done":
+            output.errors.print(f"image {step['name']!r}: {step['reason']}")
+    there = sum(step["state"] == "done" for step in steps)
+    output.console.print(f"{there} of {len(steps)} payloads of images in {folder}")
 
 
 def validate(directory: Directory) -> None:
@@ -89,7 +107,8 @@ def plan(
     with client() as ferry:
         if directory is not None:
             found = _selected(documents.read_directory(directory), chosen)
-            migration = ferry.migrate(None, place(destination, destination_project), mode="plan", documents=found)
+            there, blobs = place(destination, destination_project), _blobs(directory, vars_file)
+            migration = ferry.migrate(None, there, mode="plan", documents=found, image_blobs=blobs)
         else:
             sides = place(source, source_project), place(destination, destination_project)
             migration = ferry.migrate(*sides, mode="plan", selection=chosen)
@@ -111,7 +130,8 @@ def import_(
     chosen = options.selection(kinds, filters, vars_file)
     found = _selected(documents.read_directory(directory), chosen)
     with client() as ferry:
-        migration = ferry.migrate(None, place(destination, destination_project), documents=found)
+        there, blobs = place(destination, destination_project), _blobs(directory, vars_file)
+        migration = ferry.migrate(None, there, documents=found, image_blobs=blobs)
         state = _finish(ferry, migration, format_)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))
@@ -120,6 +140,12 @@ def import_(
 def _finish(ferry: Client, migration: str, format_: output.Format, quiet: bool = False) -> dict[str, Any]:
     live.follow(ferry, migration, quiet=quiet or format_ is not output.Format.table)
     return ferry.show(migration)
+
+
+def _blobs(directory: Path, vars_file: Path | None) -> str | None:
+    """The folder of the images' payloads, when there is one."""
+    folder = options.image_blobs(directory, vars_file)
+    return str(folder) if folder.is_dir() else None
 
 
 def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:

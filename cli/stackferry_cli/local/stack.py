@@ -70,6 +70,7 @@ class Stack:
         ready.parent.mkdir(parents=True, exist_ok=True)
         ready.unlink(missing_ok=True)
         settings = {
+            "STACKFERRY_BLOBS_DIR": "/",  # who can publish here is the user, and any folder is the user's own
             "STACKFERRY_DATABASE_URL": f"sqlite:///{self.folder}/stackferry.db",
             **os.environ,
             "STACKFERRY_AMQP_URI": self.uri(service),

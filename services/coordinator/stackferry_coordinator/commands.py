@@ -52,13 +52,21 @@ def command(ledger: Ledger, do: Do, known: Known, importers: list[str]) -> tuple
 def _transfer(
     ledger: Ledger, step: Step, do: Do, base: dict[str, Any], importers: list[str]
 ) -> tuple[type[Message], dict[str, Any]]:
-    """One try takes two commands: offer the payload at the source; then, with the offer, fetch it."""
+    """Between clouds, one try takes two commands: offer the payload at the source; then, with the offer, fetch it."""
+    request, owner = ledger.head.request, ledger.step(step.key.removesuffix("/transfer"))
+    there = {"destination": request.get("destination"), "image": owner.destination_id if owner else None}
+    here = {"source": request.get("source"), "image": step.source_id}
+    if request.get("mode") == "export":
+        return messages.SaveImage, {**base, **here, "folder": request["image_blobs"]}
+    if not request.get("source"):
+        params, info = ledger.documents[step.key]["params"], ledger.documents[step.key]["_info"]
+        expected = {"size": info["size"], **{name: params.get(name) for name in ("hash_algo", "hash_value")}}
+        return messages.LoadImage, {
+            **base, **there, **expected, "folder": request["image_blobs"], "source_id": step.source_id
+        }  # fmt: skip
     if do.verb == "fetch":
-        owner = ledger.step(step.key.removesuffix("/transfer"))
-        place = {"destination": ledger.head.request["destination"], "image": owner.destination_id if owner else None}
-        return messages.FetchImage, {**base, **place, **step.hints["offer"]}
-    place = {"source": ledger.head.request["source"], "image": step.source_id}
-    return messages.OfferImage, {**base, **place, "certificates": importers}
+        return messages.FetchImage, {**base, **there, **step.hints["offer"]}
+    return messages.OfferImage, {**base, **here, "certificates": importers}
 
 
 def _document(ledger: Ledger, step: Step) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def _retry(ledger: Ledger, now: float) -> None:
     ledger.head = replace(head, phase=phase, reason=None)
     # A payload that can't be taken in may need another image to be made first.
     failed = {s.key.removesuffix("/transfer") for s in ledger.all() if s.action == "transfer" and s.state == "failed"}
-    moves.reopen(ledger, lambda step: step.state in ("failed", "skipped") or step.key in failed)
+    moves.reopen(
+        ledger, lambda step: step.state in ("failed", "skipped") or (step.key in failed and step.action != "keep")
+    )
 
 
 def _cancel(ledger: Ledger, now: float) -> None:

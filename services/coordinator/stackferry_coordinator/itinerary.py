@@ -132,8 +132,8 @@ def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
         return
     step = replace(step, destination_id=data.get("destination_id") or step.destination_id)
     details = _details(data)
-    if data.get("payload_missing") and not ledger.head.request.get("source"):
-        details["notes"] += ("its payload did not cross: no source cloud was named",)
+    if data.get("payload_missing") and not any(map(ledger.head.request.get, ("source", "image_blobs"))):
+        details["notes"] += ("its payload did not cross: no source cloud and no image_blobs were named",)
     elif not data.get("payload_missing"):
         _spare_transfer(ledger, step)
     moves.close(ledger, step, "done", outcome=outcome, reason=None, **details)

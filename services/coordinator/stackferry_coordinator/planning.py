@@ -11,6 +11,9 @@ from . import moves
 from .graph import Node, build
 from .ledger import Head, Ledger, Step
 
+#: what the steps of a plan or an export do instead
+ACTIONS = {("plan", "ensure"): "compare", ("export", "ensure"): "keep", ("export", "finish"): "keep"}
+
 
 def plan_when_complete(ledger: Ledger) -> None:
     """Make the steps once every document is here."""
@@ -26,8 +29,10 @@ def plan_when_complete(ledger: Ledger) -> None:
 def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
     """The graph of these documents, as far as the request wants it."""
     selection, from_source = head.request.get("selection"), bool(head.request.get("source"))
+    files = bool(head.request.get("image_blobs"))
+    payloads = {"run": from_source or files, "export": files}.get(head.mode, False)
     rules = selects_kind(selection, "security_group_rule") and not filter_of(selection, "security_group_rule")
-    return build(documents, payloads=head.mode == "run" and from_source, all_rules=from_source and rules)
+    return build(documents, payloads=payloads, all_rules=from_source and rules)
 
 
 def _plan(ledger: Ledger) -> None:
@@ -45,7 +50,7 @@ def _plan(ledger: Ledger) -> None:
         ledger.put(
             Step(
                 node.key,
-                {"plan": "compare", "export": "keep"}.get(head.mode, node.action),
+                ACTIONS.get((head.mode, node.action), node.action),
                 node.kind.kind,
                 node.kind.title(node.document["params"]),
                 number,
@@ -58,8 +63,8 @@ def _plan(ledger: Ledger) -> None:
     ledger.head = replace(ledger.head, phase={"plan": "planning"}.get(head.mode, "running"))
     for node in nodes:
         step = moves.known(ledger, node.key)
-        if head.mode == "export":
-            ledger.put(replace(step, state="done", waits=0))
+        if step.action == "keep":
+            moves.close(ledger, step, "done")
         elif node.problem:
             moves.close(ledger, step, "failed", outcome="conflict", reason=node.problem)
         elif step.state == "waiting" and step.waits == 0:

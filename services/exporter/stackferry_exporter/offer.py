@@ -10,38 +10,20 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from stackferry_runtime import certificates
-from stackferry_runtime.clouds import Clouds, failure
+from stackferry_runtime.clouds import Clouds
 from stackferry_runtime.job import Ended, run, say
 from stackferry_runtime.settings import load
-from stackferry_runtime.stream import (
-    BLOCK,
-    DEFAULT_HASH,
-    Broken,
-    Summing,
-    Wrong,
-    read_object,
-    send_object,
-    send_payload,
-)
+from stackferry_runtime.stream import DEFAULT_HASH, Broken, Summing, read_object, send_object, send_payload
 
+from .payload import STALLED, active, announcement, explain, payload
 from .settings import Settings
 
-STALLED = 600.0  # seconds without a byte after which the other end is given up
 Job = dict[str, Any]
-
-
-class Unreadable(Exception):
-    """The source cloud does not give the payload."""
-
-    def __init__(self, status_code: int) -> None:
-        super().__init__(f"the source cloud answers {status_code} when asked for the payload")
-        self.status_code = status_code
 
 
 class Offer:
@@ -70,13 +52,7 @@ class Offer:
             raise self.error
 
     def _announcement(self) -> dict[str, Any]:
-        image = self.image
-        return {
-            "certificate": self.identity.certificate,
-            "size": image.size,
-            "hash_algo": image.hash_algo if image.hash_value else None,
-            "hash_value": image.hash_value,
-        }
+        return {"certificate": self.identity.certificate, **announcement(self.image)}
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -111,26 +87,10 @@ class Offer:
         send_object(connection, {"taken": False})
         algorithm = self._announcement()["hash_algo"] or DEFAULT_HASH
         expected = {**self._announcement(), "hash_algo": algorithm}
-        with self._payload() as response:
-            send_payload(connection, _blocks(response), Summing(algorithm), expected)
+        with payload(self.proxy, self.image.id) as blocks:
+            send_payload(connection, blocks, Summing(algorithm), expected)
         source: BinaryIO = connection.makefile("rb")  # type: ignore[assignment]
         read_object(source)
-
-    def _payload(self) -> Any:
-        plain = {"Accept-Encoding": "identity"}
-        path = f"/images/{self.image.id}/file"
-        response = self.proxy.get(path, stream=True, headers=plain, timeout=STALLED, skip_cache=True)
-        if response.status_code >= 300:
-            raise Unreadable(response.status_code)
-        return response
-
-
-def _blocks(response: Any) -> Iterator[bytes]:
-    """The bytes that Glance sends; a failure in reading them is no failure of the importer's connection."""
-    try:
-        yield from response.iter_content(BLOCK)
-    except OSError as error:
-        raise Broken(f"the source cloud broke off: {error}") from None
 
 
 def _keep_alive(connection: socket.socket) -> None:
@@ -145,20 +105,8 @@ def offer(job: Job) -> Ended:
     """Do the job; when all went well, the importer reports it."""
     settings = load(Settings)
     proxy = Clouds(1, settings.cloud_timeout).view(job["source"], "offer").proxy("image")
-    image = proxy.get_image(job["image"])
-    if image.status != "active":
-        raise Broken(f"it is {image.status} at the source")
-    Offer(job, image, proxy, settings).serve()
+    Offer(job, active(proxy, job["image"]), proxy, settings).serve()
     return None
-
-
-def explain(error: Exception) -> tuple[str, str, bool]:
-    """Return (outcome, reason, retryable): a broken stream is worth another try, a wrong payload is not."""
-    if isinstance(error, Wrong):
-        return "failed", f"the source's payload is not what its Glance says: {error}", False
-    if isinstance(error, Broken):
-        return "interrupted", f"the payload did not cross: {error}", True
-    return failure(error)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
-from stackferry.messages import Answer, CheckCloud, DocumentsExported, ExportEnded, ExportProject, OfferImage
+from stackferry.messages import Answer, CheckCloud, DocumentsExported, ExportEnded, ExportProject, OfferImage, SaveImage
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
 from stackferry_runtime.clouds import failure
@@ -17,6 +17,7 @@ from stackferry_runtime.sessions import Sessions
 from .inventory import inventory, parts
 
 log = logger(__name__)
+JOBS = {OfferImage.type: "stackferry_exporter.offer", SaveImage.type: "stackferry_exporter.save"}
 
 
 class Exporter:
@@ -53,14 +54,14 @@ class Exporter:
         self.publish(ExportEnded, {**about, **ended, "seconds": seconds}, delivery.envelope)
         log.info("exported", migration=data["migration"], documents=count, seconds=seconds)
 
-    @handles(OfferImage, workers=4)
-    def offer(self, delivery: Delivery) -> None:
-        """Start serving the payload of an image, if this try is ours to make."""
+    @handles(OfferImage, SaveImage, workers=4)
+    def payload(self, delivery: Delivery) -> None:
+        """Start serving the payload of an image, or writing it into a file, if this try is ours to make."""
         self.jobs.await_room()
         if not self.claims.granted(delivery):
             return
         job = {**delivery.data, "identity": str(self.presence.identity.path)}
-        self.jobs.begin("stackferry_exporter.offer", job, delivery)
+        self.jobs.begin(JOBS[delivery.envelope.type], job, delivery)
 
     @handles(CheckCloud)
     def check(self, delivery: Delivery) -> None:

@@ -26,3 +26,4 @@ class Settings(Common):
     image_jobs: int = setting(
         4, "payloads of images that it sends at once; each is a process of about 70 MB", validate.Range(1)
     )
+    blobs_dir: str = setting("", "folder in which exports may leave payloads of images as files; empty: nowhere")

@@ -10,6 +10,7 @@ from stackferry.messages import (
     EnsureResource,
     FetchImage,
     FinishResource,
+    LoadImage,
     RemoveResource,
     StepEnded,
 )
@@ -24,6 +25,7 @@ from stackferry_runtime.sessions import Sessions
 from .work import attempt
 
 log = logger(__name__)
+JOBS = {FetchImage.type: "stackferry_importer.fetch", LoadImage.type: "stackferry_importer.load"}
 VERBS = {
     EnsureResource.type: apply.ensure,
     CompareResource.type: apply.compare,
@@ -57,12 +59,15 @@ class Importer:
         )  # fmt: skip
         self.publish(StepEnded, ended, delivery.envelope)
 
-    @handles(FetchImage, workers=4)
-    def fetch(self, delivery: Delivery) -> None:
-        """Start taking in the payload of an image. It needs no claim: an offer serves one guest."""
+    @handles(FetchImage, LoadImage, workers=4)
+    def payload(self, delivery: Delivery) -> None:
+        """Start taking in the payload of an image. A fetch needs no claim: an offer serves one guest."""
         self.jobs.await_room()
+        type_ = delivery.envelope.type
+        if type_ == LoadImage.type and not self.claims.granted(delivery):
+            return
         job = {**delivery.data, "identity": str(self.presence.identity.path)}
-        self.jobs.begin("stackferry_importer.fetch", job, delivery)
+        self.jobs.begin(JOBS[type_], job, delivery)
 
     @handles(CheckCloud, queue=topology.IMPORTER_CHECKS)
     def check(self, delivery: Delivery) -> None:

@@ -20,3 +20,4 @@ class Settings(Common):
     image_jobs: int = setting(
         16, "payloads of images that it takes in at once; each is a process of about 70 MB", validate.Range(1)
     )
+    blobs_dir: str = setting("", "folder in which payloads of images may be read from files; empty: nowhere")

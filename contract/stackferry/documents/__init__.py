@@ -1,0 +1,34 @@
+"""Data files: OS Migrate's YAML, read in every version since 0.13, written in the current form or for OS Migrate.
+
+A file is ``{os_migrate_version, resources: [{type, params, _info, _migration_params}]}``; a data directory holds
+one file a kind (``networks.yml`` ...). Keys that we don't know are kept.
+"""
+
+from .checking import flatten, label, problems
+from .directory import read_directory, write_directory
+from .document import KNOWN_TYPES, Document, kind_of
+from .old_forms import OLD_REFERENCES, upgrade
+from .os_migrate import EXPECTED, OS_MIGRATE_KINDS, OURS, VITAL, for_os_migrate, obstacle_for_os_migrate
+from .text import VERSION, dump, load
+
+__all__ = [
+    "EXPECTED",
+    "KNOWN_TYPES",
+    "OLD_REFERENCES",
+    "OS_MIGRATE_KINDS",
+    "OURS",
+    "VERSION",
+    "VITAL",
+    "Document",
+    "dump",
+    "flatten",
+    "for_os_migrate",
+    "kind_of",
+    "label",
+    "load",
+    "obstacle_for_os_migrate",
+    "problems",
+    "read_directory",
+    "upgrade",
+    "write_directory",
+]

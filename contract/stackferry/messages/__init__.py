@@ -1,0 +1,52 @@
+"""Every message: one class each, with its fields and where it goes, in the module of what it is about.
+
+To add a message, add a class and name it here: the registry, the documentation and the AsyncAPI document follow
+from it.
+"""
+
+from .document import DocumentSchema
+from .exports import DocumentsExported, ExportEnded, ExportProject
+from .images import FetchImage, ImageOffered, LoadImage, OfferImage, SaveImage
+from .message import REGISTRY, Command, Fact, Message, check
+from .migrations import MODES, ControlMigration, MigrationChanged, RequestMigration, SubmitDocuments
+from .presence import WorkerSeen
+from .questions import Answer, CheckCloud, DescribeMigrations
+from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
+from .scope import Place, Selection
+from .steps import OUTCOMES, StepClaimed, StepEnded, StepProgressed
+
+__all__ = [
+    "MODES",
+    "OUTCOMES",
+    "REGISTRY",
+    "Answer",
+    "CheckCloud",
+    "Command",
+    "CompareResource",
+    "ControlMigration",
+    "DescribeMigrations",
+    "DocumentSchema",
+    "DocumentsExported",
+    "EnsureResource",
+    "ExportEnded",
+    "ExportProject",
+    "Fact",
+    "FetchImage",
+    "FinishResource",
+    "ImageOffered",
+    "LoadImage",
+    "Message",
+    "MigrationChanged",
+    "OfferImage",
+    "Place",
+    "RemoveResource",
+    "RequestMigration",
+    "SaveImage",
+    "Selection",
+    "StepClaimed",
+    "StepEnded",
+    "StepProgressed",
+    "SubmitDocuments",
+    "WorkerSeen",
+    "check",
+]

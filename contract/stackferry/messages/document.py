@@ -1,0 +1,43 @@
+"""Documents inside messages: checked for their form, passed on with all their keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
+
+from .fields import need
+
+
+class DocumentSchema(Schema):
+    """A resource as a portable document (OS Migrate's form); keys that we don't know are kept."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    type = need("type of the resource, such as openstack.network.Network")
+    params = fields.Dict(required=True, metadata={"description": "what to create"})
+    _info = fields.Dict(metadata={"description": "facts of the source"})
+    _migration_params = fields.Dict(metadata={"description": "how to move it"})
+
+
+class DocumentsField(fields.List):
+    """A list of documents, each of them checked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            DocumentField(), required=True, metadata={"description": "documents, as in OS Migrate's `resources`"}
+        )
+
+
+class DocumentField(fields.Field):
+    """A document: checked by DocumentSchema, passed on with all its keys."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("metadata", {"description": "the resource's document"})
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if errors := DocumentSchema().validate(value if isinstance(value, dict) else {"": value}):
+            raise ValidationError(errors)
+        return value

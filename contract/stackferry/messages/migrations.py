@@ -1,0 +1,80 @@
+"""A migration as its owner sees it: asked for, fed with documents, controlled, and told about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from .. import topology
+from ..phases import ACTIONS, PHASES
+from .document import DocumentsField
+from .fields import flag, migration_id, number, text
+from .message import Command, Fact
+from .scope import nested_place, nested_selection
+
+MODES = ("run", "plan", "export")
+
+
+class RequestMigration(Command):
+    """Move a project, or what is selected of it, from one cloud to another."""
+
+    queues = (topology.COORDINATOR,)
+
+    migration = migration_id()
+    source = nested_place("the project to move; absent: documents are submitted", allow_none=True)
+    destination = nested_place("where it goes; absent in mode `export`", allow_none=True)
+    mode = text("run, plan (write nothing) or export", load_default="run", validate=validate.OneOf(MODES))
+    selection = nested_selection()
+    image_blobs = text(
+        "folder, as the services see it, for payloads of images: an export writes them, submitted documents use them",
+        allow_none=True,
+        validate=validate.Regexp(r"/", error="an absolute path is needed"),
+    )
+    parts = number("how many SubmitDocuments belong to this request", validate=validate.Range(0, 100_000))
+
+    @validates_schema
+    def _sides(self, data: dict[str, Any], **_: Any) -> None:
+        errors = {}
+        if not data.get("source") and not data.get("parts"):
+            errors["source"] = ["name a source cloud, or submit documents and say in how many parts"]
+        if not data.get("destination") and data.get("mode") != "export":
+            errors["destination"] = ["name the destination cloud"]
+        if data.get("mode") == "export" and not data.get("source"):
+            errors["source"] = ["an export needs a source cloud"]
+        if data.get("image_blobs") and data.get("source") and data.get("mode") != "export":
+            errors["image_blobs"] = ["payloads come straight from the source cloud; leave it out"]
+        if errors:
+            raise ValidationError(errors)
+
+
+class SubmitDocuments(Command):
+    """One part of the documents of a migration that doesn't read a source cloud."""
+
+    queues = (topology.COORDINATOR,)
+
+    migration = migration_id()
+    part = number("number of this part, from 1", required=True, validate=validate.Range(1))
+    documents = DocumentsField()
+
+
+class ControlMigration(Command):
+    """Start, pause, resume, cancel, retry or undo a migration."""
+
+    queues = (topology.COORDINATOR,)
+
+    migration = migration_id()
+    action = text("what to do", required=True, validate=validate.OneOf(ACTIONS))
+
+
+class MigrationChanged(Fact):
+    """A migration entered another phase, was paused or resumed."""
+
+    key = "migration.changed"
+
+    migration = migration_id()
+    phase = text("the phase that it's in", required=True, validate=validate.OneOf(PHASES))
+    was = text("the phase before", allow_none=True)
+    paused = flag("whether it asks for nothing new until it's resumed", load_default=False)
+    reason = text("why, when a person is needed", allow_none=True)
+    totals = fields.Dict(metadata={"description": "how many steps are in which state"}, load_default=dict)

@@ -1,0 +1,18 @@
+"""Which service processes are there."""
+
+from __future__ import annotations
+
+from .fields import flag, need, text
+from .message import Fact
+
+
+class WorkerSeen(Fact):
+    """A service process is there; sent at start and every half minute."""
+
+    key = "worker.seen"
+
+    service = need("exporter, importer, ...")
+    instance = need("host:pid")
+    version = text("version of the software")
+    certificate = text("public certificate (PEM) of its data connections", allow_none=True)
+    stopping = flag("it's about to end: this is the last that is heard of it", load_default=False)

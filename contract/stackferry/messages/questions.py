@@ -1,0 +1,40 @@
+"""Questions that somebody waits for an answer to, and the answer."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+
+from .. import topology
+from .fields import TextUUID, flag, need, text
+from .message import Command, Fact
+from .scope import nested_place
+
+
+class DescribeMigrations(Command):
+    """Ask for the state of one migration, or of all; the answer is an Answer to ``reply_to``."""
+
+    queues = (topology.COORDINATOR,)
+
+    reply_to = need("routing key on stackferry.replies that the answer goes to")
+    migration = TextUUID(allow_none=True, metadata={"description": "one migration; absent: all, without steps"})
+    after = text("steps with a key after this one (paging)", allow_none=True)
+    documents = flag("with each step's document")
+
+
+class CheckCloud(Command):
+    """Try the credentials of a cloud and say what they allow."""
+
+    queues = (topology.EXPORTER, topology.IMPORTER_CHECKS)
+
+    place = nested_place("the cloud to try", required=True)
+    reply_to = need("routing key on stackferry.replies that the answer goes to")
+
+
+class Answer(Fact):
+    """The answer to a question; published to stackferry.replies under the question's ``reply_to``."""
+
+    key = "answer"
+
+    error = text("why there is no answer", allow_none=True)
+    content = fields.Dict(load_default=dict, metadata={"description": "the answer"})
+    more = flag("another part follows", load_default=False)
