@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from amqp.exceptions import AccessRefused
 from stackferry.errors import BrokerUnavailable, Error, NoAnswer
 
 from . import output
@@ -45,6 +46,11 @@ def main() -> None:
         _end(error, output.UNAVAILABLE)
     except Error as error:
         _end(error, output.BAD_INPUT)
+    except AccessRefused as error:
+        text = (
+            f"the broker's user in AMQP_URI may not do this; dead-letters needs `operator`, all else `client`: {error}"
+        )
+        _end(Error(text), output.BAD_INPUT)
     except BrokenPipeError:
         sys.exit(0)
     except KeyboardInterrupt:

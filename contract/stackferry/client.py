@@ -186,7 +186,8 @@ class Client:
         while (state := self.show(migration))["phase"] != phase:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise NoAnswer(f"migration {migration} is {state['phase']}, not {phase}, after {timeout:g} s")
+                why = f" ({state['reason']})" if state.get("reason") else ""
+                raise NoAnswer(f"migration {migration} is {state['phase']}{why}, not {phase}, after {timeout:g} s")
             self._next(self._facts, lambda f: f.data.get("migration") == migration, min(left, 1.0))
         return state
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class Presence(DependencyProvider):
     def setup(self) -> None:
         settings = self.container.config["settings"]
         self.service = self.container.service_name
+        # Containers that share the machine's network share its name, and each one's process is number 1.
+        self.instance = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.own_folder = "" if settings.state_dir else tempfile.mkdtemp(prefix=f"stackferry-{self.service}-")
         self.identity: Identity = identity(Path(settings.state_dir or self.own_folder), self.service)
         self.publisher = Publisher(settings.amqp_uri, f"{self.service} presence")
@@ -59,7 +62,7 @@ class Presence(DependencyProvider):
     def _say(self, stopping: bool) -> None:
         data = {
             "service": self.service,
-            "instance": f"{socket.gethostname()}:{os.getpid()}",
+            "instance": self.instance,
             "version": __version__,
             "certificate": self.identity.certificate,
             "stopping": stopping,

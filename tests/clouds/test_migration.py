@@ -38,7 +38,8 @@ def writes(sandbox, cloud, project_id, since):
     ]
 
 
-def test_a_tenant_crosses_and_a_second_run_writes_nothing(seeded, destination, ferry, sandbox):
+def test_a_tenant_crosses_a_second_run_writes_nothing_and_undo_leaves_nothing(seeded, destination, ferry, sandbox):
+    before = described(destination.connect().network, destination)
     state = ferry.wait(ferry.migrate(seeded.entry, destination.entry), timeout=120)
     assert state["phase"] == "done"
     assert bad(state) == []
@@ -53,6 +54,13 @@ def test_a_tenant_crosses_and_a_second_run_writes_nothing(seeded, destination, f
 
     source_net, copy_net = seeded.connect().network, destination.connect().network
     assert described(copy_net, destination) == described(source_net, seeded)
+
+    ferry.control(state["id"], "undo")
+    undone = ferry.wait_for(state["id"], "undone", timeout=120)
+    assert bad(undone) == []
+    left = described(copy_net, destination)
+    assert {kind: left[kind] for kind in left if kind != "rules"} == {k: v for k, v in before.items() if k != "rules"}
+    assert list(destination.connect().image.images(owner=project_id)) == []
 
 
 def test_the_log_of_a_migration_folds_to_its_state(source, destination, ferry, stack):

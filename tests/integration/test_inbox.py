@@ -7,7 +7,7 @@ from stackferry.bus import Publisher
 from stackferry.messages import RequestMigration
 from stackferry_coordinator import database
 from stackferry_coordinator import tables as t
-from stackferry_coordinator.shell import INBOX_KEPT, Coordinator
+from stackferry_coordinator.shell import GONE, INBOX_KEPT, Coordinator
 
 
 def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
@@ -31,4 +31,25 @@ def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
     now[0] += 2
     shell.forget()
     assert count(t.inbox) == 0
+    engine.dispose()
+
+
+def test_a_worker_that_left_without_a_word_is_forgotten(tmp_path):
+    engine = database.connect(f"sqlite:///{tmp_path}/workers.db")
+    database.upgrade(engine)
+    now = [1000.0]
+    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0])
+
+    def known():
+        with engine.connect() as connection:
+            return sorted(connection.execute(select(t.worker.c.instance)).scalars())
+
+    shell.worker_seen({"service": "importer", "instance": "a"})
+    now[0] += GONE - 10
+    shell.worker_seen({"service": "importer", "instance": "b"})
+    shell.forget()
+    assert known() == ["a", "b"]
+    now[0] += 20
+    shell.forget()
+    assert known() == ["b"]
     engine.dispose()

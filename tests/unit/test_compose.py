@@ -109,6 +109,16 @@ def test_the_secrets_are_those_that_the_stack_wants(tmp_path: Path) -> None:
     assert written["database-password"].strip() in written["database-url"]
 
 
+def test_people_come_through_the_published_port_and_services_by_the_brokers_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STACKFERRY_AMQP_PORT", "5673")
+    uris = {name: uri for name, uri in secrets(tmp_path / "secrets").items() if name.startswith("amqp-")}
+    places = {name: urlsplit(uri).netloc.rpartition("@")[2] for name, uri in uris.items()}
+    inside = {f"amqp-{name}" for name in OURS}
+    assert places == {name: "rabbitmq:5672" if name in inside else "127.0.0.1:5673" for name in uris}
+
+
 def test_new_secrets_keep_the_passwords_and_take_the_clouds(tmp_path: Path) -> None:
     folder, clouds = tmp_path / "secrets", tmp_path / "clouds.yaml"
     clouds.write_text("clouds: {old: {}}\n")

@@ -12,7 +12,7 @@ class WorkerSeen(Fact):
     key = "worker.seen"
 
     service = need("exporter, importer, ...")
-    instance = need("host:pid")
+    instance = need("which process: no two that run have the same text")
     version = text("version of the software")
     certificate = text("public certificate (PEM) of its data connections", allow_none=True)
     stopping = flag("it's about to end: this is the last that is heard of it", load_default=False)

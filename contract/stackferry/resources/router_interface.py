@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ OWNERS = (
 )
 
 
+ROUTES_TRIES = 5
 #: modes in which an address follows from the port's MAC address, so that none can be asked for
 AUTOMATIC = ("slaac", "dhcpv6-stateless")
 
@@ -96,8 +98,32 @@ class RouterInterface(Kind):
 
     @classmethod
     def delete(cls, view: View, record: Record) -> None:
-        """Unplug; Neutron deletes the port."""
-        view.proxy("network").remove_interface_from_router(record["device_id"], port=record["id"])
+        """Unplug, routes that lead through this leg first; Neutron deletes the port."""
+        network = view.proxy("network")
+        for _ in range(ROUTES_TRIES):
+            try:
+                network.remove_interface_from_router(record["device_id"], port=record["id"])
+                return
+            except Exception as error:
+                if getattr(error, "status_code", None) != 409 or not _drop_routes(view, record):
+                    raise
+        network.remove_interface_from_router(record["device_id"], port=record["id"])
+
+
+def _drop_routes(view: View, leg: Record) -> bool:
+    """Take the static routes that lead through a leg from its router; return whether there were any.
+
+    Neutron replaces all routes at once, so what is written here may bring back a route that another leg's removal
+    takes away at the same moment: that one then tries again.
+    """
+    network = view.proxy("network")
+    found = [view.get("subnet", ip["subnet_id"]) for ip in leg["fixed_ips"]]
+    ranges = [ipaddress.ip_network(subnet["cidr"]) for subnet in found if subnet]
+    routes = network.get_router(leg["device_id"]).routes or []
+    kept = [r for r in routes if not any(ipaddress.ip_address(r["nexthop"]) in range_ for range_ in ranges)]
+    if len(kept) < len(routes):
+        network.update_router(leg["device_id"], routes=kept)
+    return len(kept) < len(routes)
 
 
 def _pairs(fixed_ips: Any) -> set[tuple[str, str]]:

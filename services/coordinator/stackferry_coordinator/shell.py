@@ -29,6 +29,7 @@ from .store import Store
 SOURCE = "stackferry/coordinator"
 BATCH = 64
 INBOX_KEPT = 7 * 86400.0
+GONE = 86400.0  # seconds of silence after which a worker is forgotten
 SEEN_LATELY = 120.0  # seconds: four times as long as a worker is silent
 
 
@@ -172,9 +173,10 @@ class Coordinator:
             self._internal(migration, "tick", {"migration": migration}, now)
 
     def forget(self) -> None:
-        """Forget the ids of messages that can't come again."""
+        """Forget the ids of messages that can't come again, and workers that left without a word."""
         with self.engine.begin() as connection:
             connection.execute(delete(t.inbox).where(t.inbox.c.at < self.clock() - INBOX_KEPT))
+            connection.execute(delete(t.worker).where(t.worker.c.seen < self.clock() - GONE))
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
         with self.engine.begin() as connection:
