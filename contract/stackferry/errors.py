@@ -7,6 +7,8 @@ Error
 ├── Unroutable         a message for which no queue exists: the topology isn't declared
 ├── Unconfirmed        the broker did not say that it has the message: it may or may not have it
 ├── NotNow             work that can't be done yet: its message waits and comes again, as often as needed
+├── Unfinished         a cloud is still at it: a later try may find it done
+├── EndedInError       a cloud has taken something on, and failed
 └── NoAnswer           a question on the bus that nobody answered in time
 """
 
@@ -54,6 +56,14 @@ class Unconfirmed(Error):
 
 class NotNow(Error):
     """Not yet: the message waits and comes again, however often that happened before."""
+
+
+class Unfinished(Error):
+    """A cloud is still making or deleting something, or something stands in the way that will pass."""
+
+
+class EndedInError(Error):
+    """A cloud has accepted something, and then failed to make it; the sentence holds its reason."""
 
 
 class NoAnswer(Error):

@@ -20,7 +20,7 @@ import openstack
 from keystoneauth1 import exceptions as ks
 from keystoneauth1.session import TCPKeepAliveAdapter
 from openstack import exceptions as sdk
-from stackferry.errors import Error
+from stackferry.errors import Error, Unfinished
 from stackferry.resources.view import View
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -237,6 +237,8 @@ def failure(error: Exception) -> tuple[str, str, bool]:
     """
     if isinstance(error, CloudError):
         return "failed", str(error), False
+    if isinstance(error, Unfinished):
+        return "interrupted", str(error), True
     text = _first_line(error)
     status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
     lost = (ks.ConnectFailure, ks.ConnectTimeout, ks.ConnectionError, ks.RetriableConnectionFailure, OSError)

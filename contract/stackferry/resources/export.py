@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .kind import KINDS, Kind
+from .migration_params import defaults
 from .view import Record, View
 
 Document = dict[str, Any]
@@ -25,7 +26,9 @@ def _able(kind: type[Kind], view: View) -> list[Record]:
     """The resources that can cross; for each of the others a note."""
     able = []
     for record in view.records(kind.kind):
-        if why := kind.obstacle(record):
+        if not kind.stands_alone(record):
+            continue
+        if why := kind.obstacle(view, record):
             view.notes.append(f"{kind.kind.replace('_', ' ')} {record['name']!r} ({record['id']}) stays: {why}")
         else:
             able.append(record)
@@ -50,7 +53,8 @@ def document(kind: type[Kind], record: Record, view: View, twin: bool = False) -
         info["source_ids"] = ids
     if twin and (fingerprint := kind.fingerprint(view, record)) is not None:
         info["tells_apart"] = fingerprint
-    return {"type": kind.type, "params": params, "_info": info, "_migration_params": {}}
+    how = defaults(kind.choices) | kind.choose(view, record)
+    return {"type": kind.type, "params": params, "_info": info, "_migration_params": how}
 
 
 def _scoped_name(kind: type[Kind], record: Record) -> Any:

@@ -2,8 +2,8 @@
 
 Each field answers four questions about its value: how it's written into a document (``export``), what it's
 called at the destination (``resolve``), in which form two values are compared (``canonical``), and which links
-to other resources it holds (``links``). A null in a document means "not said", unless the field is ``nullable``:
-then null is a value of its own (a subnet without a gateway).
+to other resources it holds (``links``; ``refs`` declares them). A null in a document means "not said", unless the
+field is ``nullable``: then null is a value of its own (a subnet without a gateway).
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ Replace = Callable[[str, dict[str, Any]], dict[str, Any]]  # (path, reference) â
 
 
 class Portable(fields.Field[Any]):
-    """Base of all fields here. *description* is what the documentation says of it."""
+    """Base of all fields here.
 
-    def __init__(self, description: str = "", *, nullable: bool = False, **kwargs: Any) -> None:
+    *description* is what the documentation says of it. *empty*: an empty value is told at creation too, where the
+    cloud would put something else (a port's security groups).
+    """
+
+    def __init__(self, description: str = "", *, nullable: bool = False, empty: bool = False, **kwargs: Any) -> None:
         kwargs.setdefault("allow_none", not kwargs.get("required"))
         kwargs["metadata"] = {"description": description}
         super().__init__(**kwargs)
-        self.nullable = nullable
+        self.nullable, self.empty = nullable, empty
 
     def export(self, value: Any, view: View) -> Any:
         """Return *value* of a cloud as a document has it."""
@@ -53,6 +57,10 @@ class Portable(fields.Field[Any]):
     def map_links(self, value: Any, path: str, replace: Replace) -> Any:
         """Return a document's *value*, which stands at *path*, with each link replaced."""
         return value
+
+    def refs(self) -> Iterator[Ref]:
+        """Yield the references that it declares."""
+        yield from ()
 
 
 class Text(Portable, fields.String):
@@ -125,7 +133,7 @@ class Bag(Portable, fields.Dict):
 class Struct(Portable):
     """An object with declared members; only the members that a document has are compared."""
 
-    def __init__(self, description: str = "", *, nullable: bool = False, **members: Portable) -> None:
+    def __init__(self, description: str = "", /, *, nullable: bool = False, **members: Portable) -> None:
         super().__init__(description, nullable=nullable)
         self.members = members
 
@@ -187,6 +195,10 @@ class Struct(Portable):
         }
         return {**value, **changed}
 
+    def refs(self) -> Iterator[Ref]:
+        for member in self.members.values():
+            yield from member.refs()
+
 
 class Many(Portable):
     """A list. *ordered* lists keep their order (DNS servers); the others are sorted, so that equal is equal."""
@@ -229,6 +241,9 @@ class Many(Portable):
             return value
         return [self.inner.map_links(item, f"{path}.{number}", replace) for number, item in enumerate(value)]
 
+    def refs(self) -> Iterator[Ref]:
+        yield from self.inner.refs()
+
 
 class Pattern(Many):
     """A list whose items may say less than what is there: an address that names only its subnet fits any in it."""
@@ -267,6 +282,9 @@ class Ref(Portable):
 
     def map_links(self, value: Any, path: str, replace: Replace) -> Any:
         return replace(path, value) if isinstance(value, dict) else value
+
+    def refs(self) -> Iterator[Ref]:
+        yield self
 
 
 def _sort_key(value: Any) -> Any:

@@ -115,7 +115,7 @@ class Image(Kind):
             yield from view.proxy("image").images(owner=view.project_id, is_hidden=hidden)
 
     @classmethod
-    def obstacle(cls, record: Record) -> str | None:
+    def obstacle(cls, view: View, record: Record) -> str | None:
         """Only a complete payload can cross; that of a volume-backed snapshot lies elsewhere."""
         if record["status"] != "active":
             return f"it's {record['status']}"

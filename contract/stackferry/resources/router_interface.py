@@ -61,7 +61,7 @@ class RouterInterface(Kind):
         return {"fixed_ips_refs": fixed_ips, **{n: params[n] for n in ("device_ref", "network_ref")}}, notes
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
         """Ports in the network that hold one of the wanted addresses."""
         wanted = _pairs(body.get("fixed_ips"))
         return [

@@ -79,7 +79,7 @@ class SecurityGroupRule(Kind):
         return f"{ref('security_group_ref') or '(no name)'}: {' '.join(str(p) for p in parts if p)}"
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
         """The group's rules that allow the same."""
         compared: dict[str, Portable] = {cls.attribute(n): f for n, f in cls.declared().items() if n != "description"}
         return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +31,18 @@ class Ambiguous(Exception):
     """More than one resource answers a description."""
 
 
+class Taken(Exception):
+    """What a document wants belongs to somebody else here."""
+
+
 @dataclass(frozen=True)
 class Lookup:
-    """A kind of thing that documents only refer to: openstacksdk's proxy and names."""
+    """A kind of thing that documents only refer to: openstacksdk's proxy and names, and what else we read."""
 
     service: str
     singular: str
     plural: str
+    reads: tuple[str, ...] = ()
 
 
 LOOKUPS = {
@@ -45,6 +51,7 @@ LOOKUPS = {
     "subnet_pool": Lookup("network", "subnet_pool", "subnet_pools"),
     "network_flavor": Lookup("network", "flavor", "flavors"),
     "project": Lookup("identity", "project", "projects"),
+    "flavor": Lookup("compute", "flavor", "flavors", ("vcpus", "ram", "disk")),
 }
 
 
@@ -58,6 +65,7 @@ class View:
         self._others: dict[tuple[str, str], Record | None] = {}
         self._named: dict[tuple[str, str], list[Record]] = {}
         self._projects: dict[str, tuple[str | None, str | None]] = {}
+        self._answers: dict[str, Any] = {}
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self.notes: list[str] = []  # what an export leaves out, and why
 
@@ -130,6 +138,26 @@ class View:
         found = getattr(self.proxy(source.service), f"find_{source.singular}")(id_, ignore_missing=True)
         return record(kind, found) if found is not None else None
 
+    def refresh(self, kind: str, id_: str) -> Record | None:
+        """One resource as it is now; None when it's gone."""
+        found = self._fetch(kind, id_)
+        self.forget(kind, id_)
+        if found is not None:
+            with self._locks[kind]:
+                known = self._records.get(kind)
+                if known is not None:
+                    known[id_] = found
+                else:
+                    self._others[(kind, id_)] = found
+        return found
+
+    def once(self, question: str, ask: Callable[[], Any]) -> Any:
+        """The answer to a question that this cloud is asked once."""
+        with self._locks[question]:
+            if question not in self._answers:
+                self._answers[question] = ask()
+            return self._answers[question]
+
     # -- references --------------------------------------------------------------------------------------
 
     def reference(self, kind: str, id_: str) -> dict[str, Any]:
@@ -194,9 +222,9 @@ class View:
 
 def record(kind: str, resource: Any) -> Record:
     """Return the attributes of an SDK resource that we use, as plain data; its project is always ``project_id``."""
-    names = KINDS[kind].attributes() if kind in KINDS else ("id", "name", "project_id")
+    names = KINDS[kind].attributes() if kind in KINDS else ("id", "name", "project_id", *LOOKUPS[kind].reads)
     known = {name: _plain(getattr(resource, name, None)) for name in names}
-    return known if kind not in KINDS else {**known, "project_id": known[KINDS[kind].owner]}
+    return known if kind not in KINDS else KINDS[kind].taken({**known, "project_id": known[KINDS[kind].owner]})
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,80 @@
+"""Which resource of a destination a document is: by the id map, by name, then by what tells namesakes apart."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from .comparing import same
+from .kind import Kind
+from .view import Ambiguous, Record, View
+
+Document = dict[str, Any]
+Hints = dict[str, Any]
+#: key in the metadata of what is made for one document alone, and must not be taken for anything else
+MARK = "stackferry"
+
+
+def find(
+    kind: type[Kind], document: Document, body: dict[str, Any], view: View, hints: Hints
+) -> tuple[Record | None, list[str]]:
+    """Return the resource that this document is here, and the ids of what lost tries made besides."""
+    if (known := hints.get("destination_id")) and (found := view.own(kind.kind, known)):
+        return found, []
+    claimed = set(hints.get("claimed") or ())
+    candidates = [c for c in kind.candidates(view, body, hints) if c["id"] not in claimed]
+    ours = [c for c in candidates if marked(c, hints) or (made_by_an_earlier_try(c, hints) and same(kind, body, c))]
+    if ours:  # by age; more than one when several tries were lost
+        first, *surplus = sorted(ours, key=lambda c: str(c["created_at"]))
+        return first, [c["id"] for c in surplus]
+    return _choose(kind, document, body, view, candidates, hints.get("twins", 1)), []
+
+
+def marked(record: Record, hints: Hints) -> bool:
+    """Whether a resource carries the mark that was given to this document (``hints.marker``)."""
+    return bool(hints.get("marker")) and (record.get("metadata") or {}).get(MARK) == hints["marker"]
+
+
+def made_by_an_earlier_try(found: Record, hints: Hints) -> bool:
+    """Whether an earlier try, whose answer was lost, made it: then undo must remove it.
+
+    It's ours when it has the id that we chose, or our mark, or is younger than the first try. Clocks may differ, but
+    only a namesake that somebody else made in the seconds between could be mistaken.
+    """
+    if found["id"] == hints.get("new_id"):
+        return True
+    if found["id"] == hints.get("destination_id"):
+        return False
+    if marked(found, hints):
+        return True
+    first_asked, created_at = hints.get("first_asked"), found.get("created_at")
+    if first_asked is None or not created_at:
+        return False
+    created = datetime.fromisoformat(str(created_at)).replace(tzinfo=UTC).timestamp()
+    return created >= int(first_asked)
+
+
+def _choose(
+    kind: type[Kind], document: Document, body: dict[str, Any], view: View, candidates: list[Record], twins: int
+) -> Record | None:
+    """The candidate that this document is; None when it's none of them; raise Ambiguous when nothing decides."""
+    alone = kind.certain or (twins <= 1 and (body.get("name") or "name" not in kind.declared()))
+    if not candidates or (alone and len(candidates) == 1):
+        return candidates[0] if candidates else None
+    mark = document.get("_info", {}).get("tells_apart")
+    marks = {c["id"]: kind.fingerprint(view, c) for c in candidates} if mark is not None else {}
+    kin = [c for c in candidates if mark is None or _kin(mark, marks[c["id"]] or [])]
+    exact = [c for c in kin if same(kind, body, c) and (mark is None or marks[c["id"]] == mark)]
+    if len(exact) == 1 or (exact and len(exact) <= twins):
+        return exact[0]  # several that nothing tells apart: any is as right as the other, each is taken once
+    if not exact and len(kin) == 1 and mark is not None:
+        return kin[0]
+    if kin:
+        what = f"{len(exact or kin)} {kind.kind.replace('_', ' ')}s"
+        raise Ambiguous(f"{what} here could be {kind.title(document['params'])!r}")
+    return None
+
+
+def _kin(one: list[str], other: list[str]) -> bool:
+    """Whether what tells twins apart has something in common; nothing on one side says nothing."""
+    return not one or not other or bool(set(one) & set(other))

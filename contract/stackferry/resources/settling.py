@@ -1,0 +1,58 @@
+"""Waiting for what a cloud goes on with after it has answered: servers, volumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import EndedInError, Unfinished
+from .kind import Kind
+from .view import Record, View
+
+#: seconds that one try waits; the next one finds what was begun, and goes on waiting
+PATIENCE = 240.0
+
+
+def settle(kind: type[Kind], record: Record, view: View, hints: dict[str, Any]) -> Record:
+    """Return the record once it's ready; raise EndedInError, or Unfinished when ``hints.patience`` is over."""
+    what, pauses = named(kind, record), _pauses(hints)
+    while not kind.settled(record):
+        pause = next(pauses, None)
+        if pause is None:
+            break
+        time.sleep(pause)
+        fresh = view.refresh(kind.kind, record["id"])
+        if fresh is None:
+            raise EndedInError(f"{what} vanished while it was made")
+        record = fresh
+    else:
+        return record
+    raise Unfinished(f"{what} is still being made ({record.get('status')})")
+
+
+def await_end(kind: type[Kind], record: Record, view: View, hints: dict[str, Any]) -> None:
+    """Return once a resource is gone; raise EndedInError when it won't go."""
+    what, before = named(kind, record), record.get("status")
+    for pause in _pauses(hints):
+        fresh = view.refresh(kind.kind, record["id"])
+        status = str((fresh or {}).get("status") or "")
+        if fresh is None or "DELETED" in status:
+            return
+        if status.startswith("error") and status != before:
+            raise EndedInError(f"{what} can't be deleted: it ended as {status}")
+        time.sleep(pause)
+    raise Unfinished(f"{what} is still being deleted")
+
+
+def named(kind: type[Kind], record: Record) -> str:
+    """What to call a resource in a sentence."""
+    return f"{kind.kind.replace('_', ' ')} {record.get('name') or record['id']!r}"
+
+
+def _pauses(hints: dict[str, Any]) -> Iterator[float]:
+    """Ever longer pauses, until patience is over."""
+    end, pause = time.monotonic() + float(hints.get("patience", PATIENCE)), 0.2
+    while time.monotonic() < end:
+        yield pause
+        pause = min(pause * 1.3, 5.0)
