@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 from stackferry.client import Client
 from stackferry.errors import Error
-from stackferry.resources import KINDS
-from stackferry.selection import invalid_filters
+from stackferry.selection import invalid_filters, selectable
 
 from . import os_migrate
 from .local.stack import Stack, home
@@ -83,8 +82,8 @@ def _split(text: str) -> tuple[str, str, str]:
 
 
 def _known(kind: str) -> str:
-    if kind not in KINDS:
-        raise Error(f"{kind!r} is no kind; known are {', '.join(sorted(KINDS))}")
+    if kind not in (known := selectable()):
+        raise Error(f"{kind!r} is no kind; known are {', '.join(sorted(known))}")
     return kind
 
 

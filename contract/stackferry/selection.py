@@ -60,12 +60,17 @@ def selects(selection: Mapping[str, Any] | None, document: Mapping[str, Any]) ->
     return selects_kind(selection, kind.kind) and keeps(items, name)
 
 
+def selectable() -> set[str]:
+    """Return the kinds that can be asked for."""
+    return {name for name, kind in KINDS.items() if not kind.by_workload}
+
+
 def unknown_kinds(selection: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return field → problems of kinds that don't exist: a typing error must not select nothing in silence."""
-    errors = {}
+    errors, known = {}, selectable()
     for field in ("kinds", "filters"):
-        if unknown := sorted(set(selection.get(field) or ()) - KINDS.keys()):
-            errors[field] = [f"{', '.join(unknown)}: no such kind; known are {', '.join(sorted(KINDS))}"]
+        if unknown := sorted(set(selection.get(field) or ()) - known):
+            errors[field] = [f"{', '.join(unknown)}: no such kind; known are {', '.join(sorted(known))}"]
     return errors
 
 

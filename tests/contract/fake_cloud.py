@@ -1,5 +1,7 @@
 """A cloud in memory behind openstacksdk's own resource classes: the rules of Neutron that kinds must live with.
 
+Those of Nova and Cinder are in ``fake_compute.py``.
+
 It refuses what a real cloud refuses (unknown, read-only and reserved attributes, duplicates, unreachable next
 hops), fills in the same defaults, shows a tenant only what a tenant sees, and writes down every write.
 """
@@ -21,17 +23,25 @@ from typing import Any
 
 import requests
 from openstack import exceptions
+from openstack.block_storage.v3 import _proxy as block_storage
+from openstack.block_storage.v3 import availability_zone as volume_zone
+from openstack.block_storage.v3 import type as volume_type
+from openstack.block_storage.v3 import volume
 from openstack.compute.v2 import _proxy as compute
-from openstack.compute.v2 import keypair
+from openstack.compute.v2 import availability_zone, keypair, server, server_group
+from openstack.compute.v2 import flavor as compute_flavor
 from openstack.fields import Body
 from openstack.identity.v3 import _proxy as identity
 from openstack.identity.v3 import domain, project
+from openstack.image.v2 import _proxy as image_proxy
+from openstack.image.v2 import image
 from openstack.network.v2 import (
     _proxy as network,
 )
 from openstack.network.v2 import (
     address_group,
     flavor,
+    floating_ip,
     port,
     qos_policy,
     router,
@@ -51,6 +61,7 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
         {
             ("address_group", "address_groups"): address_group.AddressGroup,
             ("flavor", "flavors"): flavor.Flavor,
+            ("ip", "ips"): floating_ip.FloatingIP,
             ("network", "networks"): net.Network,
             ("port", "ports"): port.Port,
             ("qos_policy", "qos_policies"): qos_policy.QoSPolicy,
@@ -62,7 +73,25 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
             ("subnet_pool", "subnet_pools"): subnet_pool.SubnetPool,
         },
     ),
-    "compute": (compute.Proxy, {("keypair", "keypairs"): keypair.Keypair}),
+    "compute": (
+        compute.Proxy,
+        {
+            ("availability_zone", "availability_zones"): availability_zone.AvailabilityZone,
+            ("flavor", "flavors"): compute_flavor.Flavor,
+            ("keypair", "keypairs"): keypair.Keypair,
+            ("server", "servers"): server.Server,
+            ("server_group", "server_groups"): server_group.ServerGroup,
+        },
+    ),
+    "block_storage": (
+        block_storage.Proxy,
+        {
+            ("availability_zone", "availability_zones"): volume_zone.AvailabilityZone,
+            ("type", "types"): volume_type.Type,
+            ("volume", "volumes"): volume.Volume,
+        },
+    ),
+    "image": (image_proxy.Proxy, {("image", "images"): image.Image}),
     "identity": (
         identity.Proxy,
         {("project", "projects"): project.Project, ("domain", "domains"): domain.Domain},

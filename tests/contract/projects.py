@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openstack.compute.v2.keypair import Keypair
+from openstack.compute.v2.server_group import ServerGroup
 from openstack.network.v2.address_group import AddressGroup
 from openstack.network.v2.flavor import Flavor
 from openstack.network.v2.network import Network
@@ -26,8 +27,8 @@ from stackferry_coordinator.graph import build
 from .fake_cloud import Cloud
 
 Document = dict[str, Any]
-#: every kind that this contract is about; images have tests of their own
-NAMES = sorted(KINDS.keys() - {"image"})
+#: every kind that this contract is about; images, and what belongs to servers, have tests of their own
+NAMES = sorted({name for name, kind in KINDS.items() if not kind.by_workload} - {"image"})
 
 
 def infrastructure() -> Cloud:
@@ -116,6 +117,7 @@ def populated(admin: bool) -> Cloud:
     cloud.seed(
         Keypair, name="key", public_key="ssh-ed25519 AAAA user@host", type="ssh", user_id="user", fingerprint="aa:bb"
     )
+    cloud.seed(ServerGroup, name="apart", policy="anti-affinity", rules={"max_server_per_host": 2}, user_id="user")
     return cloud
 
 

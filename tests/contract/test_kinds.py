@@ -44,7 +44,7 @@ def identity(kind: str) -> set[str]:
 
 
 def updatable(kind: str, name: str, _: Portable) -> bool:
-    return name not in KINDS[kind].fixed | identity(kind) | KINDS[kind].late.keys()
+    return name not in KINDS[kind].fixed | KINDS[kind].initial | identity(kind) | KINDS[kind].late.keys()
 
 
 def fixed(kind: str, name: str, _: Portable) -> bool:
@@ -285,7 +285,9 @@ def test_a_scope_cannot_change_either_when_the_resource_is_known(moved: Any) -> 
     assert (ended.outcome, destination.writes) == ("conflict", [])
 
 
-@pytest.mark.parametrize("kind", [k for k in NAMES if "name" in KINDS[k].declared() and k != "keypair"])
+@pytest.mark.parametrize(
+    "kind", [k for k in NAMES if "name" in KINDS[k].declared() and "name" not in KINDS[k].fixed and k != "keypair"]
+)
 def test_a_renamed_document_renames_what_it_became(moved: Any, kind: str) -> None:
     documents, destination = moved
     document = plain(documents, kind)

@@ -152,7 +152,8 @@ def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[
     """The documents that kinds and filters keep; those of kinds that we don't import are named and left out."""
     kept = []
     for document in found:
-        if document["type"] not in BY_TYPE:
+        kind = BY_TYPE.get(document["type"])
+        if kind is None or kind.by_workload:
             output.errors.print(f"left out: {documents.label(document)}: not imported by this version")
         elif selects(chosen, document):
             kept.append(document)

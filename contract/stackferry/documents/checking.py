@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..resources import BY_TYPE
+from ..resources.migration_params import wrong_choices
 from .document import KNOWN_TYPES, Document, identity
 
 
@@ -66,8 +67,12 @@ def _wrong_fields(document: Document) -> list[str]:
     kind = BY_TYPE.get(document["type"])
     if kind is None:
         return [] if document["type"] in KNOWN_TYPES else [_unknown_type(document)]
+    if kind.nested:
+        return [f"{document['type']} belongs inside of a server's document"]
     said = {n: v for n, v in document["params"].items() if v is not None and n in kind.declared()}
-    return [f"params.{path}: {text}" for path, text in flatten(kind().validate(said))]
+    wrong = flatten({"params": kind().validate(said)})
+    wrong += flatten({"_migration_params": dict(wrong_choices(kind.choices, document.get("_migration_params", {})))})
+    return [f"{path}: {text}" for path, text in wrong]
 
 
 def _unknown_type(document: Document) -> str:

@@ -12,10 +12,8 @@ Document = dict[str, Any]
 KNOWN_TYPES = frozenset(
     {
         "openstack.compute.Flavor",
-        "openstack.compute.Server",
         "openstack.identity.Project",
         "openstack.identity.UserProjectRoleAssignment",
-        "openstack.network.ServerVolume",
         "openstack.user.User",
     }
 )

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from ..resources import BY_TYPE
+from typing import Any
+
+from ..resources import BY_TYPE, Kind
+from ..resources.nested import nested_in
 from .document import Document
 
 #: kinds that OS Migrate 1.0.5 knows; the rest is left out of a compatible file
 OS_MIGRATE_KINDS = ("network", "subnet", "router", "router_interface", "security_group", "security_group_rule",
-                    "image", "keypair")  # fmt: skip
+                    "image", "keypair", "server", "port", "floating_ip", "volume")  # fmt: skip
 #: params that are ours alone, by kind
 OURS: dict[str, frozenset[str]] = {
     "subnet": frozenset({"dns_publish_fixed_ip"}),
     "router": frozenset({"routes"}),
     "security_group": frozenset({"stateful", "tags", "is_shared"}),
     "image": frozenset({"tags", "members"}),
+    "server": frozenset({"hostname", "server_group_ref"}),
+    "port": frozenset({"allowed_address_pairs", "description", "dns_domain", "dns_name", "extra_dhcp_opts",
+                       "is_admin_state_up", "is_port_security_enabled", "name", "propagate_uplink_status",
+                       "qos_policy_ref", "security_group_refs", "tags"}),
+    "floating_ip": frozenset({"tags"}),
+    "volume": frozenset({"is_bootable", "metadata", "size"}),
+}  # fmt: skip
+#: facts that are ours alone, by kind
+OUR_FACTS: dict[str, frozenset[str]] = {
+    "server": frozenset({"root_device_name"}),
+    "port": frozenset({"created_at", "project_id", "status", "updated_at"}),
+    "volume": frozenset({"created_at", "is_encrypted", "is_multiattach", "project_id", "status", "updated_at"}),
 }
 #: those of them that can't be left out of a document: a rule for an address group would let everybody in
 VITAL: dict[str, frozenset[str]] = {"security_group_rule": frozenset({"remote_address_group_ref"})}
@@ -33,13 +48,26 @@ def obstacle_for_os_migrate(document: Document) -> str | None:
 
 def for_os_migrate(document: Document) -> Document:
     """Return a copy with only what OS Migrate 1.0.5 knows: extra params would count as differences there."""
-    kind = BY_TYPE[document["type"]].kind
-    extra = OURS.get(kind, frozenset()) | VITAL.get(kind, frozenset())
+    kind = BY_TYPE[document["type"]]
+    extra = OURS.get(kind.kind, frozenset()) | VITAL.get(kind.kind, frozenset())
     params = {name: value for name, value in document["params"].items() if name not in extra}
     gateway = params.get("external_gateway_refinfo")
     if gateway:
         params["external_gateway_refinfo"] = {"network_ref": gateway["network_ref"]}
     for name in EXPECTED.get(document["type"], ()):
         params.setdefault(name, None)
-    info = {k: v for k, v in document["_info"].items() if k not in ("source_ids", "tells_apart")}
-    return {**document, "params": params, "_info": info}
+    params |= {name: [for_os_migrate(p) for p in params[name]] for name in nested_in(kind) if params.get(name)}
+    ours = {param.name for param in kind.choices if param.ours}
+    how = {name: value for name, value in document.get("_migration_params", {}).items() if name not in ours}
+    return {**document, "params": params, "_info": _facts(kind, document["_info"]), "_migration_params": how}
+
+
+def _facts(kind: type[Kind], info: dict[str, Any]) -> dict[str, Any]:
+    ours = {"source_ids", "tells_apart", *OUR_FACTS.get(kind.kind, ())}
+    known = {name: value for name, value in info.items() if name not in ours}
+    if known.get("attachments"):
+        known["attachments"] = [
+            {name: value for name, value in attachment.items() if name != "delete_on_termination"}
+            for attachment in known["attachments"]
+        ]
+    return known

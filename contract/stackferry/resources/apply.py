@@ -29,7 +29,7 @@ from ..errors import EndedInError
 from .comparing import body_of, differences, said, sendable
 from .finding import find, made_by_an_earlier_try
 from .kind import KINDS, Kind
-from .settling import await_end, named, settle
+from .settling import await_end, settle
 from .view import Ambiguous, Missing, Record, Taken, View
 
 Document = dict[str, Any]
@@ -111,7 +111,7 @@ def ensure(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
         except EndedInError as error:
             if ours:
                 raise
-            return case.outcome("conflict", reason=f"{named(case.kind, case.found)} exists here, and failed: {error}")
+            return case.outcome("conflict", reason=f"it exists here already, and is of no use: {error}")
     if blocked := _blocked(case):
         return blocked
     if case.changes:

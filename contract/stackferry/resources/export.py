@@ -42,6 +42,7 @@ def document(kind: type[Kind], record: Record, view: View, twin: bool = False) -
     right one of two resources of one name, and after a rename.
     """
     record = kind.complete(view, record, kind.declared())
+    view.notes += kind.remarks(view, record)
     params = {name: field.export(record.get(kind.attribute(name)), view) for name, field in kind.declared().items()}
     ids: dict[str, str] = {}
     for path, _, ref in kind.links(params):

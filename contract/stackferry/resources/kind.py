@@ -61,6 +61,11 @@ class Kind(Declaration):
         return record
 
     @classmethod
+    def remarks(cls, view: View, record: Record) -> Iterable[str]:
+        """What doesn't cross of a resource that does."""
+        return ()
+
+    @classmethod
     def choose(cls, view: View, record: Record) -> dict[str, Any]:
         """Return what ``_migration_params`` should say instead of the defaults."""
         return {}

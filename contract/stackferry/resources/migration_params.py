@@ -35,7 +35,7 @@ def one_of(description: str, *words: str) -> Text:
     return Text(description, validate=validate.OneOf(words, error="{input!r} is none of {choices}"))
 
 
-_BOOT_VOLUME = {
+_BOOT_VOLUME: dict[str, Any] = {
     "availability_zone": Text("its availability zone"),
     "name": Text("its name"),
     "description": Text("its description"),

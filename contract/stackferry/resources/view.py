@@ -195,7 +195,7 @@ class View:
         if name is None:
             raise Missing(kind, name)
         own = ref.get("project_name") == OWN
-        found = self._own(kind, name) if own else self._by_name(kind, name)
+        found = self._own(kind, name) if own else self.named(kind, name)
         if not found:
             raise Missing(kind, name)
         if len(found) > 1:
@@ -204,10 +204,10 @@ class View:
 
     def _own(self, kind: str, name: str) -> list[Record]:
         """The project's own of this name, never a stranger's that happens to be visible."""
-        known = self.records(kind) if kind in KINDS else self._by_name(kind, name)
+        known = self.records(kind) if kind in KINDS else self.named(kind, name)
         return [r for r in known if r["name"] == name and (kind in KINDS or r["project_id"] == self.project_id)]
 
-    def _by_name(self, kind: str, name: str) -> list[Record]:
+    def named(self, kind: str, name: str) -> list[Record]:
         """Anything visible of this name: the project's own, shared, external."""
         with self._locks[kind]:
             key = (kind, name)

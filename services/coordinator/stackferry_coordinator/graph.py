@@ -45,7 +45,11 @@ def build(documents: list[Document], payloads: bool = False, all_rules: bool = F
     *payloads*: with the steps that move the bytes, after all others. *all_rules*: the documents hold every rule of
     their security groups, so that a group without rules is one that has none.
     """
-    nodes = [_node(number, d) for number, d in enumerate(documents) if d["type"] in BY_TYPE]
+    nodes = [
+        _node(number, d)
+        for number, d in enumerate(documents)
+        if d["type"] in BY_TYPE and not BY_TYPE[d["type"]].by_workload
+    ]
     nodes = list({node.key: node for node in nodes}.values())
     index = _Index(nodes)
     for node in nodes:

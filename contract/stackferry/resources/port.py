@@ -1,0 +1,153 @@
+"""Ports of servers. Source: Networking API v2.0, "Ports"; Nova makes the connection (binding) itself.
+
+``hints.server_id`` is the server that may already use it here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .fields import Address, Bag, Cidr, Flag, Many, Number, Pattern, Ref, Struct, Text
+from .finding import made_by_an_earlier_try
+from .kind import Kind
+from .router_interface import AUTOMATIC
+from .view import Record, Taken, View
+
+#: what only the owner of the network may choose
+NETWORK_OWNERS = ("mac_address", "allowed_address_pairs", "is_port_security_enabled")
+#: what Nova and drivers write into a profile: the place of one port on one host
+OF_ONE_HOST = ("allocation", "arq_uuid", "card_serial_number", "migrating_to", "os_vif_delegation", "pci_", "pf_",
+               "physical_network", "vf_num")  # fmt: skip
+
+
+class Mac(Text):
+    """A MAC address; the case of its letters means nothing."""
+
+    def canonical(self, value: Any) -> Any:
+        return (value or "").lower()
+
+
+class Profile(Bag):
+    """A binding profile, without what is true of one host only."""
+
+    def export(self, value: Any, view: View) -> Any:
+        return {n: v for n, v in (value or {}).items() if not n.startswith(OF_ONE_HOST)} or None
+
+    def differs(self, want: Any, have: Any) -> bool:
+        return any((have or {}).get(n) != v for n, v in (want or {}).items())
+
+
+class Port(Kind):
+    """A server's leg in a network. It's made before its server, and found by its addresses, never by its name.
+
+    Nova gives it the server's host name (`dns_name`). Trunks stay behind, with a note.
+    """
+
+    type = "openstack.network.ServerPort"
+    nested = True
+    by_workload = True
+    certain = True
+    fixed = frozenset({"binding_vnic_type", "mac_address", "network_ref"})
+    admin = {"binding_profile": {}}
+    info = ("created_at", "device_id", "device_owner", "id", "project_id", "status", "updated_at")
+    reads = ("trunk_details",)
+
+    name = Text("name; mostly empty")
+    description = Text("free text")
+    allowed_address_pairs = Pattern(
+        Struct(ip_address=Cidr(required=True), mac_address=Mac()), "further addresses that it may use", empty=True
+    )
+    binding_profile = Profile("what drivers want to know (switchdev ...)")
+    binding_vnic_type = Text("normal, direct, macvtap, baremetal ...")
+    dns_domain = Text("domain of its name")
+    dns_name = Text("the server's host name; Nova sets it")
+    extra_dhcp_opts = Many(
+        Struct(opt_name=Text(required=True), opt_value=Text(), ip_version=Number()), "options that DHCP tells it"
+    )
+    fixed_ips_refs = Pattern(
+        Struct(ip_address=Address(), subnet_ref=Ref("subnet", required=True)), "its addresses", attribute="fixed_ips"
+    )
+    is_admin_state_up = Flag("whether it forwards packets")
+    is_port_security_enabled = Flag("whether groups and anti-spoofing apply")
+    mac_address = Mac("its MAC address")
+    network_ref = Ref("network", "the network it's in", required=True)
+    propagate_uplink_status = Flag("whether a virtual function follows its uplink")
+    qos_policy_ref = Ref("qos_policy", "quality of service")
+    security_group_refs = Many(
+        Ref("security_group"), "its groups; empty: nothing gets through; null: the server's, else default",
+        attribute="security_group_ids", empty=True,
+    )  # fmt: skip
+    tags = Many(Text(), "labels")
+
+    @classmethod
+    def title(cls, params: dict[str, Any]) -> str:
+        """Its name, else an address."""
+        ips = [ip.get("ip_address") for ip in params.get("fixed_ips_refs") or [] if isinstance(ip, dict)]
+        return next((str(t) for t in (params.get("name"), *ips, params.get("mac_address")) if t), "(no name)")
+
+    @classmethod
+    def remarks(cls, view: View, record: Record) -> list[str]:
+        if not record["trunk_details"]:
+            return []
+        many = len(record["trunk_details"].get("sub_ports") or ())
+        return [f"port {record['id']} is the parent of a trunk: the trunk and its {many} sub-ports stay behind"]
+
+    @classmethod
+    def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
+        """Addresses are chosen where this user may choose them, and where the subnet doesn't give them itself."""
+        params, notes = super().prepare(params, view)
+        params.pop("dns_name", None)
+        network = view.get("network", view.resolve("network", params["network_ref"]))
+        foreign = not view.is_admin and network is not None and network["project_id"] != view.project_id
+        if foreign:
+            whose = f"network {params['network_ref'].get('name')!r} belongs to another project, which alone chooses it"
+            left = [n for n in NETWORK_OWNERS if params.pop(n, None) not in (None, [], True)]
+            left += ["fixed_ips_refs"] if params.get("fixed_ips_refs") else []
+            notes += [f"{n} was left out: {whose}" for n in left]
+        if ips := params.get("fixed_ips_refs"):
+            params["fixed_ips_refs"] = [_choosable(ip, view, foreign) for ip in ips]
+        return params, notes
+
+    @classmethod
+    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+        """The network's ports that have one of its addresses; a port in somebody's use is a conflict."""
+        mine = [r for r in view.records(cls.kind) if r["network_id"] == body["network_id"]]
+        if not addresses(body):  # nothing to go by but a name and the time
+            free = [r for r in mine if not r["device_id"] and (r["name"] or "") == (body.get("name") or "")]
+            return [r for r in free if made_by_an_earlier_try(r, hints)]
+        found = [r for r in mine if addresses(r) & addresses(body)]
+        for record in found:
+            if record["device_id"] and record["device_id"] != hints.get("server_id"):
+                shared = ", ".join(sorted(addresses(record) & addresses(body)))
+                raise Taken(f"{shared} is in use here, by {owner(view, record)}")
+        return found
+
+    @classmethod
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """Change it; a DHCP option goes away when it's set to nothing."""
+        if "extra_dhcp_opts" in body:
+            kept = {option["opt_name"] for option in body["extra_dhcp_opts"]}
+            gone = [o["opt_name"] for o in record["extra_dhcp_opts"] or () if o["opt_name"] not in kept]
+            body["extra_dhcp_opts"] = [*body["extra_dhcp_opts"], *({"opt_name": n, "opt_value": None} for n in gone)]
+        return super().update(view, record, body, hints)
+
+
+def addresses(port: dict[str, Any]) -> set[str]:
+    """The MAC and IP addresses of a record or a body."""
+    ips = {Address().canonical(ip.get("ip_address")) for ip in port.get("fixed_ips") or []}
+    return {a for a in ips | {Mac().canonical(port.get("mac_address"))} if a}
+
+
+def owner(view: View, port: Record) -> str:
+    """Who uses a port, for people."""
+    if not str(port["device_owner"]).startswith("compute:"):
+        return f"port {port['id']} ({port['device_owner'] or 'reserved'})"
+    server = view.get("server", port["device_id"])
+    return f"server {server['name']!r} ({server['id']})" if server else f"server {port['device_id']}"
+
+
+def _choosable(fixed_ip: dict[str, Any], view: View, foreign: bool) -> dict[str, Any]:
+    """The address without ``ip_address`` where it can't be asked for."""
+    subnet = view.get("subnet", view.resolve("subnet", fixed_ip["subnet_ref"]))
+    automatic = subnet is not None and subnet["ipv6_address_mode"] in AUTOMATIC
+    return {"subnet_ref": fixed_ip["subnet_ref"]} if automatic or foreign else fixed_ip

@@ -1,0 +1,59 @@
+"""What a server starts from, and its other disks. Source: Nova's guide "Block device mapping in Nova"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .server_parts import device
+
+Document = dict[str, Any]
+
+
+def boot_volume(params: dict[str, Any]) -> int | None:
+    """Return which of a document's volumes the server starts from; None when it starts from an image."""
+    volumes = params.get("volumes") or []
+    if params.get("image_ref") is not None or not volumes:
+        return None
+    places = range(len(volumes))
+    bootable = [n for n in places if (volumes[n].get("_info") or {}).get("is_bootable")] or list(places)
+    return min(bootable, key=lambda n: (len(_device(volumes[n])), _device(volumes[n]), n))
+
+
+def mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
+    """Return what a creation says of disks: an image, volumes, or both."""
+    documents = body.get("volumes") or []
+    params = {"volumes": documents, "image_ref": body.get("image")}
+    ids = list(hints.get("volume_ids") or [])
+    copy, boot = hints.get("boot_volume_id"), boot_volume(params)
+    first: list[dict[str, Any]] = []
+    if copy:
+        first = [_entry(copy, 0, True)]
+    elif boot is not None and boot < len(ids) and ids[boot]:
+        first = [_entry(ids[boot], 0, _dies(documents[boot], True))]
+    rest = [
+        _entry(id_, -1, _dies(documents[n] if n < len(documents) else {}, False))
+        for n, id_ in enumerate(ids)
+        if id_ and (copy or n != boot)
+    ]
+    if first or not body.get("image"):
+        return {"block_device_mapping": first + rest}
+    if not rest:
+        return {"image_id": body["image"]}
+    root = {"source_type": "image", "destination_type": "local", "uuid": body["image"], "boot_index": 0,
+            "delete_on_termination": True}  # fmt: skip
+    return {"image_id": body["image"], "block_device_mapping": [root, *rest]}
+
+
+def _entry(id_: str, boot_index: int, dies: bool) -> dict[str, Any]:
+    return {"source_type": "volume", "destination_type": "volume", "uuid": id_, "boot_index": boot_index,
+            "delete_on_termination": dies}  # fmt: skip
+
+
+def _dies(document: Document, otherwise: bool) -> bool:
+    """Whether it's deleted with its server, as at the source."""
+    told = [a.get("delete_on_termination") for a in (document.get("_info") or {}).get("attachments") or ()]
+    return next((bool(t) for t in told if t is not None), otherwise)
+
+
+def _device(document: Document) -> str:
+    return device(document.get("_info") or {})

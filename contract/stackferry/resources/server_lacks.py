@@ -1,0 +1,145 @@
+"""Everything that a cloud lacks for a server, found before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from . import quotas
+from .kind import Kind
+from .migration_params import SERVER, chosen
+from .port import addresses, owner
+from .view import PENDING, Ambiguous, Missing, View
+from .volume import Volume, missing_names
+
+Document = dict[str, Any]
+Hints = dict[str, Any]
+
+
+def lacks(kind: type[Kind], view: View, document: Document, hints: Hints) -> list[str]:
+    """Return one sentence for each thing. What ``hints`` says is made already isn't asked for again."""
+    how = chosen(SERVER, document)
+    found = [
+        *_links(kind, view, document, how, hints),
+        *_key(view, document),
+        *_zone(view, document),
+        *_disks(view, document, how, hints),
+        *_room(view, document, how),
+        *([] if hints.get("port_ids") else _addresses(view, document)),
+        *_floating_ips(view, document, how),
+        *quotas.beyond(view, needed(view, document, how, hints)),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _links(kind: type[Kind], view: View, document: Document, how: Document, hints: Hints) -> Iterator[str]:
+    skipped = ["image_ref"] if copies_boot_disk(how, hints) else []
+    skipped += ["ports."] if hints.get("port_ids") else []
+    skipped += ["floating_ips."] if how["floating_ip_mode"] in ("skip", "existing") else []
+    for path, field, ref in kind.links(document["params"]):
+        if not path.startswith(tuple(skipped)):
+            try:
+                view.resolve(field.kind, ref)
+            except (Missing, Ambiguous) as error:
+                yield str(error)
+
+
+def copies_boot_disk(how: Document, hints: Hints) -> bool:
+    """Whether the server starts from a copy of its boot disk, so that no image is needed."""
+    return bool(hints.get("boot_volume_id") or how["boot_disk_copy"] or not how["data_copy"])
+
+
+def _key(view: View, document: Document) -> Iterator[str]:
+    key = document["params"].get("key_name")
+    if key and key not in {pair["name"] for pair in view.records("keypair")}:
+        yield f"the user who migrates has no key pair named {key!r} here"
+
+
+def _zone(view: View, document: Document) -> Iterator[str]:
+    zone = document["params"].get("availability_zone")
+    ask = view.proxy("compute").availability_zones
+    if zone and zone not in view.once("availability zones", lambda: {item.name for item in ask()}):
+        yield f"there is no availability zone named {zone!r} here"
+
+
+def _disks(view: View, document: Document, how: Document, hints: Hints) -> Iterator[str]:
+    """The volumes that are to be made, or those that must be there."""
+    if not how["data_copy"]:
+        given = [how["boot_volume"], *how["additional_volumes"]]
+        for id_ in (volume.get("uuid") for volume in given):
+            if id_ and view.get("volume", id_) is None:
+                yield f"there is no volume {id_} here"
+    elif not hints.get("volume_ids"):
+        for volume in document["params"].get("volumes") or ():
+            yield from missing_names(view, volume)
+        if copies_boot_disk(how, hints):
+            yield from missing_names(view, {"params": how["boot_volume_params"]})
+
+
+def _flavor(view: View, document: Document) -> dict[str, Any]:
+    try:
+        return view.get("flavor", view.resolve("flavor", document["params"]["flavor_ref"])) or {}
+    except (Missing, Ambiguous):
+        return {}
+
+
+def _room(view: View, document: Document, how: Document) -> Iterator[str]:
+    """Whether what it starts from fits its flavor."""
+    flavor, ref = _flavor(view, document), document["params"].get("image_ref")
+    if not flavor or not ref or copies_boot_disk(how, {}):
+        return
+    try:
+        image = view.get("image", view.resolve("image", ref))
+    except (Missing, Ambiguous):
+        return
+    size = int((image or {}).get("virtual_size") or (image or {}).get("size") or 0)
+    disk = max(int((image or {}).get("min_disk") or 0), -(-size // 2**30))
+    if flavor["disk"] and disk > flavor["disk"]:  # a flavor without a disk sets no limit
+        yield f"image {ref['name']!r} needs {disk} GB of disk, and flavor {flavor['name']!r} has {flavor['disk']}"
+    if (ram := int((image or {}).get("min_ram") or 0)) > flavor["ram"]:
+        yield f"image {ref['name']!r} needs {ram} MB of memory, and flavor {flavor['name']!r} has {flavor['ram']}"
+
+
+def _addresses(view: View, document: Document) -> Iterator[str]:
+    """Addresses that others have. Ports of other projects can't be seen: Neutron will tell."""
+    for port in document["params"].get("ports") or ():
+        params = port["params"]
+        try:
+            network = view.resolve("network", params["network_ref"])
+        except (Missing, Ambiguous):
+            continue
+        if network != PENDING:
+            wanted = addresses({"fixed_ips": params.get("fixed_ips_refs"), "mac_address": params.get("mac_address")})
+            for other in view.records("port"):
+                if other["network_id"] == network and other["device_id"] and (both := wanted & addresses(other)):
+                    yield f"{', '.join(sorted(both))} is in use here, by {owner(view, other)}"
+
+
+def _floating_ips(view: View, document: Document, how: Document) -> Iterator[str]:
+    if how["floating_ip_mode"] == "existing":
+        known = {ip["floating_ip_address"]: ip for ip in view.records("floating_ip")}
+        for part in document["params"].get("floating_ips") or ():
+            address = part["params"].get("floating_ip_address")
+            if address not in known:
+                yield f"there is no floating IP {address} in this project"
+            elif known[address]["port_id"]:
+                user = view.get("port", known[address]["port_id"])
+                yield f"{address} is in use here, by {owner(view, user) if user else 'another port'}"
+
+
+def needed(view: View, document: Document, how: Document, hints: Hints) -> dict[str, int]:
+    """How much of which quota the server and its parts need, so far as they aren't made yet."""
+    params, flavor = document["params"], _flavor(view, document)
+    many = {"instances": 1, "cores": int(flavor.get("vcpus") or 0), "ram": int(flavor.get("ram") or 0)}
+    if not hints.get("port_ids"):
+        many["ports"] = len(params.get("ports") or ())
+    if how["data_copy"] and not hints.get("volume_ids"):
+        sizes = [int(Volume.told(volume).get("size") or 0) for volume in params.get("volumes") or ()]
+        if how["boot_disk_copy"] and params.get("image_ref") and not hints.get("boot_volume_id"):
+            sizes.append(int(flavor.get("disk") or 0))
+        many |= {"volumes": len(sizes), "gigabytes": sum(sizes)}
+    if how["floating_ip_mode"] in ("auto", "new"):
+        free = {ip["floating_ip_address"] for ip in view.records("floating_ip") if not ip["port_id"]}
+        found = [ip["params"].get("floating_ip_address") for ip in params.get("floating_ips") or ()]
+        many["floating_ips"] = len([a for a in found if how["floating_ip_mode"] == "new" or a not in free])
+    return many

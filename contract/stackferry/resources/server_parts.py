@@ -1,0 +1,140 @@
+"""What belongs to a server at its cloud: ports, floating IPs, volumes; and to its document, for those who move it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from .floating_ip import FloatingIp
+from .port import Port
+from .view import Record, View
+from .volume import Volume
+
+Document = dict[str, Any]
+#: since this microversion a user may choose a server's host name
+HOSTNAMES = (2, 90)
+UNREADABLE = "user data can be read by administrators only: servers are exported without it"
+
+
+def in_short(record: Record) -> Record:
+    """The parts of Nova's answer that are objects, reduced to what we use."""
+    flavor, image = record["flavor"] or {}, record["image"] or {}
+    name, groups, hostname = flavor.get("original_name"), record["server_groups"], record["hostname"]
+    if hostname and record["id"] in hostname.lower():
+        hostname = None  # Nova's own, where the name had no letter to make one of
+    return {
+        "attached_volumes": {v["id"]: v.get("delete_on_termination") for v in record["attached_volumes"] or ()},
+        "flavor": {"name": name or flavor.get("name"), "id": None if name else flavor.get("id")},
+        "hostname": hostname,
+        "image": image.get("id"),
+        "server_groups": groups[0] if groups else None,
+    }
+
+
+def gathered(view: View, record: Record) -> Record:
+    """The record with what its document holds."""
+    mine = ports(view, record)
+    flavor = record["flavor"]
+    if not flavor["id"]:
+        flavor = {**flavor, "id": next((f["id"] for f in view.named("flavor", flavor["name"])), None)}
+    groups = dict.fromkeys(id_ for port in mine for id_ in port["security_group_ids"] or ())
+    return {
+        **record,
+        "flavor": flavor,
+        "flavor_id": flavor["id"],
+        "floating_ips": floating_ips(view, mine),
+        "ports": mine,
+        "security_group_ids": sorted(groups),
+        "volumes": volumes(view, record),
+    }
+
+
+def ports(view: View, record: Record) -> list[Record]:
+    """Its ports, as their addresses appear on it."""
+    shown = [a.get("OS-EXT-IPS-MAC:mac_addr") for found in (record["addresses"] or {}).values() for a in found]
+    places = {mac: place for place, mac in reversed(list(enumerate(shown)))}
+    mine = [
+        port
+        for port in view.records("port")
+        if port["device_id"] == record["id"] and str(port["device_owner"]).startswith("compute:")
+    ]
+    return sorted(mine, key=lambda p: (places.get(p["mac_address"], len(shown)), str(p["created_at"])))
+
+
+def floating_ips(view: View, mine: list[Record]) -> list[Record]:
+    """The floating IPs of these ports, port by port."""
+    places = {port["id"]: place for place, port in enumerate(mine)}
+    found = [ip for ip in view.records("floating_ip") if ip["port_id"] in places] if mine else []
+    return sorted(found, key=lambda ip: (places[ip["port_id"]], ip["fixed_ip_address"], ip["floating_ip_address"]))
+
+
+def volumes(view: View, record: Record) -> list[Record]:
+    """Its volumes in the order of their devices; each attachment says what becomes of it with the server."""
+    found = []
+    for id_, dies in record["attached_volumes"].items():
+        if volume := (view.own("volume", id_) or view.get("volume", id_)):
+            attachments = [{**a, "delete_on_termination": dies} for a in volume["attachments"] or ()]
+            found.append({**volume, "attachments": attachments})
+    root = record["root_device_name"]
+    return sorted(found, key=lambda v: (not root or device(v) != root, len(device(v)), device(v)))
+
+
+def device(volume: dict[str, Any]) -> str:
+    """The device of a volume at its server: of a record, or of the ``_info`` of a document."""
+    return next((str(a["device"]) for a in volume.get("attachments") or () if a.get("device")), "")
+
+
+def fixed_addresses(record: Record) -> list[str]:
+    """Its own addresses, sorted."""
+    shown = [a for found in (record["addresses"] or {}).values() for a in found]
+    return sorted(a["addr"] for a in shown if a.get("OS-EXT-IPS:type") != "floating")
+
+
+def remarks(view: View, record: Record) -> list[str]:
+    """Disks that can't be seen; and, once, that user data can't."""
+    known = {volume["id"] for volume in record["volumes"]}
+    notes = [
+        f"server {record['name']!r}: its volume {id_} can't be read, and stays"
+        for id_ in record["attached_volumes"]
+        if id_ not in known
+    ]
+    return notes if view.is_admin or UNREADABLE in view.notes else [*notes, UNREADABLE]
+
+
+def may_choose(hostname: Any, view: View) -> bool:
+    """Whether this Nova takes such a host name; it makes one of the server's name otherwise."""
+    if not hostname or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", str(hostname)):
+        return False
+    known = view.once("microversion of compute", lambda: view.proxy("compute").get_endpoint_data().max_microversion)
+    return tuple(known or ()) >= HOSTNAMES
+
+
+def steps(document: Document) -> Iterator[tuple[str, str, Document]]:
+    """Yield (path, kind, document) of what must be made before and after the server of a document.
+
+    OS Migrate says security groups of the server only: its ports get them.
+    """
+    params = document["params"]
+    for number, port in enumerate(params.get("ports") or ()):
+        said, groups = port["params"], params.get("security_group_refs")
+        if said.get("security_group_refs") is None and groups and said.get("is_port_security_enabled") is not False:
+            port = {**port, "params": {**said, "security_group_refs": groups}}
+        yield f"ports.{number}", Port.kind, port
+    for field, kind in (("volumes", Volume.kind), ("floating_ips", FloatingIp.kind)):
+        for number, part in enumerate(params.get(field) or ()):
+            yield f"{field}.{number}", kind, part
+
+
+def port_of(document: Document, floating_ip: Document) -> int | None:
+    """Return which of a server's ports a floating IP leads to: by id, else by address; None when it can't be told."""
+    all_ports = document["params"].get("ports") or []
+    for number, port in enumerate(all_ports):
+        id_ = (port.get("_info") or {}).get("id")
+        if id_ and id_ == (floating_ip.get("_info") or {}).get("port_id"):
+            return number
+    address = floating_ip["params"].get("fixed_ip_address")
+    for number, port in enumerate(all_ports):
+        if address in [ip.get("ip_address") for ip in port["params"].get("fixed_ips_refs") or ()]:
+            return number
+    return 0 if len(all_ports) == 1 else None

@@ -1,0 +1,194 @@
+"""Volumes. Source: Block Storage API v3, "Volumes", "Volume actions", "Volume metadata".
+
+A server's volumes are always made new. ``hints.marker`` (``<migration>/<volume id>``) goes into the metadata of what
+is made, and only what carries it is found again; :func:`unmark` takes it off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import EndedInError, Unfinished
+from . import quotas
+from .answer import checked
+from .fields import Bag, Flag, Number, Text
+from .finding import MARK, marked
+from .image_fields import Property
+from .kind import Kind
+from .settling import named
+from .view import Record, View
+
+#: image metadata that describes an image's payload, or leads into the source cloud
+OF_AN_IMAGE = ("checksum", "cinder_", "container_format", "disk_format", "image_id", "img_signature", "signature_",
+               "size")  # fmt: skip
+#: metadata that Cinder shows there by itself
+CINDERS = ("attached_mode", "readonly")
+#: the states of a volume whose content can be read, and those that will pass
+STEADY, MAKING = ("available", "in-use"), ("creating", "downloading")
+
+
+class Metadata(Bag):
+    """Free metadata, without our mark and Cinder's own."""
+
+    def export(self, value: Any, view: View) -> Any:
+        return self.canonical(value)
+
+    def canonical(self, value: Any) -> Any:
+        return {n: str(v) for n, v in sorted((value or {}).items()) if n not in (MARK, *CINDERS)}
+
+
+class ImageMetadata(Bag):
+    """What the guest's hardware must be like; what only the destination has stays."""
+
+    def export(self, value: Any, view: View) -> Any:
+        return {n: v for n, v in sorted((value or {}).items()) if not n.startswith(OF_AN_IMAGE)} or None
+
+    def resolve(self, value: Any, view: View) -> Any:
+        return {n: Property().canonical(v) for n, v in (self.export(value, view) or {}).items()}
+
+    def differs(self, want: Any, have: Any) -> bool:
+        return any(Property().canonical((have or {}).get(n)) != v for n, v in (want or {}).items())
+
+
+class Volume(Kind):
+    """A disk: of a server, inside of its document, or attached to none. Only the latter are found by name."""
+
+    type = "openstack.network.ServerVolume"
+    file = "detached_volumes"
+    by_workload = True
+    gradual = True
+    service = "block_storage"
+    fixed = frozenset({"size"})
+    initial = frozenset({"availability_zone", "volume_type"})
+    info = (
+        "attachments",
+        "created_at",
+        "id",
+        "is_bootable",
+        "is_encrypted",
+        "is_multiattach",
+        "project_id",
+        "size",
+        "status",
+        "updated_at",
+    )
+
+    name = Text("name; not unique, may be empty")
+    description = Text("free text")
+    availability_zone = Text("availability zone")
+    is_bootable = Flag("whether servers may start from it")
+    metadata = Metadata("free metadata")
+    size = Number("GiB")
+    volume_image_metadata = ImageMetadata("what a guest that starts from it needs: UEFI, machine type, disk bus ...")
+    volume_type = Text("name of its volume type, which also says whether it's encrypted, or shared by servers")
+
+    @classmethod
+    def stands_alone(cls, record: Record) -> bool:
+        return not record["attachments"]
+
+    @classmethod
+    def obstacle(cls, view: View, record: Record) -> str | None:
+        """Only a volume at rest can be read; and a disk that servers share belongs to none of them."""
+        if record["status"] not in STEADY:
+            return f"it's {record['status']}"
+        servers = sorted({a["server_id"] for a in record["attachments"] or () if a.get("server_id")})
+        if len(servers) > 1:
+            return f"{len(servers)} servers share it ({', '.join(servers)}): detach it from all but one"
+        return None
+
+    @classmethod
+    def remarks(cls, view: View, record: Record) -> list[str]:
+        what, decides = named(cls, record), "the volume type at the destination decides whether the copy is"
+        return [
+            f"{what} {how}: {decides}"
+            for how, true in (
+                ("is encrypted", record["is_encrypted"]),
+                ("may be attached to several servers", record["is_multiattach"]),
+            )
+            if true
+        ]
+
+    @classmethod
+    def told(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """OS Migrate has size and bootability among the facts only."""
+        info = document.get("_info") or {}
+        elsewhere = {n: info[n] for n in ("is_bootable", "size") if info.get(n) is not None}
+        return elsewhere | {n: v for n, v in document["params"].items() if v is not None}
+
+    @classmethod
+    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+        """What carries the document's mark; without one, detached volumes of the same name that carry none."""
+        if hints.get("marker"):
+            return [r for r in view.records(cls.kind) if marked(r, hints)]
+        named_so = super().candidates(view, body, hints)
+        return [r for r in named_so if not r["attachments"] and MARK not in (r["metadata"] or {})]
+
+    @classmethod
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+        """Its type, its availability zone, or room for it."""
+        size = body.get("size")
+        unsaid = [] if size else [f"{cls.title(document['params'])!r} has no size"]
+        return unsaid + missing_names(view, document) + quotas.beyond(view, {"volumes": 1, "gigabytes": int(size or 0)})
+
+    @classmethod
+    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """Make it empty; what it's good for is said once it's there."""
+        told = {n: v for n, v in body.items() if n not in ("is_bootable", "volume_image_metadata")}
+        if hints.get("marker"):
+            told["metadata"] = {**(told.get("metadata") or {}), MARK: hints["marker"]}
+        return view.proxy("block_storage").create_volume(**told)
+
+    @classmethod
+    def settled(cls, record: Record) -> bool:
+        status = record["status"]
+        if status and status.startswith("error"):
+            raise EndedInError(f"{named(cls, record)} ended as {status}")
+        return status is not None and status not in MAKING
+
+    @classmethod
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """Each kind of property has a call of its own."""
+        storage, id_ = view.proxy("block_storage"), record["id"]
+        if wanted := body.pop("volume_image_metadata", None):
+            action = {"os-set_image_metadata": {"metadata": wanted}}
+            checked(storage.post(f"/volumes/{id_}/action", json=action))
+        if "is_bootable" in body:
+            storage.set_volume_bootable_status(id_, body.pop("is_bootable"))
+        if "metadata" in body:
+            mark = {n: v for n, v in (record["metadata"] or {}).items() if n == MARK}
+            checked(storage.put(f"/volumes/{id_}/metadata", json={"metadata": {**body.pop("metadata"), **mark}}))
+        if body:
+            storage.update_volume(id_, **body)
+        return storage.get_volume(id_)
+
+    @classmethod
+    def delete(cls, view: View, record: Record) -> None:
+        """Delete it, once it's free."""
+        fresh = view.refresh(cls.kind, record["id"])
+        if fresh is None:
+            return
+        users = [str(a["server_id"]) for a in fresh["attachments"] or ()]
+        if users or fresh["status"] == "in-use":
+            raise Unfinished(f"{named(cls, fresh)} is still attached ({', '.join(users)})")
+        super().delete(view, fresh)
+
+
+def unmark(view: View, id_: str) -> None:
+    """Take our mark off a volume; one that has none, or is gone, stays as it is."""
+    record = view.refresh(Volume.kind, id_)
+    if record and MARK in (record["metadata"] or {}):
+        view.proxy("block_storage").delete_volume_metadata(id_, keys=[MARK])
+        view.refresh(Volume.kind, id_)
+
+
+def missing_names(view: View, document: dict[str, Any]) -> list[str]:
+    """Say which of the names that a volume's document has mean nothing here."""
+    storage, found = view.proxy("block_storage"), []
+    for param, what, ask in (
+        ("volume_type", "volume type", storage.types),
+        ("availability_zone", "availability zone of volumes", storage.availability_zones),
+    ):
+        name = document["params"].get(param)
+        if name and name not in view.once(what, lambda ask=ask: {item.name for item in ask()}):  # type: ignore[misc]
+            found.append(f"there is no {what} named {name!r} here")
+    return found
