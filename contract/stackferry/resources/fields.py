@@ -288,6 +288,6 @@ class Ref(Portable):
 
 
 def _sort_key(value: Any) -> Any:
-    if isinstance(value, dict):
-        return tuple((k, str(v)) for k, v in sorted(value.items()))
+    if isinstance(value, dict):  # ids differ from cloud to cloud, and must not decide
+        return tuple((k, str(_sort_key(v))) for k, v in sorted(value.items()) if k != "_id")
     return (("", str(value)),)

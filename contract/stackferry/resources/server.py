@@ -12,13 +12,13 @@ from typing import Any
 from ..errors import EndedInError
 from . import server_disks, server_lacks, server_parts
 from .answer import checked
-from .fields import Bag, Many, Ref, Text
+from .fields import Many, Ref, Text
 from .floating_ip import FloatingIp
 from .kind import Kind
 from .migration_params import SERVER
 from .nested import Nested
 from .port import Port
-from .server_fields import ConfigDrive, FlavorRef, ImageRef, UserData
+from .server_fields import ConfigDrive, FlavorRef, ImageRef, SchedulerHints, UserData
 from .settling import named
 from .view import Record, View
 from .volume import Metadata, Volume
@@ -96,7 +96,7 @@ class Server(Kind):
     key_name = Text("key pair of the user who migrates")
     metadata = Metadata("free metadata")
     ports = Many(Nested(Port), "its ports, in order", ordered=True)
-    scheduler_hints = Bag("wishes for its place; Nova never shows them")
+    scheduler_hints = SchedulerHints("wishes for its place; Nova shows them from 2.100 on")
     security_group_refs = Many(
         Ref("security_group"), "the groups of all its ports together", attribute="security_group_ids"
     )

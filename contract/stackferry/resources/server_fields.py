@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from .fields import Portable, Ref, Text
+from .fields import Bag, Portable, Ref, Text
 from .view import Missing
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ class ConfigDrive(Portable):
 
     def resolve(self, value: Any, view: View) -> Any:
         return value in (True, "True")
+
+
+class SchedulerHints(Bag):
+    """Wishes for a server's place, without those that name other servers or groups of the source by id."""
+
+    def export(self, value: Any, view: View) -> Any:
+        return {n: v for n, v in (value or {}).items() if n not in ("group", "same_host", "different_host")} or None
 
 
 class UserData(Text):

@@ -20,7 +20,7 @@ UNREADABLE = "user data can be read by administrators only: servers are exported
 def in_short(record: Record) -> Record:
     """The parts of Nova's answer that are objects, reduced to what we use."""
     flavor, image = record["flavor"] or {}, record["image"] or {}
-    name, groups, hostname = flavor.get("original_name"), record["server_groups"], record["hostname"]
+    name, hostname = flavor.get("original_name"), record["hostname"]
     if hostname and record["id"] in hostname.lower():
         hostname = None  # Nova's own, where the name had no letter to make one of
     return {
@@ -28,7 +28,6 @@ def in_short(record: Record) -> Record:
         "flavor": {"name": name or flavor.get("name"), "id": None if name else flavor.get("id")},
         "hostname": hostname,
         "image": image.get("id"),
-        "server_groups": groups[0] if groups else None,
     }
 
 
@@ -46,8 +45,15 @@ def gathered(view: View, record: Record) -> Record:
         "floating_ips": floating_ips(view, mine),
         "ports": mine,
         "security_group_ids": sorted(groups),
+        "server_groups": _group(view, record),
         "volumes": volumes(view, record),
     }
+
+
+def _group(view: View, record: Record) -> str | None:
+    """The group that it's in; Nova's listing of servers doesn't say."""
+    groups = view.records("server_group")
+    return next((str(g["id"]) for g in groups if record["id"] in (g["member_ids"] or ())), None)
 
 
 def ports(view: View, record: Record) -> list[Record]:

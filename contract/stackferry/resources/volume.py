@@ -6,6 +6,7 @@ is made, and only what carries it is found again; :func:`unmark` takes it off.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import EndedInError, Unfinished
@@ -81,6 +82,11 @@ class Volume(Kind):
     size = Number("GiB")
     volume_image_metadata = ImageMetadata("what a guest that starts from it needs: UEFI, machine type, disk bus ...")
     volume_type = Text("name of its volume type, which also says whether it's encrypted, or shared by servers")
+
+    @classmethod
+    def listing(cls, view: View) -> Iterable[Any]:
+        """The project's own volumes; only administrators may ask for a project."""
+        yield from view.proxy("block_storage").volumes()
 
     @classmethod
     def stands_alone(cls, record: Record) -> bool:
