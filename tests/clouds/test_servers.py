@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from stackferry import documents
-from stackferry.errors import EndedInError, Unfinished
+from stackferry.errors import Unfinished
 from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.server_parts import port_of, steps
@@ -139,7 +139,9 @@ def lay_ground(world: World) -> None:
             world.ids[document["_info"]["id"]] = str(done(apply.ensure(kind, document, there, {})).destination_id)
     glance = there.proxy("image")
     for image in there.records("image"):
-        glance.put(f"/images/{image['id']}/file", data=b"x" * 1024, headers={"Content-Type": "application/octet-stream"})
+        glance.put(
+            f"/images/{image['id']}/file", data=b"x" * 1024, headers={"Content-Type": "application/octet-stream"}
+        )
 
 
 def done(outcome: Any) -> Any:
@@ -222,7 +224,9 @@ def test_servers_cross_with_all_that_they_have(world: World, sandbox: Any, tmp_p
     since = _now()
     again = {name: move(world, document, world.there()) for name, document in exported.items()}
     assert world.writes(sandbox, since) == []
-    assert {o.outcome for parts in again.values() for p, o in parts.items() if not p.startswith("volumes")} == {"unchanged"}
+    assert {o.outcome for parts in again.values() for p, o in parts.items() if not p.startswith("volumes")} == {
+        "unchanged"
+    }
 
     volumes = [o.destination_id for path, o in made["pet"].items() if path.startswith("volumes")]
     for id_ in volumes:

@@ -54,6 +54,8 @@ from openstack.network.v2 import (
 from openstack.network.v2 import network as net
 from openstack.resource import Resource
 
+from .fake_compute import Compute, response
+
 #: service → openstacksdk's proxy, and (singular, plural) → resource
 SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
     "network": (
@@ -98,13 +100,17 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
     ),
 }
 ROUTER, SUBNET, PORT = router.Router, subnet.Subnet, port.Port
-TAGGED = (net.Network, subnet.Subnet, router.Router, security_group.SecurityGroup)
+FLOATING, SERVER, VOLUME = floating_ip.FloatingIP, server.Server, volume.Volume
+TAGGED = (net.Network, subnet.Subnet, router.Router, security_group.SecurityGroup, port.Port, FLOATING)
 #: what Neutron's attribute maps don't take in a PUT
 READ_ONLY: dict[type, set[str]] = {
     net.Network: {"availability_zone_hints", "is_vlan_transparent", "tags"},
     subnet.Subnet: {"cidr", "ip_version", "ipv6_address_mode", "ipv6_ra_mode", "network_id", "subnet_pool_id", "tags"},
     router.Router: {"availability_zone_hints", "flavor_id", "tags"},
-    port.Port: {"network_id", "device_owner"},
+    port.Port: {"network_id", "device_owner", "tags"},
+    FLOATING: {"dns_domain", "dns_name", "floating_network_id", "floating_ip_address", "tags"},
+    SERVER: {"availability_zone", "flavor", "image", "key_name", "metadata", "tags", "user_data"},
+    VOLUME: {"is_bootable", "size", "volume_image_metadata", "volume_type", "availability_zone"},
     security_group.SecurityGroup: {"is_shared", "tags"},
     address_group.AddressGroup: {"addresses"},
 }
@@ -114,6 +120,9 @@ NOT_AT_BIRTH: dict[type, set[str]] = {
     subnet.Subnet: {"tags"},
     router.Router: {"tags", "routes"},
     security_group.SecurityGroup: {"tags", "is_shared"},
+    port.Port: {"tags"},
+    FLOATING: {"tags"},
+    VOLUME: {"is_bootable", "volume_image_metadata"},
 }
 #: what policies keep for administrators: nobody else may set it
 RESERVED: dict[type, set[str]] = {
@@ -121,11 +130,15 @@ RESERVED: dict[type, set[str]] = {
                   "provider_physical_network", "provider_segmentation_id"},
     subnet.Subnet: {"segment_id"},  # not service_types: Neutron has a policy for it that it never asks
     router.Router: {"is_distributed", "is_ha"},
+    port.Port: {"binding_profile"},
+    FLOATING: {"floating_ip_address"},
 }  # fmt: skip
 #: and what nobody else is shown
 HIDDEN: dict[type, set[str]] = {
     net.Network: {"segments", "provider_network_type", "provider_physical_network", "provider_segmentation_id"},
     router.Router: {"is_distributed", "is_ha"},
+    port.Port: {"binding_profile"},
+    SERVER: {"user_data", "root_device_name", "hypervisor_hostname"},
 }
 DEFAULTS: dict[type, dict[str, Any]] = {
     net.Network: {"name": "", "description": "", "availability_zone_hints": [], "dns_domain": "", "mtu": 1450,
@@ -135,7 +148,13 @@ DEFAULTS: dict[type, dict[str, Any]] = {
                     "is_dhcp_enabled": True, "dns_publish_fixed_ip": False, "tags": []},
     router.Router: {"name": "", "description": "", "availability_zone_hints": [], "is_admin_state_up": True,
                     "is_distributed": False, "is_ha": False, "routes": [], "tags": [], "status": "ACTIVE"},
-    port.Port: {"name": "", "device_id": "", "device_owner": "", "fixed_ips": []},
+    port.Port: {"name": "", "description": "", "device_id": "", "device_owner": "", "fixed_ips": [], "tags": [],
+                "binding_vnic_type": "normal", "is_admin_state_up": True, "is_port_security_enabled": True,
+                "allowed_address_pairs": [], "extra_dhcp_opts": [], "dns_name": "", "dns_domain": ""},
+    FLOATING: {"description": "", "dns_name": "", "dns_domain": "", "port_id": None, "fixed_ip_address": None, "tags": []},
+    VOLUME: {"attachments": [], "availability_zone": "nova", "description": None, "is_bootable": False, "metadata": {},
+             "is_encrypted": False, "is_multiattach": False, "status": "available", "volume_image_metadata": None,
+             "volume_type": "__DEFAULT__", "name": None},
     security_group.SecurityGroup: {"description": "", "stateful": True, "is_shared": False, "tags": []},
     security_group_rule.SecurityGroupRule: {"description": "", "ether_type": "IPv4"},
     address_group.AddressGroup: {"name": "", "description": "", "addresses": []},
@@ -164,6 +183,10 @@ class Cloud:
         self.rows: dict[type, dict[str, dict[str, Any]]] = {}
         self.writes: list[tuple[str, str]] = []
         self.clock = itertools.count(1)
+        self.soon: dict[str, list[str]] = {}  # the states that a resource will have at the next looks
+        self.fates = {SERVER: ["BUILD", "ACTIVE"], VOLUME: ["creating", "available"]}  # of new ones
+        self.quotas = dict.fromkeys(("instances", "cores", "ram", "ports", "floating_ips", "volumes", "gigabytes"), -1)
+        self.compute_version = (2, 96)
         self.project = self.seed(project.Project, name="ours", domain_id=self.seed(domain.Domain, name="Default")["id"])
         self.operators = self.seed(project.Project, name="operators", domain_id=self.project["domain_id"])
 
@@ -199,7 +222,7 @@ class Cloud:
         return {id_ for cls, rows in self.rows.items() if cls is not keypair.Keypair for id_ in rows}
 
 
-class Proxy:
+class Proxy(Compute):
     """openstacksdk's calls of one service; a call that the real proxy lacks is an AttributeError here as well."""
 
     def __init__(self, cloud: Cloud, service: str, admin: bool) -> None:
@@ -244,6 +267,8 @@ class Proxy:
                 for rule in rules
                 if rule["security_group_id"] == row["id"]
             ]
+        if cls is SERVER:
+            row["addresses"] = self.shown_addresses(row["id"])
         if not self.admin:
             for name in HIDDEN.get(cls, ()):
                 row.pop(name, None)
@@ -261,6 +286,7 @@ class Proxy:
                 yield self._show(cls, row)
 
     def _find(self, cls: type[Resource], name_or_id: str, ignore_missing: bool = True) -> Any:
+        self._advance(cls, name_or_id)
         found = [row for row in self._rows(cls) if row["id"] == name_or_id]
         found = found or [row for row in self._rows(cls) if row.get("name") == name_or_id]
         if len(found) > 1:
@@ -298,7 +324,12 @@ class Proxy:
         self._check(cls, attributes, NOT_AT_BIRTH.get(cls, set()))
         if make := getattr(self, f"_new_{cls.__name__.lower()}", None):
             attributes = make(deepcopy(attributes))
+        plugs = [attributes.pop(name, None) for name in ("_legs", "_disks", "_hints")]
         row = self.cloud.seed(cls, **attributes)
+        if cls in self.cloud.fates:
+            self.cloud.soon[row["id"]] = list(self.cloud.fates[cls])
+        if cls is SERVER:
+            self._plug(row, *plugs)
         if cls is security_group.SecurityGroup:
             for ether_type in ("IPv4", "IPv6"):
                 self.cloud.seed(
@@ -313,11 +344,16 @@ class Proxy:
         self._check(cls, attributes, READ_ONLY.get(cls, set()))
         if cls is router.Router:
             attributes = self._checked_router(attributes, row)
+        if "extra_dhcp_opts" in attributes:
+            told = {o["opt_name"]: o for o in [*row["extra_dhcp_opts"], *attributes["extra_dhcp_opts"]]}
+            attributes["extra_dhcp_opts"] = [o for o in told.values() if o["opt_value"] is not None]
         row.update(deepcopy(attributes), updated_at=self.cloud.now())
         return self._show(cls, row)
 
     def _delete(self, cls: type[Resource], id_: str, ignore_missing: bool = True) -> None:
         self._write("delete", cls)
+        if cls in self.cloud.fates and id_ in self.cloud.rows.get(cls, {}):
+            return self._end(cls, id_)
         if self.cloud.rows.get(cls, {}).pop(id_, None) is None and not ignore_missing:
             refuse(404, f"{cls.__name__} {id_} could not be found")
 
@@ -382,6 +418,7 @@ class Proxy:
         return {"fingerprint": "aa:bb", "user_id": "user", **new}
 
     def _new_port(self, new: dict[str, Any]) -> dict[str, Any]:
+        new.setdefault("mac_address", f"fa:16:3e:00:00:{len(self.cloud.all(PORT)):02x}")
         for fixed in new["fixed_ips"]:
             if self._row(subnet.Subnet, fixed["subnet_id"])["network_id"] != new["network_id"]:
                 refuse(400, "subnet is not in the network")
@@ -421,21 +458,17 @@ class Proxy:
         row["addresses"] = sorted(change(set(row["addresses"])))
         return self._show(address_group.AddressGroup, row)
 
-    def post(self, url: str, json: dict[str, Any], microversion: str) -> requests.Response:
-        """Nova's POST /os-keypairs at a microversion that openstacksdk doesn't speak."""
+    def post(self, url: str, json: dict[str, Any], microversion: str | None = None) -> requests.Response:
+        """Nova's POST /os-keypairs at a microversion that openstacksdk doesn't speak; Cinder's actions."""
+        if url.startswith("/volumes/"):
+            return self.act(url, json)
         assert (url, microversion) == ("/os-keypairs", "2.92")
         self._write("create", keypair.Keypair)
-        response = requests.Response()
         try:
             row = self.cloud.seed(keypair.Keypair, **self._new_keypair(json["keypair"], old=False))
-            response.status_code, response._content = 201, _json({"keypair": row})
+            return response(201, {"keypair": row})
         except exceptions.HttpException as error:
-            response.status_code, response._content = error.status_code or 500, _json({"message": error.details})
-        return response
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
+            return response(error.status_code or 500, {"message": error.details})
 
 
 def _ranges(addresses: list[str]) -> list[str]:

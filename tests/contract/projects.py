@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from openstack.block_storage.v3.availability_zone import AvailabilityZone as VolumeZone
+from openstack.block_storage.v3.type import Type as VolumeType
+from openstack.compute.v2.availability_zone import AvailabilityZone
+from openstack.compute.v2.flavor import Flavor as ComputeFlavor
 from openstack.compute.v2.keypair import Keypair
 from openstack.compute.v2.server_group import ServerGroup
+from openstack.image.v2.image import Image
 from openstack.network.v2.address_group import AddressGroup
 from openstack.network.v2.flavor import Flavor
 from openstack.network.v2.network import Network
@@ -50,6 +55,13 @@ def infrastructure() -> Cloud:
     cloud.seed(SubnetPool, name="pool2")
     cloud.seed(Flavor, name="big")
     cloud.seed(Flavor, name="small")
+    for zone in ("nova", "z2"):
+        cloud.seed(AvailabilityZone, name=zone)
+        cloud.seed(VolumeZone, name=zone)
+    for name in ("__DEFAULT__", "gold"):
+        cloud.seed(VolumeType, name=name)
+    cloud.seed(ComputeFlavor, name="m1", vcpus=2, ram=1024, disk=10)
+    cloud.seed(Image, name="base", owner_id=cloud.operators["id"], min_disk=5, min_ram=512, status="active")
     return cloud
 
 

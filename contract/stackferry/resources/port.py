@@ -115,7 +115,10 @@ class Port(Kind):
         if not addresses(body):  # nothing to go by but a name and the time
             free = [r for r in mine if not r["device_id"] and (r["name"] or "") == (body.get("name") or "")]
             return [r for r in free if made_by_an_earlier_try(r, hints)]
-        found = [r for r in mine if addresses(r) & addresses(body)]
+        near = [
+            r if r["device_id"] else view.refresh(cls.kind, r["id"]) for r in mine if addresses(r) & addresses(body)
+        ]
+        found = [r for r in near if r is not None]  # a free one may have been plugged in since it was listed
         for record in found:
             if record["device_id"] and record["device_id"] != hints.get("server_id"):
                 shared = ", ".join(sorted(addresses(record) & addresses(body)))

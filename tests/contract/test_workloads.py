@@ -1,0 +1,530 @@
+"""The contract of servers and their parts, held against a cloud in memory."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from functools import cache
+from typing import Any
+
+import pytest
+from openstack.block_storage.v3.volume import Volume
+from openstack.compute.v2.flavor import Flavor as ComputeFlavor
+from openstack.compute.v2.server import Server
+from openstack.compute.v2.server_group import ServerGroup
+from openstack.image.v2.image import Image
+from openstack.network.v2.floating_ip import FloatingIP
+from openstack.network.v2.network import Network
+from openstack.network.v2.port import Port
+from openstack.network.v2.qos_policy import QoSPolicy
+from openstack.network.v2.security_group import SecurityGroup
+from openstack.network.v2.subnet import Subnet
+from stackferry.errors import EndedInError, Unfinished
+from stackferry.resources import KINDS, apply
+from stackferry.resources.export import documents as documents_of
+from stackferry.resources.fields import Many
+from stackferry.resources.nested import source_ids
+from stackferry.resources.server_disks import boot_volume
+from stackferry.resources.server_parts import port_of, steps
+
+from .fake_cloud import Cloud, is_attribute
+from .projects import NAMES, Document, by_name, exported, flat, infrastructure, migrate, populated, view
+from .test_kinds import changed
+
+WORKLOADS = sorted(name for name, kind in KINDS.items() if kind.by_workload)
+CLASSES: dict[str, Any] = {"floating_ip": FloatingIP, "port": Port, "server": Server, "volume": Volume}
+#: what a cloud sets by itself, or finds by itself, or what only says how a document is found again
+ITS_OWN = {"floating_ip": {"floating_ip_address"}, "port": {"dns_name"}, "server": {"name"}, "volume": {"name"}}
+#: what Nova or our own reading puts together
+COMPOSED = {"server": {"ports", "floating_ips", "volumes", "security_group_ids"}}
+
+
+@pytest.fixture(autouse=True)
+def _no_time_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+def with_servers(admin: bool = True) -> Cloud:
+    """A project with a server from volumes, which says every field, and one from an image."""
+    cloud = populated(admin)
+    cloud.soon.clear()
+    net, other = by_name(cloud, Network, "net"), cloud.seed(Network, name="back")["id"]
+    inside = by_name(cloud, Subnet, "subnet")
+    back = cloud.seed(Subnet, name="back4", network_id=other, cidr="10.8.0.0/24", ip_version=4, gateway_ip="10.8.0.1",
+                      allocation_pools=[{"start": "10.8.0.2", "end": "10.8.0.254"}])["id"]  # fmt: skip
+    groups = [by_name(cloud, SecurityGroup, n) for n in ("group", "other")]
+    legs = [
+        cloud.seed(Port, network_id=other, mac_address="fa:16:3e:00:01:01", security_group_ids=[],
+                   is_port_security_enabled=False, fixed_ips=[{"subnet_id": back, "ip_address": "10.8.0.9"}]),
+        cloud.seed(
+            Port, name="leg", description="first leg", network_id=net, mac_address="fa:16:3e:00:01:02", tags=["q", "p"],
+            allowed_address_pairs=[{"ip_address": "10.0.0.99", "mac_address": "fa:16:3e:00:01:02"}],
+            binding_profile={"capabilities": ["switchdev"], "pci_slot": "0000:01:00.1"} if admin else None,
+            dns_domain="example.org.", extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}],
+            fixed_ips=[{"subnet_id": inside, "ip_address": "10.0.0.55"}, {"subnet_id": inside, "ip_address": "10.0.0.56"}],
+            is_admin_state_up=False, propagate_uplink_status=True, qos_policy_id=by_name(cloud, QoSPolicy, "gold"),
+            security_group_ids=groups,
+        ),
+        cloud.seed(Port, network_id=net, mac_address="fa:16:3e:00:01:03", security_group_ids=groups[:1],
+                   fixed_ips=[{"subnet_id": inside, "ip_address": "10.0.0.57"}]),
+    ]  # fmt: skip
+    root = cloud.seed(Volume, name="root", description="boots", size=8, is_bootable=True, metadata={"a": "b", "readonly": "no"},
+                      volume_type="gold", volume_image_metadata={"hw_firmware_type": "uefi", "image_id": "i", "checksum": "c"})  # fmt: skip
+    data = cloud.seed(Volume, name="data", size=3)
+    cloud.seed(Volume, name="spare", size=2)
+    public = by_name(cloud, Network, "public")
+    make = cloud.connect(admin=True).compute.create_server
+    flavor = by_name(cloud, ComputeFlavor, "m1")
+    make(
+        name="pet", description="the pet", flavor_id=flavor, networks=[{"port": leg["id"]} for leg in legs[1::-1]],
+        block_device_mapping=[
+            {"source_type": "volume", "uuid": root["id"], "boot_index": 0, "delete_on_termination": False},
+            {"source_type": "volume", "uuid": data["id"], "boot_index": -1, "delete_on_termination": True},
+        ],
+        config_drive=True, disk_config="AUTO", key_name="key", metadata={"role": "db"}, tags=["z", "y"],
+        availability_zone="z2", user_data="IyEvYmluL3No" if admin else None,
+        scheduler_hints={"group": by_name(cloud, ServerGroup, "apart"), "rack": ["7"]},
+    )  # fmt: skip
+    make(name="cow", flavor_id=flavor, networks=[{"port": legs[2]["id"]}], image_id=by_name(cloud, Image, "base"))
+    for row in cloud.all(Server):
+        row["status"] = "ACTIVE"
+    cloud.seed(FloatingIP, floating_network_id=public, floating_ip_address="203.0.0.77", port_id=legs[1]["id"],
+               fixed_ip_address="10.0.0.56", description="the door", dns_domain="example.org.", dns_name="door",
+               qos_policy_id=by_name(cloud, QoSPolicy, "gold"), tags=["f"])  # fmt: skip
+    cloud.soon.clear()
+    cloud.writes.clear()
+    return cloud
+
+
+def servers(cloud: Cloud, admin: bool = True) -> dict[str, Document]:
+    return {d["params"]["name"]: d for d in documents_of("server", view(cloud, admin))}
+
+
+def move(document: Document, look: Any, marked: bool = True, **hints: Any) -> dict[str, apply.Outcome]:
+    """What an itinerary does with one server, without the bytes: path → what came of it."""
+    found: dict[str, apply.Outcome] = {}
+    for path, kind, part in steps(document):
+        if kind != "floating_ip":
+            own = {"marker": f"m/{part['_info']['id']}"} if kind == "volume" and marked else {}
+            found[path] = apply.ensure(kind, part, look, {**own, **hints})
+    ids = {f"{n}_ids": [o.destination_id for p, o in found.items() if p.startswith(n)] for n in ("port", "volume")}
+    found["server"] = apply.ensure("server", document, look, {**ids, **hints})
+    for path, kind, part in steps(document):
+        if kind == "floating_ip":
+            port = ids["port_ids"][port_of(document, part) or 0]
+            found[path] = apply.ensure(kind, part, look, {"port_id": port, **hints})
+    return found
+
+
+@cache
+def _moved() -> tuple[Document, Cloud, dict[str, apply.Outcome]]:
+    source, destination = with_servers(), infrastructure()
+    look = view(destination, admin=True)
+    migrate(flat(exported(source, admin=True)), look)
+    pet = servers(source)["pet"]
+    made = move(pet, look)
+    destination.writes.clear()
+    return pet, destination, made
+
+
+@pytest.fixture
+def moved() -> Any:
+    """A server's document, a cloud to which an administrator has moved it, and what its parts have become."""
+    return copy.deepcopy(_moved())
+
+
+def part_of(moved: Any, kind: str) -> tuple[Document, str, dict[str, Any]]:
+    """The document of one kind that says most, its id at the destination, and the hints of its steps."""
+    pet, _, made = moved
+    if kind == "server":
+        return pet, made["server"].destination_id, {}
+    path = {"port": "ports.1", "volume": "volumes.0", "floating_ip": "floating_ips.0"}[kind]
+    document = next(d for p, _, d in steps(pet) if p == path)
+    return document, made[path].destination_id, {"destination_id": made[path].destination_id}
+
+
+def ground(source: Cloud, admin: bool = True) -> Cloud:
+    """A destination that has everything but the servers."""
+    destination = infrastructure()
+    migrate(flat(exported(source, admin)), view(destination, admin))
+    destination.writes.clear()
+    return destination
+
+
+def fields_where(wanted: Any) -> list[Any]:
+    found = [(k, n) for k in WORKLOADS for n, f in KINDS[k].declared().items() if wanted(k, n, f)]
+    return [pytest.param(*pair, id=".".join(pair)) for pair in found]
+
+
+# -- the declaration -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", WORKLOADS)
+def test_everything_that_a_kind_reads_exists_in_openstacksdk(kind: str) -> None:
+    cls = KINDS[kind]
+    read = {cls.attribute(n) for n in cls.declared()} | set(cls.reads) | set(cls.info) - {"project_id"}
+    assert [n for n in read if not is_attribute(CLASSES[kind], n) and n not in COMPOSED.get(kind, ())] == []
+
+
+@pytest.mark.parametrize("kind", WORKLOADS)
+def test_fixed_initial_and_admin_name_declared_fields(kind: str) -> None:
+    cls = KINDS[kind]
+    assert cls.fixed | cls.initial | cls.admin.keys() <= cls.declared().keys()
+    assert all(field.metadata["description"] for field in cls.declared().values())
+
+
+def test_the_example_project_says_every_field() -> None:
+    """Else the tests below would prove nothing about it."""
+    cloud = with_servers()
+    pet, cow = servers(cloud)["pet"], servers(cloud)["cow"]
+    said = {"image_ref": cow["params"]["image_ref"], **{n: v for n, v in pet["params"].items() if n != "image_ref"}}
+    unsaid = [f"server.{n}" for n, v in said.items() if v in (None, [], "")]
+    for kind in ("port", "volume", "floating_ip"):
+        parts = [d["params"] for _, k, d in steps(pet) if k == kind]
+        unsaid += [f"{kind}.{n}" for n in KINDS[kind].declared() if all(p[n] in (None, [], "", {}) for p in parts)]
+    assert unsaid == []
+
+
+# -- there and back ------------------------------------------------------------------------------------------
+
+
+def told(kind: str, params: Document) -> Document:
+    """Params without what the destination sets by itself."""
+    own = {"floating_ip": {"floating_ip_address"}}.get(kind, set())
+    nested = {"ports": "port", "volumes": "volume", "floating_ips": "floating_ip"}
+    return {
+        n: [told(nested[n], p["params"]) for p in v] if n in nested else v for n, v in params.items() if n not in own
+    }
+
+
+@pytest.mark.parametrize("admin", [False, True], ids=["tenant", "admin"])
+def test_a_server_that_was_moved_exports_as_it_was_and_a_second_time_writes_nothing(admin: bool) -> None:
+    source = with_servers(admin)
+    destination, documents = ground(source, admin), servers(source, admin)
+    for document in documents.values():
+        ended = move(document, view(destination, admin))
+        assert {o.outcome for o in ended.values()} == {"created"}, {p: o.reason for p, o in ended.items()}
+    copies = servers(destination, admin)
+    for name, document in documents.items():
+        assert told("server", copies[name]["params"]) == told("server", document["params"])
+        assert copies[name]["_migration_params"] == document["_migration_params"]
+    destination.writes.clear()
+    for document in documents.values():
+        own = servers(destination, admin)[document["params"]["name"]]["_info"]["id"]
+        assert {o.outcome for p, o in move(document, view(destination, admin), server_id=own).items()
+                if not p.startswith("volumes")} == {"unchanged"}  # fmt: skip
+    assert destination.writes == []
+
+
+@pytest.mark.parametrize("admin", [False, True], ids=["tenant", "admin"])
+def test_no_id_of_the_source_is_in_params(admin: bool) -> None:
+    source = with_servers(admin)
+
+    def params(document: Document) -> Any:
+        lists = ("ports", "volumes", "floating_ips")
+        return [{n: v for n, v in document["params"].items() if n not in lists}] + [
+            params(part) for n in lists for part in document["params"].get(n) or ()
+        ]
+
+    found = json.dumps(
+        [params(d) for d in [*servers(source, admin).values(), *documents_of("volume", view(source, admin))]]
+    )
+    assert [id_ for id_ in source.ids() if id_ in found] == []
+
+
+def test_ids_of_links_stay_with_the_part_that_they_belong_to() -> None:
+    source = with_servers()
+    pet = servers(source)["pet"]
+    ids, net = source_ids(KINDS["server"], pet), by_name(source, Network, "net")
+    paths = [path for path, _, _ in KINDS["server"].links(pet["params"])]
+    assert set(paths) == set(ids)
+    assert ids["ports.1.params.network_ref"] == net
+    pet["params"]["ports"].reverse()
+    assert source_ids(KINDS["server"], pet)["ports.0.params.network_ref"] == net
+
+
+def test_comparing_writes_nothing_and_asks_for_everything() -> None:
+    source = with_servers()
+    destination = ground(source)
+    ended = [apply.compare("server", d, view(destination, admin=True), {}) for d in servers(source).values()]
+    assert ([(o.outcome, o.reason) for o in ended], destination.writes) == ([("created", None)] * 2, [])
+
+
+def test_ports_are_in_the_order_of_the_server_and_volumes_in_that_of_its_devices() -> None:
+    params = servers(with_servers())["pet"]["params"]
+    assert [p["params"]["name"] for p in params["ports"]] == ["", "leg"]
+    assert [v["params"]["name"] for v in params["volumes"]] == ["root", "data"]
+    dies = [a["delete_on_termination"] for v in params["volumes"] for a in v["_info"]["attachments"]]
+    assert dies == [False, True]
+
+
+def test_volumes_of_servers_have_no_document_of_their_own_and_the_others_have() -> None:
+    assert [d["params"]["name"] for d in documents_of("volume", view(with_servers()))] == ["spare"]
+    assert documents_of("port", view(with_servers())) == []
+
+
+def test_an_image_that_is_gone_makes_the_boot_disk_cross() -> None:
+    source = with_servers()
+    assert servers(source)["cow"]["_migration_params"]["boot_disk_copy"] is False
+    source.rows[Image].clear()
+    assert servers(source)["cow"]["_migration_params"]["boot_disk_copy"] is True
+
+
+def test_a_flavor_that_is_gone_still_has_its_name() -> None:
+    source = with_servers()
+    source.rows[ComputeFlavor].clear()
+    assert servers(source)["pet"]["params"]["flavor_ref"]["name"] == "m1"
+
+
+@pytest.mark.parametrize(("has_hostnames", "expected"), [(True, "kept"), (False, "pet")])
+def test_a_host_name_is_kept_where_nova_lets_us(has_hostnames: bool, expected: str) -> None:
+    source = with_servers()
+    destination = ground(source)
+    destination.compute_version = (2, 90) if has_hostnames else (2, 89)
+    pet = servers(source)["pet"]
+    pet["params"]["hostname"] = "kept"
+    move(pet, view(destination, admin=True))
+    assert [s["hostname"] for s in destination.all(Server)] == [expected]
+
+
+def test_user_data_that_cannot_be_read_is_noted_once() -> None:
+    look = view(with_servers())
+    documents_of("server", look)
+    assert len([note for note in look.notes if "user data" in note]) == 1
+
+
+# -- changes -------------------------------------------------------------------------------------------------
+
+
+def updatable(kind: str, name: str, _: Any) -> bool:
+    return name not in KINDS[kind].fixed | KINDS[kind].initial | ITS_OWN[kind]
+
+
+@pytest.mark.parametrize(("kind", "name"), fields_where(updatable))
+def test_a_changed_field_is_updated_and_no_other(moved: Any, kind: str, name: str) -> None:
+    destination = moved[1]
+    document, id_, hints = part_of(moved, kind)
+    had = copy.deepcopy(destination.rows[CLASSES[kind]][id_])
+    field = KINDS[kind].declared()[name]
+    document["params"][name] = other_value(field, name, document["params"][name])
+
+    planned = apply.compare(kind, document, view(destination, admin=True), hints)
+    assert destination.writes == []
+    ended = apply.ensure(kind, document, view(destination, admin=True), hints)
+    assert (ended.outcome, [change["field"] for change in ended.changes]) == ("updated", [name])
+    assert (planned.outcome, planned.changes) == ("updated", ended.changes)
+    has = destination.rows[CLASSES[kind]][id_]
+    assert {n for n in has if has[n] != had.get(n)} - {"updated_at"} == {KINDS[kind].attribute(name)}
+    destination.writes.clear()
+    again = apply.ensure(kind, document, view(destination, admin=True), hints)
+    assert (again.outcome, destination.writes) == ("unchanged", [])
+
+
+def other_value(field: Any, name: str, value: Any) -> Any:
+    """Another value that still makes sense."""
+    if name == "security_group_refs":
+        return value[:1]
+    if name == "fixed_ips_refs":
+        return value[:1]
+    if name in ("metadata", "volume_image_metadata", "binding_profile"):
+        return {"new": "value"} if name == "metadata" else {**value, "new": "value"}
+    if name == "allowed_address_pairs":
+        return [{"ip_address": "10.0.0.98"}]
+    if name == "extra_dhcp_opts":
+        return [{"opt_name": "ntp", "opt_value": "10.0.0.1", "ip_version": 4}]
+    return changed(field, value)
+
+
+@pytest.mark.parametrize(("kind", "name"), fields_where(lambda k, n, _: n in KINDS[k].fixed))
+@pytest.mark.parametrize("verb", [apply.ensure, apply.compare])
+def test_a_changed_fixed_field_is_a_conflict_and_nothing_is_written(
+    moved: Any, kind: str, name: str, verb: Any
+) -> None:
+    destination = moved[1]
+    document, _, hints = part_of(moved, kind)
+    document["params"][name] = changed(KINDS[kind].declared()[name], document["params"][name])
+    ended = verb(kind, document, view(destination, admin=True), hints)
+    assert (ended.outcome, [change["field"] for change in ended.changes]) == ("conflict", [name])
+    assert destination.writes == []
+
+
+@pytest.mark.parametrize(("kind", "name"), fields_where(lambda k, n, _: n in KINDS[k].initial))
+def test_what_is_said_at_creation_only_is_not_compared(moved: Any, kind: str, name: str) -> None:
+    destination = moved[1]
+    document, _, hints = part_of(moved, kind)
+    field = KINDS[kind].declared()[name]
+    document["params"][name] = [] if isinstance(field, Many) else None if field.nullable else {"name": "nowhere"}
+    if not name.endswith("_ref") and not isinstance(field, Many):
+        document["params"][name] = {} if name == "scheduler_hints" else None
+    ended = apply.ensure(kind, document, view(destination, admin=True), hints)
+    expected = ("conflict", []) if field.required and not document["params"][name] else ("unchanged", [])
+    assert ((ended.outcome, ended.changes), destination.writes) == (expected, [])
+
+
+@pytest.mark.parametrize(("kind", "name"), fields_where(lambda k, n, f: updatable(k, n, f) and not f.required))
+def test_null_leaves_the_destination_alone(moved: Any, kind: str, name: str) -> None:
+    destination = moved[1]
+    document, _, hints = part_of(moved, kind)
+    document["params"][name] = None
+    ended = apply.ensure(kind, document, view(destination, admin=True), hints)
+    assert (ended.outcome, ended.reason, destination.writes) == ("unchanged", None, [])
+
+
+def test_groups_of_ports_are_emptied_when_a_document_says_so_even_at_birth() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    for port in pet["params"]["ports"]:
+        port["params"]["security_group_refs"] = []
+    legs = [o.destination_id for p, o in move(pet, view(destination, admin=True)).items() if p.startswith("ports")]
+    assert [destination.rows[Port][id_]["security_group_ids"] for id_ in legs] == [[], []]
+
+
+def test_ports_of_os_migrate_get_the_groups_of_their_server() -> None:
+    pet = servers(with_servers())["pet"]
+    for port in pet["params"]["ports"]:
+        del port["params"]["security_group_refs"]
+    groups = {d["params"]["name"]: d["params"].get("security_group_refs") for _, k, d in steps(pet) if k == "port"}
+    assert [g["name"] for g in groups["leg"] or ()] == ["group", "other"]
+    assert groups[""] is None  # port security is off
+
+
+# -- slow and failing clouds -----------------------------------------------------------------------------------
+
+
+def fate(cloud: Cloud, cls: type, *states: str) -> None:
+    cloud.fates[cls] = list(states)
+
+
+def one(kind: str, source: Cloud) -> tuple[Document, dict[str, Any]]:
+    if kind == "volume":
+        return documents_of("volume", view(source, admin=True))[0], {"marker": "m/1"}
+    document = servers(source)["cow"]
+    document["params"]["ports"] = []
+    return document, {}
+
+
+@pytest.mark.parametrize(("kind", "making"), [("server", "BUILD"), ("volume", "creating")])
+def test_a_later_try_goes_on_waiting_for_what_an_earlier_one_began(kind: str, making: str) -> None:
+    source = with_servers()
+    destination, began = ground(source), 0
+    document, hints = one(kind, source)
+    fate(destination, CLASSES[kind], *[making] * 50)
+    with pytest.raises(Unfinished, match="still being made"):
+        apply.ensure(kind, document, view(destination, admin=True), {**hints, "patience": 0})
+    (row,) = destination.all(CLASSES[kind])
+    assert row["status"] in (making, None) or kind == "server"
+    destination.soon[row["id"]] = ["ACTIVE" if kind == "server" else "available"]
+    destination.writes.clear()
+    ended = apply.ensure(kind, document, view(destination, admin=True), {**hints, "look": True, "first_asked": began})
+    assert (ended.outcome, ended.destination_id) == ("created", row["id"])
+    assert [w for w in destination.writes if w[0] == "create"] == []
+
+
+@pytest.mark.parametrize(("kind", "state"), [("server", "ERROR"), ("volume", "error")])
+def test_what_the_cloud_failed_to_make_is_removed_and_the_reason_told(kind: str, state: str) -> None:
+    source = with_servers()
+    destination = ground(source)
+    document, hints = one(kind, source)
+    fate(destination, CLASSES[kind], state)
+    with pytest.raises(EndedInError, match=rf"ended (in|as) {state}"):
+        apply.ensure(kind, document, view(destination, admin=True), hints)
+    assert destination.all(CLASSES[kind]) == []
+
+
+def test_volumes_that_lost_tries_made_besides_are_named_as_surplus() -> None:
+    source = with_servers()
+    destination = ground(source)
+    document, hints = one("volume", source)
+    ids = [destination.seed(Volume, name="spare", size=2, metadata={"stackferry": "m/1"})["id"] for _ in "ab"]
+    ended = apply.ensure("volume", document, view(destination, admin=True), {**hints, "look": True, "first_asked": 0})
+    assert (ended.outcome, ended.destination_id, ended.also_made) == ("created", ids[0], ids[1:])
+
+
+# -- what is lacking -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["instances", "cores", "ram", "ports", "floating_ips", "volumes", "gigabytes"])
+@pytest.mark.parametrize("enough", [False, True])
+def test_a_quota_that_would_not_suffice_is_told_before(name: str, enough: bool) -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    need = {"cores": 2, "ram": 1024, "ports": 2, "volumes": 2, "gigabytes": 11}.get(name, 1)
+    destination.quotas[name] = need + 1 - (not enough)  # one is in use
+    ended = apply.compare("server", pet, view(destination, admin=True), {})
+    said = f"the quota has {need - 1} {name.replace('_', ' ')} left, and {need} are needed"
+    assert (ended.outcome, ended.reason) == (("created", None) if enough else ("missing", said))
+
+
+def test_what_was_made_already_is_not_asked_of_the_quota_again() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    destination.quotas |= {"ports": 1, "volumes": 1, "gigabytes": 1}
+    assert (
+        apply.compare("server", pet, view(destination, admin=True), {"port_ids": ["p"], "volume_ids": ["v"]}).reason
+        is None
+    )
+
+
+@pytest.mark.parametrize(("disk", "fits"), [(4, False), (5, True), (0, True)])
+def test_a_flavor_must_hold_the_image_unless_it_sets_no_limit(disk: int, fits: bool) -> None:
+    source = with_servers()
+    destination, cow = ground(source), servers(source)["cow"]
+    for flavor in destination.all(ComputeFlavor):
+        flavor["disk"] = disk
+    ended = apply.compare("server", cow, view(destination, admin=True), {})
+    assert (ended.outcome == "created") is fits, ended.reason
+
+
+# -- undo ------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_removed_in_order_and_twice_is_fine(moved: Any) -> None:
+    _, destination, made = moved
+    kinds = {path: kind for path, kind, _ in steps(moved[0])} | {"server": "server"}
+    volume = made["volumes.0"].destination_id
+    document = {"params": {"name": "x"}, "type": ""}
+    with pytest.raises(Unfinished, match="still attached"):
+        apply.remove("volume", document, view(destination, admin=True), {"destination_id": volume})
+    look = view(destination, admin=True)
+    for path in sorted(made, key=lambda p: ["floating_ips", "server", "ports", "volumes"].index(p.partition(".")[0])):
+        apply.remove(kinds[path], document, look, {"destination_id": made[path].destination_id})
+    assert [
+        row for kind in WORKLOADS for row in destination.all(CLASSES[kind]) if row.get("device_owner") in (None, "")
+    ] == []
+    destination.writes.clear()
+    for path, outcome in made.items():
+        ended = apply.remove(
+            kinds[path], document, view(destination, admin=True), {"destination_id": outcome.destination_id}
+        )
+        assert ended.outcome == "removed"
+    assert destination.writes == []
+
+
+# -- which disk it starts from -----------------------------------------------------------------------------------
+
+
+def disk(device: str | None, bootable: bool = False) -> Document:
+    attachments = [{"device": device}] if device else []
+    return {"type": KINDS["volume"].type, "params": {}, "_info": {"attachments": attachments, "is_bootable": bootable}}
+
+
+@pytest.mark.parametrize(
+    ("disks", "boot"),
+    [
+        ([], None),
+        ([disk("/dev/vda", True), disk("/dev/vdb")], 0),
+        ([disk("/dev/vdb", True), disk("/dev/vda", True)], 1),
+        ([disk("/dev/vdaa", True), disk("/dev/vdz", True)], 1),
+        ([disk("/dev/sdb"), disk("/dev/sda", True)], 1),
+        ([disk(None), disk(None, True)], 1),
+        ([disk(None), disk(None)], 0),
+    ],
+)
+def test_a_server_without_an_image_starts_from_its_first_bootable_disk(disks: list[Document], boot: int | None) -> None:
+    assert boot_volume({"volumes": disks, "image_ref": None}) == boot
+    assert boot_volume({"volumes": disks, "image_ref": {"name": "base"}}) is None
+
+
+def test_names_of_this_contract_and_of_the_other_are_all_kinds() -> None:
+    assert sorted([*NAMES, *WORKLOADS, "image"]) == sorted(KINDS)
