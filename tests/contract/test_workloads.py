@@ -25,7 +25,7 @@ from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.fields import Many
 from stackferry.resources.nested import source_ids
-from stackferry.resources.server_disks import boot_volume
+from stackferry.resources.server_disks import boot_volume, mapping
 from stackferry.resources.server_parts import port_of, steps
 
 from .fake_cloud import Cloud, is_attribute
@@ -255,6 +255,7 @@ def test_ports_are_in_the_order_of_the_server_and_volumes_in_that_of_its_devices
     params = servers(with_servers())["pet"]["params"]
     assert [p["params"]["name"] for p in params["ports"]] == ["", "leg"]
     assert [v["params"]["name"] for v in params["volumes"]] == ["root", "data"]
+    assert params["volumes"][0]["params"]["volume_image_metadata"] == {"hw_firmware_type": "uefi"}  # no image's own
     dies = [a["delete_on_termination"] for v in params["volumes"] for a in v["_info"]["attachments"]]
     assert dies == [False, True]
 
@@ -524,6 +525,48 @@ def disk(device: str | None, bootable: bool = False) -> Document:
 def test_a_server_without_an_image_starts_from_its_first_bootable_disk(disks: list[Document], boot: int | None) -> None:
     assert boot_volume({"volumes": disks, "image_ref": None}) == boot
     assert boot_volume({"volumes": disks, "image_ref": {"name": "base"}}) is None
+
+
+def of(id_: str, index: int, dies: bool) -> dict[str, Any]:
+    return {"source_type": "volume", "destination_type": "volume", "uuid": id_, "boot_index": index,
+            "delete_on_termination": dies}  # fmt: skip
+
+
+def dying(document: Document, dies: bool | None) -> Document:
+    document["_info"]["attachments"][0]["delete_on_termination"] = dies
+    return document
+
+
+IMAGE = {
+    "source_type": "image",
+    "destination_type": "local",
+    "uuid": "i",
+    "boot_index": 0,
+    "delete_on_termination": True,
+}
+BOOT, DATA = disk("/dev/vda", True), disk("/dev/vdb")
+
+
+@pytest.mark.parametrize(
+    ("image", "disks", "hints", "expected"),
+    [
+        (None, [BOOT, DATA], {"volume_ids": ["a", "b"]}, [of("a", 0, True), of("b", -1, False)]),
+        (None, [DATA, BOOT], {"volume_ids": ["a", "b"]}, [of("b", 0, True), of("a", -1, False)]),
+        (None, [dying(disk("/dev/vda", True), False), dying(disk("/dev/vdb"), True)], {"volume_ids": ["a", "b"]},
+         [of("a", 0, False), of("b", -1, True)]),
+        (None, [dying(disk("/dev/vda", True), None), DATA], {"volume_ids": ["a", None]}, [of("a", 0, True)]),
+        ("i", [DATA], {"volume_ids": ["a"]}, [IMAGE, of("a", -1, False)]),
+        ("i", [DATA], {"volume_ids": [None]}, None),
+        ("i", [], {}, None),
+        ("i", [DATA], {"volume_ids": ["a"], "boot_volume_id": "c"}, [of("c", 0, True), of("a", -1, False)]),
+        (None, [BOOT], {"volume_ids": ["a"], "boot_volume_id": "c"}, [of("c", 0, True), of("a", -1, False)]),
+        (None, [], {"volume_ids": [], "boot_volume_id": "c"}, [of("c", 0, True)]),
+    ],
+)  # fmt: skip
+def test_disks_are_told_to_nova(image: str | None, disks: list[Document], hints: Any, expected: Any) -> None:
+    for_nova = mapping({"image": image, "volumes": disks}, hints)
+    assert for_nova.get("block_device_mapping") == expected
+    assert for_nova.get("image_id") == (image if not hints.get("boot_volume_id") else None)
 
 
 def test_names_of_this_contract_and_of_the_other_are_all_kinds() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keystoneauth1 import exceptions as ks
 from openstack import exceptions as sdk
+from stackferry.errors import EndedInError, Unfinished
 from stackferry_runtime import clouds
 from stackferry_runtime.clouds import MAX_WAIT, CloudError, Gate, failure, refused
 
@@ -186,6 +187,8 @@ def answer(status: int, text: str = "something about it") -> Exception:
         (TimeoutError("slow"), "interrupted", True),
         (ConnectionResetError("reset"), "interrupted", True),
         (CloudError("check clouds.yaml"), "failed", False),
+        (Unfinished("server 'a' is still being made"), "interrupted", True),
+        (EndedInError("server 'a' ended in ERROR"), "failed", False),
         (KeyError("bug"), "failed", False),
         (ValueError(""), "failed", False),
         pytest.param(

@@ -34,6 +34,8 @@ from .view import Ambiguous, Missing, Record, Taken, View
 
 Document = dict[str, Any]
 Hints = dict[str, Any]
+#: seconds that a try waits, after all its patience, until what failed is gone
+CLEARING = 30.0
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _made(kind: type[Kind], record: Record, view: View, hints: Hints, ours: bool
     except EndedInError:
         if ours and view.refresh(kind.kind, record["id"]):
             kind.delete(view, record)
-            await_end(kind, record, view, hints)
+            await_end(kind, record, view, {**hints, "patience": CLEARING})
         raise
 
 

@@ -119,7 +119,10 @@ class View:
 
     def own(self, kind: str, id_: str) -> Record | None:
         """One of the project's resources, by way of the listing; None when it's not there."""
-        return next((r for r in self.records(kind) if r["id"] == id_), None)
+        with self._locks[kind]:
+            if kind not in self._records:
+                self.records(kind)
+            return self._records[kind].get(id_)
 
     def get(self, kind: str, id_: str) -> Record | None:
         """One resource by id, the project's own or any that is visible; None when there's none."""
