@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,15 +42,6 @@ EXTENSIONS = {
     "subnet-service-types",
     "trunk",
 }
-
-
-@pytest.fixture
-def tenant(sandbox: Sandbox) -> Iterator[Connection]:
-    """A member of a new project in src."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    with connect(sandbox.create_tenant("src", name)) as connection:
-        yield connection
-    sandbox.delete_tenant("src", name)
 
 
 def test_both_clouds_run_and_say_so(sandbox: Sandbox) -> None:
