@@ -9,6 +9,7 @@ from pathlib import Path
 from stackferry_sandbox import accesslog, agents, clouds, faults, layout, processes
 from stackferry_sandbox.agents import Agent
 from stackferry_sandbox.clouds import Cloud
+from stackferry_sandbox.disks import Disks
 from stackferry_sandbox.errors import SandboxError
 from stackferry_sandbox.services import NAMES
 
@@ -52,10 +53,11 @@ class Inspection:
 
     def volume_file(self, cloud: str, volume_id: str) -> Path:
         """The file of a volume. What an agent writes is there once it has synced, or the volume is detached."""
-        path = self._cloud(cloud).paths.volume(volume_id)
-        if not path.exists():
-            raise SandboxError(f"cloud {cloud!r} has no volume {volume_id}")
-        return path
+        return self.disks(cloud).volume(volume_id)
+
+    def disks(self, cloud: str) -> Disks:
+        """The files of a cloud's disks."""
+        return Disks(self._cloud(cloud).paths)
 
     def agents(self, cloud: str) -> list[Agent]:
         """The transfer agents that run: server id, instance, pid, log."""

@@ -21,11 +21,11 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("stackferry_inside.user_data")
 
 
+ENV = {"path": "/etc/stackferry/transfer.env", "content": "A=1\n"}
+
+
 def config(*entries: dict[str, Any]) -> bytes:
     return b"#cloud-config\n" + yaml.safe_dump({"write_files": list(entries)}).encode()
-
-
-ENV = {"path": "/etc/stackferry/transfer.env", "content": "A=1\n"}
 
 
 def test_what_is_written_is_read(inside: Any) -> None:
@@ -47,12 +47,19 @@ def test_what_is_written_is_read(inside: Any) -> None:
         b"#cloud-config\n- a list\n",
         b"#cloud-config\n{not: [yaml\n",
         b"\x1f\x8b binary",
+        b"#cloud-config\nwrite_files: text\n",
         config({"path": "/etc/stackferry/other", "content": "x"}),
+        config(ENV, {"path": "/etc/stackferry/key", "content": "not base64!", "encoding": "gz+b64"}),
+        config(ENV, {"path": "/etc/stackferry/key", "content": "x", "permissions": "rwx"}),
         config({"path": "/etc/stackferry/../stackferry-not/transfer.env", "content": "x"}),
     ],
 )
 def test_other_user_data_asks_for_nothing(inside: Any, data: bytes) -> None:
     assert inside.files(data) == []
+
+
+def test_entries_that_are_none_of_ours_need_not_make_sense(inside: Any) -> None:
+    assert inside.files(config(ENV, {"path": "/etc/x", "content": "?", "encoding": "gz", "permissions": "rwx"}))
 
 
 def test_nothing_is_written_elsewhere(inside: Any) -> None:

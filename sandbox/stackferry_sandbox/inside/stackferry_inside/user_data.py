@@ -6,12 +6,16 @@ for agents. That entry, and every other one below /etc/stackferry/, becomes a fi
 
 import base64
 import gzip
+import logging
 import posixpath
 import re
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+LOG = logging.getLogger(__name__)
 
 ETC = "/etc/stackferry"
 TRANSFER_ENV = f"{ETC}/transfer.env"
@@ -36,17 +40,25 @@ def files(user_data: bytes) -> list[File]:
     if not user_data.startswith(MARK):
         return []
     try:
-        wanted = (yaml.safe_load(user_data) or {}).get("write_files") or []
-    except (yaml.YAMLError, AttributeError):
-        return []  # cloud-init, too, boots the server and only complains
-    found = [file_of(entry) for entry in wanted]
-    below = [file for file in found if file.path.startswith(f"{ETC}/")]
-    return below if any(file.path == TRANSFER_ENV for file in below) else []
+        found = [file_of(path, entry) for entry in entries(user_data) if (path := path_of(entry)).startswith(f"{ETC}/")]
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
+        LOG.warning("user data that can't be read: %r", error)  # cloud-init, too, boots the server and only complains
+        return []
+    return found if any(file.path == TRANSFER_ENV for file in found) else []
 
 
-def file_of(entry: dict[str, Any]) -> File:
-    """The file that one entry of ``write_files`` describes."""
-    path = posixpath.normpath(str(entry.get("path", "")))
+def entries(user_data: bytes) -> list[dict[str, Any]]:
+    """What is below ``write_files``."""
+    return (yaml.safe_load(user_data) or {}).get("write_files") or []
+
+
+def path_of(entry: dict[str, Any]) -> str:
+    """The path of an entry, without dots."""
+    return posixpath.normpath(str(entry.get("path", "")))
+
+
+def file_of(path: str, entry: dict[str, Any]) -> File:
+    """The file that an entry describes."""
     return File(path, content_of(entry), int(str(entry.get("permissions") or "0644"), 8))
 
 
