@@ -60,6 +60,13 @@ def devices(file: Path) -> list[str]:
     return listed.stdout.split()
 
 
+def give(device: str, file: Path) -> None:
+    """Give a device to another file, as a restart of the machine may."""
+    file.write_bytes(bytes(1 << 20))
+    subprocess.run(["losetup", "--detach", device], check=True)
+    assert processes.wait_until(lambda: subprocess.run(["losetup", device, file]).returncode == 0, 10)
+
+
 def test_destroying_a_cloud_ends_its_agents(box: Sandbox, make: Any) -> None:
     make("one").power_on()
     make("two", STACKFERRY_AGENTS=2).power_on()
@@ -138,16 +145,13 @@ def test_a_volume_of_two_servers_has_one_device_until_the_last_lets_go(make: Any
 
 
 @needs_loop
-def test_a_device_that_was_lost_is_made_again_and_one_of_somebody_else_is_left_alone(
+def test_a_device_that_was_lost_is_made_again(
     box: Sandbox, make: Any, volume: Path, inside: Any, tmp_path: Path
 ) -> None:
     machine, other = make("one"), tmp_path / "other"
     machine.plug(volume, VOLUME, "/dev/vdb")
     (device,) = devices(volume)
-    # As after a restart of the machine: the same device, but of another file.
-    subprocess.run(["losetup", "--detach", device], check=True)
-    other.write_bytes(bytes(1 << 20))
-    subprocess.run(["losetup", device, other], check=True)
+    give(device, other)
     try:
         inside("stackferry_inside.hosts").boot(box.state.cloud("src").root)
         assert devices(volume)
@@ -157,6 +161,28 @@ def test_a_device_that_was_lost_is_made_again_and_one_of_somebody_else_is_left_a
         assert devices(other) == [device]
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@needs_loop
+def test_a_lost_device_that_is_somebody_elses_now_is_left_alone(make: Any, volume: Path, tmp_path: Path) -> None:
+    machine, other = make("one"), tmp_path / "other"
+    machine.plug(volume, VOLUME, "/dev/vdb")
+    (device,) = devices(volume)
+    give(device, other)
+    try:
+        machine.unplug(volume)
+        assert devices(other) == [device]
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@needs_loop
+def test_a_volume_whose_file_is_gone_is_unplugged_all_the_same(make: Any, volume: Path, inside: Any) -> None:
+    machine = make("one")
+    machine.plug(volume, VOLUME, "/dev/vdb")
+    volume.unlink()
+    machine.unplug(volume)
+    assert str(volume.name) not in str(inside("stackferry_inside.loops").listing())
 
 
 @needs_loop

@@ -76,7 +76,7 @@ def test_encoded_content(inside: Any, encoding: str) -> None:
 
 
 def test_an_environment_file_is_read_as_systemd_reads_it(inside: Any) -> None:
-    text = "# no\n; no\n\nA=1\nB = two words \nC=\"quo'ted\"\nD='x=y'\nE=\nno variable\nF=\"\n"
+    text = "# N=1\n;M=1\n\nA=1\nB = two words \nC=\"quo'ted\"\nD='x=y'\nE=\nno variable\nF=\"\n"
     assert inside.variables(text) == {"A": "1", "B": "two words", "C": "quo'ted", "D": "x=y", "E": "", "F": '"'}
 
 
