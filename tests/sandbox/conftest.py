@@ -91,6 +91,11 @@ class Kit:
     def detach(self, server: Any, volume: Any) -> None:
         self.cloud.compute.delete_volume_attachment(server, volume)
         self.settled(volume, "available")
+        # nova forgets it a moment after cinder, and until then refuses to attach it again
+        assert until(lambda: volume.id not in self.attached(server))
+
+    def attached(self, server: Any) -> list[str]:
+        return [each.volume_id for each in self.cloud.compute.volume_attachments(server)]
 
     def become(self, server: Any, status: str) -> Any:
         server = server.fetch(self.cloud.compute)
