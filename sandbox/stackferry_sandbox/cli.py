@@ -118,7 +118,8 @@ def seed(
             seed_stacks(member, stacks, prefix, tell=sandbox.tell)
         else:
             with sandbox.connect(f"{cloud}-admin") as admin:
-                if not seed_tenant(member, admin, size_mib=size, tell=sandbox.tell):
+                disks = sandbox.disks(cloud)
+                if not seed_tenant(member, admin, size_mib=size, disks=disks, tell=sandbox.tell):
                     messages.print(f"project {project} of {cloud} has this tenant already")
     messages.print(f"after {time.monotonic() - began:.1f} s")
     if login:

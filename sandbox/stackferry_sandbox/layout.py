@@ -94,7 +94,7 @@ class CloudPaths:
 
     @property
     def furnished(self) -> Path:
-        """Exists once the external network, flavors and the tenant are there."""
+        """Exists once the external network, flavors and the tenant are there; names the flavors."""
         return self.root / "furnished"
 
     @property
@@ -127,6 +127,24 @@ class CloudPaths:
     def faults(self, service: str) -> Path:
         """The rules by which a service misbehaves."""
         return self.root / "faults" / f"{service}.json"
+
+    @property
+    def agents(self) -> Path:
+        """What conversion hosts run as their agents."""
+        return self.root / "etc" / "agents.json"
+
+    @property
+    def hosts(self) -> Path:
+        """The folder with one folder for each server."""
+        return self.root / "hosts"
+
+    def host(self, server_id: str) -> Path:
+        """The folder of a server."""
+        return self.hosts / server_id
+
+    def volume(self, volume_id: str) -> Path:
+        """The file of a volume."""
+        return self.root / "volumes" / f"volume-{volume_id}"
 
     def make(self) -> None:
         """Create the cloud's folders."""

@@ -3,20 +3,17 @@
 import contextlib
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from openstack.connection import Connection
 
 from stackferry_sandbox import (
-    accesslog,
+    agents,
     clouds,
     connections,
     creation,
     environment,
-    faults,
     launching,
     layout,
     processes,
@@ -28,22 +25,26 @@ from stackferry_sandbox import (
 from stackferry_sandbox.clouds import Cloud
 from stackferry_sandbox.errors import SandboxError
 from stackferry_sandbox.files import locked, write_atomically
-from stackferry_sandbox.furnish import furnish
-from stackferry_sandbox.services import NAMES
+from stackferry_sandbox.furnish import furnish, is_furnished
+from stackferry_sandbox.inspection import Inspection
 
 Tell = Callable[[str], None]
 
 DEFAULT_CLOUDS = ("src", "dst")
 
 
-class Sandbox:
+class Sandbox(Inspection):
     """Real OpenStack clouds on loopback, with all their state in one folder.
 
     Several objects, in several processes, may use one folder at once.
     """
 
     def __init__(
-        self, state: Path | None = None, first_port: int | None = None, tell: Tell = lambda _line: None
+        self,
+        state: Path | None = None,
+        first_port: int | None = None,
+        tell: Tell = lambda _line: None,
+        agent: Sequence[str] | None = None,
     ) -> None:
         """Use a folder; nothing happens yet.
 
@@ -51,11 +52,14 @@ class Sandbox:
             state: the folder of all state; by default as STACKFERRY_SANDBOX says.
             first_port: where new clouds look for free ports; by default as STACKFERRY_SANDBOX_PORT says.
             tell: called with a line of text about what is being done.
+            agent: the command that conversion hosts run; by default as STACKFERRY_SANDBOX_AGENT says, else
+                stackferry_transfer in this Python.
         """
         folder = Path(state).expanduser().absolute() if state else layout.state_folder(os.environ)
         self.state = layout.State(folder)
         self.first_port = first_port or layout.first_port(os.environ)
         self.tell = tell
+        self.agent = list(agent or agents.default_command(os.environ))
 
     # -- life of clouds
 
@@ -83,29 +87,43 @@ class Sandbox:
                 # Written again at each start: a newer version of this package may configure differently.
                 creation.write_configs(cloud.paths, creation.settings_of(self.state, cloud))
             self._write_clouds_yaml()
+            for cloud in found:
+                agents.write_command(cloud, self.agent)
             launching.launch(self.state, starts, lock)
             for cloud in found:
                 readiness.wait_ready(cloud)
-                if not cloud.paths.furnished.exists():
+                if not is_furnished(cloud):
                     furnish(cloud)
+                agents.act(cloud, "boot", lock=lock)
                 self.tell(f"{cloud.name} is up: {cloud.url('keystone')}")
 
     def down(self, *names: str) -> None:
         """Stop clouds (all if none is named) and keep their state."""
-        with self._locked():
+        with self._locked() as lock:
             chosen = [clouds.get(self.state, name) for name in names]
-            self._stop(chosen or clouds.known(self.state))
+            self._stop(chosen or clouds.known(self.state), lock)
 
     def destroy(self, *names: str) -> None:
         """Stop clouds (all if none is named) and remove their state; what doesn't exist is no error."""
-        with self._locked():
+        with self._locked() as lock:
             found = [cloud for cloud in clouds.known(self.state) if not names or cloud.name in names]
-            self._stop(found)
+            self._stop(found, lock)
             for cloud in found:
                 # First the record: a folder without it is no cloud, if this is interrupted.
                 cloud.paths.record.unlink()
                 shutil.rmtree(cloud.paths.root)
             self._write_clouds_yaml()
+
+    @contextlib.contextmanager
+    def stand_in(self, *command: str) -> Iterator[None]:
+        """A context in which conversion hosts that are switched on run another command as their agents."""
+        usual, self.agent = self.agent, list(command)
+        try:
+            self._write_agent()
+            yield
+        finally:
+            self.agent = usual
+            self._write_agent()
 
     def status(self) -> list[status.CloudStatus]:
         """What exists, what runs, and how much memory it takes."""
@@ -134,44 +152,7 @@ class Sandbox:
         """Remove a project, its user, and all that the project has."""
         tenants.delete_tenant(self._cloud(cloud), name)
 
-    # -- looking inside, and breaking things
-
-    def access_log(
-        self, cloud: str, service: str | None = None, since: datetime | float | None = None
-    ) -> Iterator[accesslog.Request]:
-        """The API requests that a cloud, or one of its services, has answered, in order of time."""
-        return accesslog.read(self._cloud(cloud).paths, self._services(service), since)
-
-    def faults(
-        self, cloud: str, service: str, rules: Iterable[faults.Rule | dict[str, object]]
-    ) -> contextlib.AbstractContextManager[list[faults.Rule]]:
-        """A context in which a service misbehaves as rules say."""
-        (service,) = self._services(service)
-        return faults.active(self._cloud(cloud).paths.faults(service), rules)
-
-    def pid_of(self, cloud: str, service: str) -> int | None:
-        """The pid of a service; None if it doesn't run."""
-        (service,) = self._services(service)
-        process = processes.process_of(self._cloud(cloud).paths, service)
-        return process.pid if process else None
-
-    def kill(self, cloud: str, service: str) -> None:
-        """Kill a service (SIGKILL) and wait until it is gone; ``up`` brings it back."""
-        (service,) = self._services(service)
-        if process := processes.process_of(self._cloud(cloud).paths, service):
-            process.send(signal.SIGKILL)
-            processes.wait_until(lambda: not process.alive, 60.0)
-
     # -- within
-
-    def _cloud(self, name: str) -> Cloud:
-        return clouds.get(self.state, name)
-
-    @staticmethod
-    def _services(service: str | None) -> tuple[str, ...]:
-        if service is not None and service not in NAMES:
-            raise SandboxError(f"{service!r} is no service; there are {', '.join(NAMES)}")
-        return (service,) if service else NAMES
 
     def _locked(self) -> contextlib.AbstractContextManager[int]:
         self.state.make()
@@ -203,10 +184,16 @@ class Sandbox:
         clouds.record(cloud)
         return cloud
 
-    def _stop(self, stopping: list[Cloud]) -> None:
+    def _stop(self, stopping: list[Cloud], lock: int) -> None:
         names = {cloud.name for cloud in stopping}
         others = [cloud.paths for cloud in clouds.known(self.state) if cloud.name not in names]
         processes.stop_services([cloud.paths for cloud in stopping], others)
+        for cloud in stopping:
+            agents.act(cloud, "halt", lock=lock)
+
+    def _write_agent(self) -> None:
+        for cloud in clouds.known(self.state):
+            agents.write_command(cloud, self.agent)
 
     def _write_clouds_yaml(self) -> None:
         self.write_clouds_yaml(self.state.clouds_yaml)

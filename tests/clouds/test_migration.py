@@ -16,7 +16,7 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 @pytest.fixture
 def seeded(source, sandbox):
-    seed_tenant(source.connect(), sandbox.connect("src-admin"))
+    seed_tenant(source.connect(), sandbox.connect("src-admin"), disks=sandbox.disks("src"))
     return source
 
 

@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,15 +42,6 @@ EXTENSIONS = {
     "subnet-service-types",
     "trunk",
 }
-
-
-@pytest.fixture
-def tenant(sandbox: Sandbox) -> Iterator[Connection]:
-    """A member of a new project in src."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    with connect(sandbox.create_tenant("src", name)) as connection:
-        yield connection
-    sandbox.delete_tenant("src", name)
 
 
 def test_both_clouds_run_and_say_so(sandbox: Sandbox) -> None:
@@ -191,8 +181,10 @@ def test_a_fault_can_take_time(sandbox: Sandbox, tenant: Connection) -> None:
 
 
 def test_the_realistic_tenant(sandbox: Sandbox, tenant: Connection) -> None:
+    disks = sandbox.disks("src")
     with sandbox.connect("src-admin") as admin:
-        assert seed_tenant(tenant, admin, size_mib=1)
+        assert seed_tenant(tenant, admin, size_mib=1, disks=disks)
+        assert not seed_tenant(tenant, admin, size_mib=1, disks=disks)
         assert not seed_tenant(tenant, admin, size_mib=1)
     project = tenant.current_project_id
     routers = {router.name: router for router in tenant.network.routers()}
@@ -209,6 +201,30 @@ def test_the_realistic_tenant(sandbox: Sandbox, tenant: Connection) -> None:
     assert ("ingress", "IPv6", None) not in kinds
     assert {image.name for image in tenant.image.images(owner=project)} >= {"base-raw", "do-not-delete"}
     assert {keypair.name for keypair in tenant.compute.keypairs()} == {"deploy", "anna@office laptop"}
+
+    servers = {server.name: server for server in tenant.compute.servers()}
+    states = {name: server.status for name, server in servers.items()}
+    assert states == {"web-1": "ACTIVE", "db-1": "ACTIVE", "сервер-бухгалтерии": "SHUTOFF"}
+    addresses = {
+        name: {ip["addr"] for ips in server.addresses.values() for ip in ips} for name, server in servers.items()
+    }
+    chosen = {"10.10.0.20", "fd00:10::f816:3eff:fe0a:1014", "10.20.0.20", "fd00:20::1020", "172.16.8.20"}
+    assert addresses["web-1"] >= chosen
+    assert next(tenant.network.ips()).port_id == tenant.network.find_port("web-1-front").id
+    assert not tenant.network.find_port("db-1").is_port_security_enabled
+    assert len(tenant.network.find_port("web-1-back").allowed_address_pairs) == 2
+    assert servers["db-1"].id in next(tenant.compute.server_groups(name="database")).member_ids
+
+    volumes = {volume.name: volume for volume in tenant.block_storage.volumes()}
+    assert {name for name, volume in volumes.items() if volume.status == "in-use"} == {"db-boot", "db-data", "db-log"}
+    boot = tenant.block_storage.get_volume(volumes["db-boot"].id)
+    assert boot.is_bootable
+    assert boot.volume_image_metadata["hw_scsi_model"] == "virtio-scsi"
+    assert volumes["архив-2019"].metadata["retention"] == "2029-12-31"
+    data = disks.volume(volumes["db-data"].id)
+    assert (sandbox.server_folder("src", servers["db-1"].id) / "dev/vdb").readlink() == data
+    assert 40 << 20 < data.stat().st_blocks * 512 < 60 << 20
+    assert disks.root(servers["web-1"].id).stat().st_blocks * 512 > 20 << 20
 
 
 def test_stacks(sandbox: Sandbox, tenant: Connection) -> None:

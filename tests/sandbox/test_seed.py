@@ -1,12 +1,17 @@
 """The description of the realistic tenant, and the bytes of its images."""
 
 import ipaddress
+import os
 import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_sandbox.seed import image_builder, images, keys, stacks
-from stackferry_sandbox.seed.build import load, missing
+from stackferry_sandbox.errors import SandboxError
+from stackferry_sandbox.furnish import FLAVORS
+from stackferry_sandbox.seed import contents, image_builder, images, keys, stacks
+from stackferry_sandbox.seed.build import load, missing, possible
 
 TENANT = load()
 
@@ -31,6 +36,22 @@ def test_every_reference_leads_somewhere() -> None:
             assert leg["subnet"] in subnets()
 
 
+def test_every_reference_of_a_server_leads_somewhere() -> None:
+    for server in TENANT["servers"].values():
+        assert ("image" in server) != any(disk.get("boot_index") == 0 for disk in server.get("disks", ()))
+        assert server.get("image", "base-raw") in TENANT["images"]
+        assert server.get("key_name", "deploy") in names("keypairs")
+        assert server.get("group", "database") in TENANT["server_groups"]
+        assert server["flavor"] in {flavor["name"] for flavor in FLAVORS}
+        assert {disk["volume"] for disk in server.get("disks", ())} <= set(TENANT["volumes"])
+        for port in server["ports"]:
+            assert set(port.get("security_groups", ())) <= set(TENANT["security_groups"])
+            own = TENANT["networks"][port["network"]]["subnets"]
+            for ip in port["fixed_ips"]:
+                cidr = ipaddress.ip_network(own[ip["subnet"]]["cidr"])
+                assert ipaddress.ip_address(ip.get("ip_address", cidr[1])) in cidr
+
+
 def test_names_stay_within_the_characters_that_the_services_take() -> None:
     assert max(str(TENANT)) <= "\uffff"
 
@@ -44,6 +65,56 @@ def test_what_must_not_be_lost_is_in_it() -> None:
     assert any(not network.get("port_security_enabled", True) for network in TENANT["networks"].values())
     legs = [leg["subnet"] for router in TENANT["routers"].values() for leg in router.get("interfaces", ())]
     assert len(legs) > len(set(legs))  # two routers on one subnet
+
+
+def test_servers_have_what_must_not_be_lost() -> None:
+    servers = list(TENANT["servers"].values())
+    ports = [port for server in servers for port in server["ports"]]
+    for word in ("image", "disks", "group", "config_drive", "user_data", "metadata", "tags", "key_name", "stopped"):
+        assert any(word in server for server in servers), word
+    for word in ("floating_ip", "allowed_address_pairs", "mac_address"):
+        assert any(word in port for port in ports), word
+    assert any(port.get("port_security_enabled") is False for port in ports)
+    assert any(len(server.get("disks", ())) == 3 for server in servers)
+    assert any(len({port["network"] for port in server["ports"]}) == 3 for server in servers)
+    used = {disk["volume"] for server in servers for disk in server.get("disks", ())}
+    assert any(TENANT["volumes"][key].get("metadata") for key in set(TENANT["volumes"]) - used)
+
+
+def test_noise_is_the_same_every_time_and_leaves_holes(tmp_path: Path) -> None:
+    disks = [tmp_path / name for name in ("one", "two", "three")]
+    for disk, name in zip(disks, ("db", "db", "other"), strict=True):
+        disk.touch()
+        os.truncate(disk, 64 << 20)
+        contents.fill(disk, name, {"noise": 3})
+    first, second, third = (disk.read_bytes() for disk in disks)
+    assert first == second != third
+    assert len(first) == 64 << 20
+    assert disks[0].stat().st_blocks * 512 < 4 << 20
+
+
+def test_files_are_in_a_real_file_system(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.touch()
+    os.truncate(disk, 1 << 30)
+    contents.fill(disk, "db", {"noise": 2, "files": {"etc/hostname": "db-1\n", "srv/заметка": "привет"}})
+    assert disk.stat().st_size == 1 << 30
+    assert disk.stat().st_blocks * 512 < 16 << 20
+    for path, text in (("/etc/hostname", "db-1\n"), ("/srv/заметка", "привет")):
+        shown = subprocess.run(["/sbin/debugfs", "-R", f"cat {path}", disk], capture_output=True, check=True)
+        assert shown.stdout.decode() == text
+
+
+def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "PROGRAM", "no-such-program")
+    with pytest.raises(SandboxError, match="e2fsprogs"):
+        contents.fill(tmp_path / "disk", "db", {"files": {"a": "b"}})
+
+
+def test_without_disks_there_are_no_servers() -> None:
+    wanted = possible(TENANT, None, lambda _line: None)
+    assert wanted["servers"] == wanted["volumes"] == wanted["server_groups"] == {}
+    assert wanted["networks"] == TENANT["networks"]
 
 
 def test_next_hops_lie_on_connected_subnets() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import yaml
 from openstack.connection import Connection
 
+from stackferry_sandbox.disks import Disks
 from stackferry_sandbox.errors import SandboxError
 from stackferry_sandbox.rest import create
-from stackferry_sandbox.seed import image_builder, network_builder
+from stackferry_sandbox.seed import image_builder, network_builder, server_builder, volume_builder
 from stackferry_sandbox.seed.keys import public_key
 
 Description = dict[str, dict[str, dict[str, Any]]]
@@ -21,6 +22,8 @@ DESCRIPTION = Path(__file__).parent / "tenant.yaml"
 IMAGE_MIB = 2
 KEYPAIR_MICROVERSION = "2.92"
 """From here on nova takes names with '@' and '.'."""
+NEED_DISKS = ("volumes", "server_groups", "servers")
+"""Sections that are left out where nobody says where the disks are."""
 
 
 def load(path: Path = DESCRIPTION) -> Description:
@@ -57,15 +60,28 @@ def wanted_names(section: dict[str, dict[str, Any]]) -> list[str]:
 def existing_names(connection: Connection) -> dict[str, list[str]]:
     """The names of what a project has, by section."""
     project = connection.current_project_id
-    network = connection.network
+    network, compute = connection.network, connection.compute
     return {
         "networks": [each.name for each in network.networks(project_id=project)],
         "security_groups": [each.name for each in network.security_groups(project_id=project)],
         "routers": [each.name for each in network.routers(project_id=project)],
-        "keypairs": [each.name for each in connection.compute.keypairs()],
+        "keypairs": [each.name for each in compute.keypairs()],
         "images": [each.name for each in connection.image.images(owner=project)]
         + [each.name for each in connection.image.images(owner=project, is_hidden=True)],
+        "volumes": [each.name for each in connection.block_storage.volumes()],
+        "server_groups": [each.name for each in compute.server_groups()],
+        "servers": [each.name for each in compute.servers()],
     }
+
+
+def possible(description: Description, disks: Disks | None, tell: Tell) -> Description:
+    """The part of a description that can be built here."""
+    skipped = image_builder.impossible(description["images"])
+    for key in skipped:
+        tell(f"image {key} is left out: qemu-img is not installed")
+    left_out = () if disks else NEED_DISKS
+    images = {key: each for key, each in description["images"].items() if key not in skipped}
+    return description | {"images": images} | {section: {} for section in left_out}
 
 
 def seed_tenant(
@@ -73,6 +89,7 @@ def seed_tenant(
     admin_connection: Connection,
     *,
     size_mib: int = IMAGE_MIB,
+    disks: Disks | None = None,
     tell: Tell = lambda _line: None,
 ) -> bool:
     """Fill an empty project with the tenant of tenant.yaml.
@@ -81,29 +98,36 @@ def seed_tenant(
         connection: as a member of the project.
         admin_connection: for what only an administrator can do.
         size_mib: the size of each image.
+        disks: where the cloud's disks are (``Sandbox.disks``); without it there will be no volumes and servers.
         tell: called with a line of text about what is being done.
 
     Returns:
         False if the tenant was there already.
     """
-    description = load()
-    skipped = image_builder.impossible(description["images"])
-    wanted = description | {"images": {key: each for key, each in description["images"].items() if key not in skipped}}
+    wanted = possible(load(), disks, tell)
     existing = existing_names(connection)
     gone = missing(wanted, existing)
     if not gone:
         return False
-    for key in skipped:
-        tell(f"image {key} is left out: qemu-img is not installed")
-    if existing["networks"] or existing["routers"] or existing["images"] or existing["keypairs"]:
+    if any(existing[section] for section in existing if section != "security_groups"):
         raise SandboxError(
             f"the project isn't empty, and isn't this tenant either: it lacks {gone}; seed another project"
         )
-    network_builder.build(connection, admin_connection, wanted, tell)
-    for key, attributes in wanted["keypairs"].items():
+    ids = network_builder.build(connection, admin_connection, wanted, tell)
+    make_keypairs(connection, wanted["keypairs"])
+    images = image_builder.build(connection, admin_connection, wanted["images"], size_mib, tell)
+    if disks:
+        volumes = volume_builder.build(connection, disks, wanted["volumes"], tell)
+        ids |= {("images", key): image for key, image in images.items()}
+        ids |= {("volumes", key): volume for key, volume in volumes.items()}
+        server_builder.build(connection, disks, ids, wanted, tell)
+    return True
+
+
+def make_keypairs(connection: Connection, keypairs: dict[str, dict[str, Any]]) -> None:
+    """Create keypairs whose private halves nobody has."""
+    for key, attributes in keypairs.items():
         name = attributes.get("name", key)
         line = public_key(attributes["algorithm"], name.replace(" ", "-"))
         keypair = {"name": name, "public_key": line}
         create(connection.compute, "os-keypairs", keypair, microversion=KEYPAIR_MICROVERSION)
-    image_builder.build(connection, admin_connection, wanted["images"], size_mib, tell)
-    return True

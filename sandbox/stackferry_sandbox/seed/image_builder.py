@@ -34,16 +34,18 @@ def build(
     images: Images,
     size_mib: int,
     tell: Callable[[str], None],
-) -> None:
-    """Create images; those of the administrator only once in a cloud."""
+) -> dict[str, str]:
+    """Create images, those of the administrator only once in a cloud; returns the ids of the project's by key."""
+    made = {}
     for key, attributes in images.items():
         if not attributes.get("admin"):
-            image = create(connection, key, attributes, size_mib)
+            made[key] = create(connection, key, attributes, size_mib)
             for member in attributes.get("members", ()):
-                share(connection, admin, image, member)
+                share(connection, admin, made[key], member)
         elif not any(True for _ in admin.image.images(name=key, visibility=attributes["visibility"])):
             create(admin, key, attributes, size_mib)
         tell(f"image {key}")
+    return made
 
 
 def create(connection: Connection, key: str, attributes: dict[str, Any], size_mib: int) -> str:

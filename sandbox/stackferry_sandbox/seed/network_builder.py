@@ -114,8 +114,10 @@ class NetworkBuilder:
         return {"port_id": port["id"]}
 
 
-def build(connection: Connection, admin: Connection, description: dict[str, dict[str, Attributes]], tell: Tell) -> None:
-    """Create everything, in an order in which references can be resolved."""
+def build(
+    connection: Connection, admin: Connection, description: dict[str, dict[str, Attributes]], tell: Tell
+) -> dict[tuple[str, str], str]:
+    """Create everything, in an order in which references can be resolved; returns ids by collection and key."""
     builder = NetworkBuilder(connection, admin)
     for section, step in (
         ("address_groups", lambda key, each: builder.make("address-groups", key, each)),
@@ -127,3 +129,4 @@ def build(connection: Connection, admin: Connection, description: dict[str, dict
         for key, attributes in description[section].items():
             step(key, attributes)
             tell(f"{section.replace('_', ' ').removesuffix('s')} {key}")
+    return builder.ids

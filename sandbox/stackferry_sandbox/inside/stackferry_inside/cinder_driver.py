@@ -137,6 +137,7 @@ class FileDriver(driver.VolumeDriver):  # type: ignore[misc]
         path = self.file_of(volume)
         with path.open("wb") as file:
             image_service.download(context, image_meta["id"], file)
+        subprocess.run(["fallocate", "--dig-holes", path], check=False)  # where the file system can't, it stays large
         os.truncate(path, volume.size * GIB)
         return {}, True
 

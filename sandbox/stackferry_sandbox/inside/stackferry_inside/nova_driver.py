@@ -7,30 +7,20 @@
         server.json                                        name, power state, metadata, networks ...
         user_data                                          decoded
 
-The links end in regular files, not in block devices.
+The links end in regular files, or in block devices if the user data asks for transfer agents: then the folder also
+has their etc/stackferry, var/lib/stackferry, var/log and run.
 """
 
 import base64
-import shutil
 from pathlib import Path
 from typing import Any
 
-import nova.conf
-from nova import exception
-from nova.compute import power_state, task_states
+from nova.compute import task_states
 from nova.virt import fake
-from oslo_config import cfg
 
 from stackferry_inside import server_images
-from stackferry_inside.server_folder import ServerFolder, describe
-
-CONF = nova.conf.CONF
-CONF.register_opts([cfg.StrOpt("sandbox_hosts", default="$state_path/hosts")])
-
-
-def folder_of(instance: Any) -> ServerFolder:
-    """The folder of a server."""
-    return ServerFolder(Path(CONF.sandbox_hosts) / instance.uuid)
+from stackferry_inside.nova_power import CONF, PowerDriver, machine_of
+from stackferry_inside.server_folder import ServerFolder
 
 
 def volume_of(connection_info: dict[str, Any]) -> tuple[Path, str]:
@@ -39,8 +29,8 @@ def volume_of(connection_info: dict[str, Any]) -> tuple[Path, str]:
     return Path(data["device_path"]), connection_info.get("serial") or data["volume_id"]
 
 
-class FolderDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
-    """One compute host. (The plain FakeDriver makes a new node at each restart.)"""
+class FolderDriver(PowerDriver):
+    """One compute host."""
 
     capabilities = {
         **fake.FakeDriver.capabilities,
@@ -79,22 +69,22 @@ class FolderDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
         *more: Any,
         **options: Any,
     ) -> None:
-        """Make the server's folder with its disks."""
-        folder = folder_of(instance)
-        folder.make()
+        """Make the server's folder with its disks, and switch it on."""
+        machine = machine_of(instance)
+        machine.make(base64.b64decode(instance.user_data or ""))
         devices = block_device_info or {}
         mappings = devices.get("block_device_mapping") or []
         root = devices.get("root_device_name") or instance.root_device_name
         for mapping in mappings:
-            folder.plug(*volume_of(mapping["connection_info"]), mapping["mount_device"])
+            machine.plug(*volume_of(mapping["connection_info"]), mapping["mount_device"])
         if instance.image_ref and not any(mapping["mount_device"] == root for mapping in mappings):
-            server_images.download(context, instance, folder)
-            folder.link_device(folder.root_disk, root or "vda")
-        if instance.user_data:
-            folder.user_data.write_bytes(base64.b64decode(instance.user_data))
+            server_images.download(context, instance, machine.folder)
+            machine.folder.link_device(machine.folder.root_disk, root or "vda")
         given = (context, instance, image_meta, injected_files, admin_password, allocations)
         super().spawn(*given, network_info, block_device_info, *more, **options)
-        self._save(instance, network_info)
+        self.save(instance, network_info)
+        if machine.runs:
+            machine.power_on()
 
     def destroy(
         self,
@@ -107,15 +97,14 @@ class FolderDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
     ) -> None:
         """Remove the folder, or only the devices if the disks are to stay."""
         super().destroy(context, instance, network_info, block_device_info, destroy_disks, destroy_secrets)
-        folder = folder_of(instance)
-        shutil.rmtree(folder.path if destroy_disks else folder.devices, ignore_errors=True)
+        machine_of(instance).remove(with_disks=destroy_disks)
 
     def snapshot(self, context: Any, instance: Any, image_id: str, update_task_state: Any) -> None:
         """Upload the root disk as an image."""
         super().snapshot(context, instance, image_id, update_task_state)
         uploading = task_states.IMAGE_UPLOADING
         update_task_state(task_state=uploading, expected_state=uploading)
-        server_images.upload(context, instance, folder_of(instance), image_id)
+        server_images.upload(context, instance, machine_of(instance).folder, image_id)
 
     # -- volumes
 
@@ -124,14 +113,18 @@ class FolderDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
     ) -> None:
         """Make a volume's links appear."""
         super().attach_volume(context, connection_info, instance, mountpoint, *more, **options)
-        folder_of(instance).plug(*volume_of(connection_info), mountpoint)
+        machine_of(instance).plug(*volume_of(connection_info), mountpoint)
 
     def detach_volume(
         self, context: Any, connection_info: Any, instance: Any, mountpoint: str, *more: Any, **options: Any
     ) -> None:
         """Make a volume's links vanish."""
         super().detach_volume(context, connection_info, instance, mountpoint, *more, **options)
-        folder_of(instance).unplug(volume_of(connection_info)[0])
+        machine_of(instance).unplug(volume_of(connection_info)[0])
+
+    def extend_volume(self, context: Any, connection_info: Any, instance: Any, requested_size: int) -> None:
+        """Show that a volume has grown."""
+        machine_of(instance).grow(volume_of(connection_info)[0])
 
     def swap_volume(
         self,
@@ -145,47 +138,16 @@ class FolderDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
         """Put one volume in another's place."""
         volumes = (old_connection_info, new_connection_info)
         super().swap_volume(context, *volumes, instance, mountpoint, resize_to)
-        folder = folder_of(instance)
-        folder.unplug(volume_of(old_connection_info)[0])
-        folder.plug(*volume_of(new_connection_info), mountpoint)
+        machine = machine_of(instance)
+        machine.unplug(volume_of(old_connection_info)[0])
+        machine.plug(*volume_of(new_connection_info), mountpoint)
 
-    # -- power
+    # -- the rest
 
-    def power_off(self, instance: Any, timeout: int = 0, retry_interval: int = 0) -> None:
-        """Say that the server is off."""
-        super().power_off(instance, timeout, retry_interval)
-        self._save(instance)
-
-    def power_on(self, context: Any, instance: Any, network_info: Any, *args: Any, **options: Any) -> None:
-        """Say that the server is on."""
-        super().power_on(context, instance, network_info, *args, **options)
-        self._save(instance)
-
-    def pause(self, instance: Any) -> None:
-        """Say that the server is paused."""
-        self._set_power_state(instance, power_state.PAUSED)
-
-    def unpause(self, instance: Any) -> None:
-        """Say that the server runs."""
-        self._set_power_state(instance, power_state.RUNNING)
-
-    def suspend(self, context: Any, instance: Any) -> None:
-        """Say that the server is suspended."""
-        self._set_power_state(instance, power_state.SUSPENDED)
-
-    def resume(self, context: Any, instance: Any, network_info: Any, *more: Any, **options: Any) -> None:
-        """Say that the server runs."""
-        self._set_power_state(instance, power_state.RUNNING)
+    def detach_interface(self, context: Any, instance: Any, vif: Any) -> None:
+        """Forget an interface; after a restart nova's fake knows none, and would refuse."""
+        self._interfaces.pop(vif["id"], None)
 
     def get_console_output(self, context: Any, instance: Any) -> bytes:
         """There is no guest, and so no console."""
         return f"{instance.uuid} has no guest and prints nothing\n".encode()
-
-    def _set_power_state(self, instance: Any, state: int) -> None:
-        if instance.uuid not in self.instances:
-            raise exception.InstanceNotFound(instance_id=instance.uuid)
-        self.instances[instance.uuid].state = state
-        self._save(instance)
-
-    def _save(self, instance: Any, network_info: Any = None) -> None:
-        folder_of(instance).update(describe(instance, self.instances[instance.uuid].state, network_info))

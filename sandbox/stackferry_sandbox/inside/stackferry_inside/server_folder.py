@@ -19,17 +19,38 @@ class ServerFolder:
     """The files of one server."""
 
     def __init__(self, path: Path) -> None:
-        """Name the folder; it need not exist."""
+        """Name the folder, ``<cloud>/hosts/<server id>``; it need not exist."""
         self.path = path
+        self.cloud = path.parent.parent
         self.devices = path / "dev"
+        self.by_id = self.devices / "disk/by-id"
+        """Where an agent looks for a volume."""
         self.root_disk = path / "root.raw"
         self.user_data = path / "user_data"
         self.description = path / "server.json"
+        self.etc = path / "etc/stackferry"
+        self.transfer_env = self.etc / "transfer.env"
+        """Is there if agents run in this server."""
+        self.agent_state = path / "var/lib/stackferry"
+        self.log = path / "var/log"
+        self.run = path / "run"
+        self.disks = self.run / "disks.json"
 
-    @property
-    def by_id(self) -> Path:
-        """Where an agent looks for a volume."""
-        return self.devices / "disk" / "by-id"
+    def agent_record(self, instance: int) -> Path:
+        """Which process is an agent."""
+        return self.run / f"agent-{instance}.json"
+
+    def agent_records(self) -> list[Path]:
+        """The records of all agents, dead or alive."""
+        return sorted(self.run.glob("agent-*.json"))
+
+    def ready_file(self, instance: int) -> Path:
+        """What an agent makes when it is ready."""
+        return self.run / f"agent-{instance}.ready"
+
+    def agent_log(self, instance: int) -> Path:
+        """What an agent prints."""
+        return self.log / f"agent-{instance}.log"
 
     def make(self) -> None:
         """Create the folder."""

@@ -1,6 +1,8 @@
 """Move bytes between glance and the root disk in a server's folder."""
 
+import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from nova.image import glance
@@ -28,10 +30,11 @@ def download(context: Any, instance: Any, folder: ServerFolder) -> None:
 def upload(context: Any, instance: Any, folder: ServerFolder, image_id: str) -> None:
     """Fill an image, which nova has created, with a server's root disk."""
     images = glance.API()
+    packed, disk_format = pack(folder)
     image = {
         "name": images.get(context, image_id)["name"],
         "status": "active",
-        "disk_format": "raw",
+        "disk_format": disk_format,
         "container_format": "bare",
         "properties": {
             "image_location": "snapshot",
@@ -39,5 +42,17 @@ def upload(context: Any, instance: Any, folder: ServerFolder, image_id: str) -> 
             "owner_id": instance.project_id,
         },
     }
-    with folder.root_disk.open("rb") as file:
+    with packed.open("rb") as file:
         images.update(context, image_id, image, file)
+    if packed != folder.root_disk:
+        packed.unlink()
+
+
+def pack(folder: ServerFolder) -> tuple[Path, str]:
+    """The root disk as qcow2, as from libvirt, and without its holes; raw where there is no qemu-img."""
+    if not shutil.which("qemu-img"):
+        return folder.root_disk, "raw"
+    packed = folder.path / "root.upload"
+    command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", folder.root_disk, packed]
+    subprocess.run(command, check=True)
+    return packed, "qcow2"
