@@ -1,1 +1,1 @@
-"""The agent on a conversion host: it will move volumes, block by block. Empty until servers cross."""
+"""The agent on a conversion host: it moves volumes, block by block, from one cloud's host to the other's."""
