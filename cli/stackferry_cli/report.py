@@ -34,8 +34,9 @@ def by_kind(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def failures(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the steps that didn't succeed, each with its reason."""
-    return [s for s in steps if s["state"] in ("failed", "skipped") and s["kind"]]
+    """Return the steps that didn't succeed, each with its reason; of a server, only the server itself."""
+    bad = [s for s in steps if s["state"] in ("failed", "skipped") and s["kind"]]
+    return [s for s in bad if s.get("group", "") in ("", s["key"])]
 
 
 def exit_code(migration: dict[str, Any]) -> int:

@@ -199,6 +199,19 @@ class Publisher:
             self._open()
             return self._send(messages)
 
+    def declare(self, queue: Queue) -> None:
+        """Make sure that one queue is there and bound; raise BrokerUnavailable when it can't be."""
+        with self._lock:
+            self._open()
+            assert self._connection is not None  # noqa: S101 - for the type checker
+            try:
+                with self._connection.channel() as channel:
+                    _declare_queue(queue, channel, False)
+                _bind(self._connection, queue)
+            except BUS_ERRORS as error:
+                self._forget()
+                raise BrokerUnavailable(f"{queue.name} can't be declared: {error}") from None
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

@@ -83,6 +83,7 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
 def _topic_permissions(user: User, vhost: str) -> list[dict[str, str]]:
     """Which facts a user may tell, and for which queues it may postpone messages: its own."""
     own = tuple(queue.name for queue in topology.WORK_QUEUES if queue.service == user.name)
+    own += (r"stackferry\.transfer\..*",) if user.name == "transfer" else ()
     allowed = {topology.FACTS.name: user.topics} | {topology.retry_exchange(s).name: own for s in topology.BACKOFF}
     return [
         {"user": user.name, "vhost": vhost, "exchange": exchange, "write": _any(keys), "read": ".*"}

@@ -13,7 +13,7 @@ from .envelope import Envelope
 from .errors import InvalidMessage
 from .messages import REGISTRY as MESSAGES
 from .messages import Command, check
-from .topology import BACKOFF, DEAD, retry_exchange
+from .topology import BACKOFF, DEAD, on, retry_exchange
 
 ATTEMPT, QUEUE, REASON, ERROR, REPLAYED = "x-attempt", "x-queue", "x-reason", "x-error", "x-replayed"
 
@@ -22,7 +22,7 @@ def read(body: Any, content_type: str | None, queue: str) -> Envelope:
     """Return the checked message of a delivery on *queue*; raise InvalidMessage with the reason."""
     envelope = check(Envelope.from_bytes(body, content_type))
     message = MESSAGES[envelope.type]
-    if issubclass(message, Command) and queue not in {q.name for q in message.queues}:
+    if issubclass(message, Command) and not any(on(q, queue) for q in message.queues):
         raise InvalidMessage("misrouted", {"type": f"{envelope.type} does not belong on {queue}"})
     return envelope
 

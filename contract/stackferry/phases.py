@@ -5,7 +5,7 @@ Both sides need it: a client refuses what makes no sense before sending it, the 
 
 from __future__ import annotations
 
-PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", "cancelled", "stuck")
+PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", "cancelling", "cancelled", "stuck")
 #: action → the phases in which it makes sense
 FITS = {
     "start": ("planned",),

@@ -44,9 +44,9 @@ def keeps(items: list[Any] | None, name: str | None) -> bool:
 
 
 def selects_kind(selection: Mapping[str, Any] | None, kind: str) -> bool:
-    """Whether a selection asks for resources of this kind."""
+    """Whether a selection asks for resources of this kind; servers and volumes must be named, for now."""
     kinds = (selection or {}).get("kinds")
-    return kinds is None or kind in kinds
+    return not KINDS[kind].by_workload if kinds is None else kind in kinds
 
 
 def selects(selection: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
@@ -62,7 +62,7 @@ def selects(selection: Mapping[str, Any] | None, document: Mapping[str, Any]) ->
 
 def selectable() -> set[str]:
     """Return the kinds that can be asked for."""
-    return {name for name, kind in KINDS.items() if not kind.by_workload}
+    return {name for name, kind in KINDS.items() if not kind.nested}
 
 
 def unknown_kinds(selection: Mapping[str, Any]) -> dict[str, list[str]]:

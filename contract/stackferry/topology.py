@@ -29,7 +29,7 @@ BACKOFF = (1, 5, 30, 120)
 #: tunables, applied as policies (``rabbitmqctl set_policy``, or definitions.json)
 POLICIES: dict[str, dict[str, Any]] = {
     "work": {
-        "pattern": r"^stackferry\.(exporter|importer|coordinator)(\..*)?$",
+        "pattern": r"^stackferry\.(exporter|importer|transfer|coordinator)(\..*)?$",
         "definition": {
             "delivery-limit": 20,  # a message that kills its consumer is parked in the end
             "dead-letter-strategy": "at-least-once",
@@ -74,25 +74,47 @@ class User:
 
 EXPORTER = WorkQueue("stackferry.exporter", "exporter", "read a project of a source cloud")
 EXPORTER_IMAGES = WorkQueue("stackferry.exporter.images", "exporter", "serve the payload of an image")
+EXPORTER_WORKLOADS = WorkQueue("stackferry.exporter.workloads", "exporter", "act on servers and disks of a source")
 IMPORTER = WorkQueue("stackferry.importer", "importer", "make one resource as its document says")
 IMPORTER_CHECKS = WorkQueue("stackferry.importer.checks", "importer", "check access to a destination")
 IMPORTER_IMAGES = WorkQueue("stackferry.importer.images", "importer", "take in the payload of an image")
+IMPORTER_WORKLOADS = WorkQueue("stackferry.importer.workloads", "importer", "act on servers and disks of a destination")
 COORDINATOR = WorkQueue("stackferry.coordinator", "coordinator", "requests of users, and their questions")
 COORDINATOR_FACTS = WorkQueue(
     "stackferry.coordinator.facts",
     "coordinator",
     "what the workers report",
-    ("documents.exported", "export.ended", "step.ended", "step.progressed", "image.offered", "worker.seen"),
+    (
+        "documents.exported",
+        "export.ended",
+        "step.ended",
+        "step.progressed",
+        "image.offered",
+        "segment.offered",
+        "worker.seen",
+        "agent.seen",
+    ),
 )
 COORDINATOR_CLAIMS = WorkQueue(
     "stackferry.coordinator.claims", "coordinator", "whether a delivery may work on its try", ("step.claimed",)
 )
+
+
+def host_queue(host: str) -> WorkQueue:
+    """The queue of a conversion host (id of its server), for all its agents; the coordinator declares it."""
+    return WorkQueue(f"stackferry.transfer.{host}", "transfer", "move bytes of the volumes attached to this host")
+
+
+#: stands for the queues of all hosts
+HOST = host_queue("{host}")
 WORK_QUEUES = (
     EXPORTER,
     EXPORTER_IMAGES,
+    EXPORTER_WORKLOADS,
     IMPORTER,
     IMPORTER_CHECKS,
     IMPORTER_IMAGES,
+    IMPORTER_WORKLOADS,
     COORDINATOR,
     COORDINATOR_FACTS,
     COORDINATOR_CLAIMS,
@@ -102,23 +124,49 @@ _COMMON_WRITES = ("stackferry.facts", "stackferry.dead", r"stackferry\.retry\..*
 USERS = (
     User(
         "exporter",
-        reads=("stackferry.exporter", "stackferry.exporter.images", "stackferry.replies"),
+        reads=(
+            "stackferry.exporter",
+            "stackferry.exporter.images",
+            "stackferry.exporter.workloads",
+            "stackferry.replies",
+        ),
         writes=_COMMON_WRITES,
         own_queues=r"stackferry\.worker\.exporter\..*",
         topics=(r"documents\..*", r"export\..*", r"image\.offered", r"worker\.seen", r"step\..*"),
     ),
     User(
         "importer",
-        reads=("stackferry.importer", "stackferry.importer.checks", "stackferry.importer.images", "stackferry.replies"),
+        reads=(
+            "stackferry.importer",
+            "stackferry.importer.checks",
+            "stackferry.importer.images",
+            "stackferry.importer.workloads",
+            "stackferry.replies",
+        ),
         writes=_COMMON_WRITES,
         own_queues=r"stackferry\.worker\.importer\..*",
         topics=(r"step\..*", r"worker\.seen"),
     ),
     User(
         "coordinator",
-        reads=("stackferry.coordinator", "stackferry.coordinator.facts", "stackferry.coordinator.claims"),
+        # the exchanges, so that it can bind the queues of hosts
+        reads=(
+            "stackferry.coordinator",
+            "stackferry.coordinator.facts",
+            "stackferry.coordinator.claims",
+            "stackferry.commands",
+            "stackferry.returns",
+        ),
         writes=(*_COMMON_WRITES, "stackferry.commands"),
+        own_queues=r"stackferry\.transfer\..*",
         topics=(r"migration\..*", r"worker\.seen"),
+    ),
+    User(  # an agent may read the queue of any host: each has the same user, and no right to bind one
+        "transfer",
+        reads=(r"stackferry\.transfer\..*", "stackferry.replies"),
+        writes=_COMMON_WRITES,
+        own_queues=r"stackferry\.worker\.transfer\..*",
+        topics=(r"agent\.seen", r"segment\.offered", r"step\..*"),
     ),
     User(
         "client",
@@ -141,6 +189,11 @@ def retry_exchange(seconds: int) -> Exchange:
 def exchanges() -> list[Exchange]:
     """Every exchange."""
     return [COMMANDS, FACTS, DEAD, REPLIES, RETURNS, *map(retry_exchange, BACKOFF)]
+
+
+def on(queue: WorkQueue, name: str) -> bool:
+    """Whether *name* is this queue, or the queue of some host where *queue* stands for all of those."""
+    return name == queue.name or (queue == HOST and name.startswith(HOST.name.partition("{")[0]))
 
 
 def work_queue(queue: WorkQueue) -> Queue:

@@ -238,7 +238,7 @@ def failure(error: Exception) -> tuple[str, str, bool]:
     if isinstance(error, CloudError):
         return "failed", str(error), False
     if isinstance(error, Unfinished):
-        return "interrupted", str(error), True
+        return "pending", str(error), True
     text = _first_line(error)
     status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
     lost = (ks.ConnectFailure, ks.ConnectTimeout, ks.ConnectionError, ks.RetriableConnectionFailure, OSError)

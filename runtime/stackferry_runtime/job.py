@@ -17,7 +17,7 @@ from typing import Any
 
 PARENT_GONE = 3  # exit code
 PROGRESS_EVERY = 1.0  # seconds
-ALIVE_EVERY = 60.0  # seconds after which it says that it's alive though nothing moved: Glance may take long to finish
+ALIVE_EVERY = 20.0  # seconds after which it says that it's alive though nothing moved: Glance may take long to finish
 
 Ended = dict[str, Any] | None
 

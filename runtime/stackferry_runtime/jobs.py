@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import eventlet
+from eventlet.event import Event
 from eventlet.green import subprocess
 from nameko.extensions import DependencyProvider
 from stackferry.bus import Publisher
@@ -57,16 +58,22 @@ class Jobs(DependencyProvider):
         if len(self.running) >= self.most:
             raise NotNow(f"{len(self.running)} jobs are under way")
 
-    def begin(self, module: str, description: dict[str, Any], delivery: Delivery) -> None:
-        """Start ``python -m module``; return once it runs."""
+    def begin(self, module: str, description: dict[str, Any], delivery: Delivery) -> Event:
+        """Start ``python -m module``; return once it runs. The event comes when it has said its first word, or ended.
+
+        A delivery that claimed its try waits for the event: should all die before, the broker brings the command
+        back, and the coordinator learns of the loss at once. Without a word, it would wait for the end of a lease.
+        """
         child = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        spoke = Event()
         self.running[child] = self.container.spawn_managed_thread(
-            partial(self._follow, child, description, delivery.envelope)
+            partial(self._follow, child, description, delivery.envelope, spoke)
         )
+        return spoke
 
-    def _follow(self, child: Any, description: dict[str, Any], cause: Envelope) -> None:
+    def _follow(self, child: Any, description: dict[str, Any], cause: Envelope, spoke: Event) -> None:
         about = {name: cause.data[name] for name in ("migration", "step", "attempt")}
         try:
             child.stdin.write(json.dumps(description).encode() + b"\n")
@@ -74,6 +81,8 @@ class Jobs(DependencyProvider):
             for name, content in _reports(child):
                 if content is not None:
                     self._tell(FACTS[name], {**about, **content}, cause)
+                if not spoke.ready():
+                    spoke.send()
         except Exception as error:  # whatever it is, the coordinator hears of it
             log.exception("a job was lost", **about)
             reason = f"its job was lost: {error}"
@@ -84,6 +93,8 @@ class Jobs(DependencyProvider):
             for pipe in (child.stdin, child.stdout):
                 pipe.close()
             del self.running[child]
+            if not spoke.ready():
+                spoke.send()
 
     def _tell(self, fact: type[Fact], data: dict[str, Any], cause: Envelope) -> None:
         """Publish; what ends a try is sent until the broker has it, unless the service stops."""

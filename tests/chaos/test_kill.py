@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 
@@ -13,15 +14,27 @@ from stackferry_cli.local.stack import Stack
 from stackferry_sandbox.seed import seed_stacks
 
 from ..clouds.inventory import inventory
+from ..clouds.test_images import EMPTY_QCOW2, MIB, images, put
 from ..conftest import scratch
 
 pytestmark = [pytest.mark.chaos, pytest.mark.clouds, pytest.mark.timeout(1500)]
 SEED, SIZE = int(os.environ.get("SEED", "1")), int(os.environ.get("SIZE", "30"))
+LEASE = 300  # seconds after which a worker that says nothing is given up
+#: name, disk format, MiB
+IMAGES = (("small", "raw", 8), ("middle", "qcow2", 16), ("large", "raw", 32), ("largest", "qcow2", 96))
+
+
+def payload(name, disk_format, mib):
+    noise = random.Random(f"{SEED} {name}").randbytes(mib * MIB)
+    return EMPTY_QCOW2.ljust(65536, b"\0") + noise[65536:] if disk_format == "qcow2" else noise
 
 
 @pytest.fixture
 def stacks(source):
+    """A project with stacks of network objects, and images."""
     seed_stacks(source.connect(), SIZE, "s")
+    for name, disk_format, mib in IMAGES:
+        put(source, name, payload(name, disk_format, mib), disk_format=disk_format)
     return source
 
 
@@ -44,7 +57,7 @@ def after_some_steps(uri, migration, count):
         state = listener.show(migration)
         if state["phase"] not in ("new", "running"):
             return False
-        facts = (f for f in listener.follow(migration, timeout=120) if f.type == StepEnded.type)
+        facts = (f for f in listener.follow(migration, timeout=LEASE + 60) if f.type == StepEnded.type)
         for _ in range(count):
             if next(facts, None) is None:
                 return False
@@ -60,6 +73,19 @@ def same(source, destination):
     want, have = inventory(source.connect()), inventory(destination.connect())
     assert have - want == {}, "there too often, or not at the source"
     assert want - have == {}, "missing"
+    there = {name: (image.status, image.hash_value) for name, image in images(destination).items()}
+    assert there == {i[0]: ("active", hashlib.sha512(payload(*i)).hexdigest()) for i in IMAGES}
+
+
+def kill_9(stack, environ, victim):
+    os.kill(stack.process(victim).pid(), 9)
+    assert until(lambda: stack.process(victim).pid() is None, 10)
+    stack.up(environ=environ)
+
+
+def status(destination, name):
+    found = images(destination).get(name)
+    return found and found.status
 
 
 @pytest.mark.parametrize("victim", ["exporter", "importer", "coordinator"])
@@ -69,9 +95,7 @@ def test_kill_9_of_a_service(victim, stacks, destination, own):
         migration = ferry.migrate(stacks.entry, destination.entry)
     if victim != "exporter":  # it's busy only at the beginning
         assert after_some_steps(stack.uri(), migration, random.Random(SEED).randint(20, SIZE * 5))
-    os.kill(stack.process(victim).pid(), 9)
-    assert until(lambda: stack.process(victim).pid() is None, 10)
-    stack.up(environ=environ)
+    kill_9(stack, environ, victim)
     state = finish(stack.uri(), migration)
     assert [s for s in state["steps"] if s["state"] != "done"] == []
     same(stacks, destination)
@@ -98,14 +122,30 @@ def test_kills_at_random(stacks, destination, own):
     with Client(stack.uri()) as ferry:
         migration = ferry.migrate(stacks.entry, destination.entry)
     kills = 0
-    while kills < 12 and after_some_steps(stack.uri(), migration, rnd.randint(3, 25)):
+    most = min(25, max(6, SIZE))  # or a small migration would be over too soon
+    while kills < 12 and after_some_steps(stack.uri(), migration, rnd.randint(3, most)):
         victim = rnd.choice(["importer", "importer", "coordinator", "exporter"])
-        os.kill(stack.process(victim).pid(), 9)
-        assert until(lambda name=victim: stack.process(name).pid() is None, 10)
-        stack.up(environ=environ)
+        kill_9(stack, environ, victim)
         kills += 1
     state = finish(stack.uri(), migration)
     print(f"{kills} kills, seed {SEED}")
     assert kills > 3
+    assert [s for s in state["steps"] if s["state"] not in ("done", "removed")] == []
+    same(stacks, destination)
+
+
+def test_kills_amid_payloads(stacks, destination, own):
+    stack, environ = own
+    name, cut_off = IMAGES[-1][0], 0
+    with Client(stack.uri()) as ferry:
+        migration = ferry.migrate(stacks.entry, destination.entry)
+    others = random.Random(SEED).sample(["importer", "importer", "coordinator"], 3)
+    for victim in ("exporter", *others):  # last, it could take away what has lost its importer: then only a lease helps
+        assert until(lambda: status(destination, name) in ("saving", "active"), LEASE + 60), "no payload moves"
+        kill_9(stack, environ, victim)
+        cut_off += status(destination, name) != "active"
+    state = finish(stack.uri(), migration)
+    print(f"{cut_off} payloads cut off, seed {SEED}")
+    assert cut_off, "every kill came too late"
     assert [s for s in state["steps"] if s["state"] not in ("done", "removed")] == []
     same(stacks, destination)

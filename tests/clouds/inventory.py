@@ -7,7 +7,7 @@ from typing import Any
 
 
 def inventory(connection: Any) -> Counter[Any]:
-    """Return every network object of the project, with how often it's there."""
+    """Return every network object and image of the project, with how often it's there."""
     network, project = connection.network, connection.current_project_id
     names: dict[str, str] = {}
     found: Counter[Any] = Counter()
@@ -31,4 +31,7 @@ def inventory(connection: Any) -> Counter[Any]:
         remote = names.get(item.remote_group_id)
         key = (item.direction, item.ether_type, item.protocol, item.port_range_min, item.port_range_max)
         found["rule", names[item.security_group_id], *key, item.remote_ip_prefix, remote] += 1
+    for hidden in (False, True):
+        for item in connection.image.images(owner=project, is_hidden=hidden):
+            found["image", item.name, item.disk_format, item.status, item.hash_algo, item.hash_value] += 1
     return found

@@ -203,6 +203,19 @@ def test_a_kill_in_the_middle_of_a_payload(victim, source, destination, ferry, s
     assert (copy.status, copy.hash_value) == ("active", hashlib.sha512(payload).hexdigest())
 
 
+def test_a_kill_before_the_exporter_has_said_a_word(source, destination, ferry, stack, clouds_file):
+    put(source, "small", noise("small"))
+    migration = ferry.migrate(source.entry, destination.entry, selection=ONLY)
+    pid = stack.process("exporter").pid()
+    assert until(lambda: bool(children(pid)), 60)
+    os.kill(pid, 9)
+    assert until(lambda: stack.process("exporter").pid() is None, 10)
+    stack.up(environ={"OS_CLIENT_CONFIG_FILE": str(clouds_file.path)})
+    state = ferry.wait(migration, timeout=90)  # a lease is 300 s
+    assert reasons(state) == []
+    assert images(destination)["small"].status == "active"
+
+
 def test_a_long_payload_needs_little_memory(source, destination, ferry, stack):
     put(source, "long", noise("long", 256))
     migration = ferry.migrate(source.entry, destination.entry, selection=ONLY)

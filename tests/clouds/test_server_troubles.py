@@ -181,7 +181,7 @@ def test_a_try_that_ran_out_of_patience_is_gone_on_with_by_the_next(ground: Any)
     ):
         with pytest.raises(Unfinished, match="still being made") as caught:
             apply.ensure(kind, one, look(ground), {**hints, "patience": 0})
-        assert failure(caught.value)[::2] == ("interrupted", True)
+        assert failure(caught.value)[::2] == ("pending", True)
         again = apply.ensure(kind, one, look(ground), {**hints, "look": True, "first_asked": int(began)})
         assert (again.outcome, again.also_made) == ("created", [])
         only = apply.ensure(kind, one, look(ground), {**hints, "only_look": True, "first_asked": int(began)})

@@ -1,4 +1,5 @@
-"""A cloud in memory behind openstacksdk's own resource classes: the rules of Neutron that kinds must live with.
+"""A cloud in memory behind openstacksdk's own resource classes: the rules of Neutron that kinds must live with;
+Glance's are in ``fake_glance``.
 
 Those of Nova and Cinder are in ``fake_compute.py``.
 
@@ -54,7 +55,7 @@ from openstack.network.v2 import (
 from openstack.network.v2 import network as net
 from openstack.resource import Resource
 
-from .fake_compute import Compute, response
+from .fake_compute import Compute
 
 #: service → openstacksdk's proxy, and (singular, plural) → resource
 SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
@@ -159,7 +160,13 @@ DEFAULTS: dict[type, dict[str, Any]] = {
     security_group_rule.SecurityGroupRule: {"description": "", "ether_type": "IPv4"},
     address_group.AddressGroup: {"name": "", "description": "", "addresses": []},
     keypair.Keypair: {"type": "ssh"},
+    image.Image: {"min_disk": 0, "min_ram": 0, "is_hidden": False, "is_protected": False, "tags": [],
+                  "visibility": "shared", "status": "queued", "properties": {}, "members": []},
 }  # fmt: skip
+#: what belongs to a resource, and has calls of its own
+BESIDES: dict[type, set[str]] = {image.Image: {"members"}}
+#: service → who plays its proxy, where it has rules of its own
+PROXIES: dict[str, type[Proxy]] = {}
 
 
 def refuse(status: int, text: str) -> None:
@@ -170,6 +177,16 @@ def refuse(status: int, text: str) -> None:
     response.headers["content-type"] = "application/json"
     response._content = json.dumps({"NeutronError": {"type": "", "message": text}}).encode()
     exceptions.raise_from_response(response)
+
+
+def answered(status: int, call: Callable[[], dict[str, Any]]) -> requests.Response:
+    """The answer to a plain request: what *call* returns, or what it refuses."""
+    response = requests.Response()
+    try:
+        response.status_code, response._content = status, json.dumps(call()).encode()
+    except exceptions.HttpException as error:
+        response.status_code, response._content = error.status_code or 500, json.dumps(error.details).encode()
+    return response
 
 
 def is_attribute(cls: type[Resource], name: str) -> bool:
@@ -196,20 +213,21 @@ class Cloud:
 
     def connect(self, admin: bool = False) -> SimpleNamespace:
         """A connection of the tenant, or of an administrator, to its project."""
-        return SimpleNamespace(**{service: Proxy(self, service, admin) for service in SERVICES})
+        return SimpleNamespace(**{s: PROXIES.get(s, Proxy)(self, s, admin) for s in SERVICES})
 
     def seed(self, cls: type[Resource], **attributes: Any) -> dict[str, Any]:
         """Put a resource there by hand."""
-        wrong = [name for name in attributes if not is_attribute(cls, name)]
+        besides = BESIDES.get(cls, set()) | {"id"}
+        wrong = [name for name in attributes if not is_attribute(cls, name) and name not in besides]
         assert not wrong, f"{cls.__name__} has no {wrong}"
         row = {
             "id": uuid.uuid4().hex,
             "created_at": self.now(),
-            "project_id": getattr(self, "project", {}).get("id"),
+            **dict.fromkeys(("project_id", "owner_id"), getattr(self, "project", {}).get("id")),
             **deepcopy(DEFAULTS.get(cls, {})),
             **attributes,
         }
-        row = {name: value for name, value in row.items() if is_attribute(cls, name) or name == "id"}
+        row = {name: value for name, value in row.items() if is_attribute(cls, name) or name in besides}
         if cls is keypair.Keypair:
             row["id"] = row["name"]
         self.rows.setdefault(cls, {})[row["id"]] = row
@@ -257,7 +275,7 @@ class Proxy(Compute):
         return bool(row.get("is_shared") or row.get("is_router_external"))
 
     def _show(self, cls: type[Resource], row: dict[str, Any]) -> Any:
-        row = deepcopy(row)
+        row = {name: value for name, value in deepcopy(row).items() if name not in BESIDES.get(cls, ())}
         if cls is net.Network:
             row["subnet_ids"] = [s["id"] for s in self.cloud.all(subnet.Subnet) if s["network_id"] == row["id"]]
         if cls is security_group.SecurityGroup:
@@ -464,11 +482,8 @@ class Proxy(Compute):
             return self.act(url, json)
         assert (url, microversion) == ("/os-keypairs", "2.92")
         self._write("create", keypair.Keypair)
-        try:
-            row = self.cloud.seed(keypair.Keypair, **self._new_keypair(json["keypair"], old=False))
-            return response(201, {"keypair": row})
-        except exceptions.HttpException as error:
-            return response(error.status_code or 500, {"message": error.details})
+        new = json["keypair"]
+        return answered(201, lambda: {"keypair": self.cloud.seed(keypair.Keypair, **self._new_keypair(new, old=False))})
 
 
 def _ranges(addresses: list[str]) -> list[str]:

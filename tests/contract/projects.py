@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,7 @@ from openstack.compute.v2.availability_zone import AvailabilityZone
 from openstack.compute.v2.flavor import Flavor as ComputeFlavor
 from openstack.compute.v2.keypair import Keypair
 from openstack.compute.v2.server_group import ServerGroup
-from openstack.image.v2.image import Image
+from openstack.identity.v3.project import Project
 from openstack.network.v2.address_group import AddressGroup
 from openstack.network.v2.flavor import Flavor
 from openstack.network.v2.network import Network
@@ -24,16 +26,22 @@ from openstack.network.v2.segment import Segment
 from openstack.network.v2.subnet import Subnet
 from openstack.network.v2.subnet_pool import SubnetPool
 from stackferry.resources import KINDS, apply
+from stackferry.resources.answer import checked
 from stackferry.resources.apply import Outcome
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.view import View
-from stackferry_coordinator.graph import build
+from stackferry_coordinator.graph import Node, build
 
 from .fake_cloud import Cloud
+from .fake_glance import BINARY, seed_image
 
 Document = dict[str, Any]
-#: every kind that this contract is about; images, and what belongs to servers, have tests of their own
-NAMES = sorted({name for name, kind in KINDS.items() if not kind.by_workload} - {"image"})
+#: every kind that this contract is about; what belongs to servers has tests of its own
+NAMES = sorted(name for name, kind in KINDS.items() if not kind.by_workload)
+#: what images hold, by the hash that their documents say
+PAYLOADS = {
+    hashlib.sha512(payload).hexdigest(): payload for payload in (b"kernel", b"ramdisk", b"disk", b"one", b"two")
+}
 
 
 def infrastructure() -> Cloud:
@@ -61,7 +69,10 @@ def infrastructure() -> Cloud:
     for name in ("__DEFAULT__", "gold"):
         cloud.seed(VolumeType, name=name)
     cloud.seed(ComputeFlavor, name="m1", vcpus=2, ram=1024, disk=10)
-    cloud.seed(Image, name="base", owner_id=cloud.operators["id"], min_disk=5, min_ram=512, status="active")
+    seed_image(cloud, "base", b"base", visibility="public", owner_id=cloud.operators["id"], min_disk=5, min_ram=512)
+    for project in ("partner", "partner2", "partner3"):
+        cloud.seed(Project, name=project, domain_id=cloud.project["domain_id"])
+    seed_image(cloud, "cirros", b"cirros", visibility="public", owner_id=cloud.operators["id"])
     return cloud
 
 
@@ -130,7 +141,33 @@ def populated(admin: bool) -> Cloud:
         Keypair, name="key", public_key="ssh-ed25519 AAAA user@host", type="ssh", user_id="user", fingerprint="aa:bb"
     )
     cloud.seed(ServerGroup, name="apart", policy="anti-affinity", rules={"max_server_per_host": 2}, user_id="user")
+    populate_images(cloud, admin)
     return cloud
+
+
+def populate_images(cloud: Cloud, admin: bool) -> None:
+    """One with every property said; one that a server was made into; what one boots with."""
+    kernel = seed_image(cloud, "kernel", b"kernel", disk_format="aki", container_format="aki", visibility="private")
+    ramdisk = seed_image(cloud, "ramdisk", b"ramdisk", disk_format="ari", container_format="ari", visibility="private")
+    seed_image(
+        cloud, "image", b"disk", disk_format="qcow2", kernel_id=kernel["id"], ramdisk_id=ramdisk["id"],
+        is_hidden=True, is_protected=True, min_disk=1, min_ram=256, tags=["t2", "t1"], visibility="shared",
+        members=[by_name(cloud, Project, name) for name in ("partner2", "partner")],
+        properties={"com.example/owner~1": "Ольга", "hw_firmware_type": "uefi"},
+        architecture="x86_64", has_auto_disk_config="true", hw_cpu_cores="2", hw_cpu_policy="dedicated",
+        hw_cpu_sockets="3", hw_cpu_thread_policy="isolate", hw_cpu_threads="4", hw_disk_bus="scsi",
+        hw_machine_type="q35", hw_qemu_guest_agent="yes", hw_rng_model="virtio", hw_scsi_model="virtio-scsi",
+        hw_serial_port_count="5", hw_video_model="vga", hw_video_ram="64", hw_vif_model="e1000",
+        hw_watchdog_action="reset", hypervisor_type="qemu", instance_type_rxtx_factor="1.5",
+        is_hw_boot_menu_enabled="true", is_hw_vif_multiqueue_enabled="false", needs_config_drive="optional",
+        needs_secure_boot="required", os_admin_user="root", os_command_line="quiet", os_distro="debian",
+        os_require_quiesce="true", os_shutdown_timeout="60", os_type="linux", os_version="12", vm_mode="hvm",
+        vmware_adaptertype="ide", vmware_ostype="debian",
+    )  # fmt: skip
+    seed_image(
+        cloud, "snapshot", b"two", visibility="public" if admin else "private", instance_uuid=uuid.uuid4().hex,
+        properties={"base_image_ref": kernel["id"], "user_id": cloud.project["id"], "image_type": "snapshot"},
+    )  # fmt: skip
 
 
 def view(cloud: Cloud, admin: bool = False) -> View:
@@ -152,8 +189,11 @@ def migrate(
 ) -> dict[str, Outcome]:
     """Do what coordinator and importer do together: step key → what came of it."""
     ended: dict[str, Outcome] = {}
-    for node in build(documents, all_rules=True):
+    for node in build(documents, payloads=verb is apply.ensure, all_rules=True):
         assert node.problem is None, node.problem
+        if node.action == "transfer":
+            ended[node.key] = transferred(node, ended[node.key.removesuffix("/transfer")], look)
+            continue
         ids = {path: ended[key].destination_id for path, key in node.links.items()}
         paths = iter([path for path, _, _ in node.kind.links(node.document["params"])])
         params = node.kind.map_links(
@@ -164,10 +204,21 @@ def migrate(
         twins = [ended[key].destination_id for key in hints.pop("twin_keys", ()) if key in ended]
         if claims and twins:
             hints["claimed"] = twins
+        if node.kind.takes_id:
+            hints["new_id"] = str(uuid.uuid4())
         if node.action == "finish":
             hints["destination_id"] = ended[node.key.removesuffix("/finish")].destination_id
         ended[node.key] = (verb if node.action == "ensure" else apply.finish)(node.kind.kind, document, look, hints)
     return ended
+
+
+def transferred(node: Node, owner: Outcome, look: View) -> Outcome:
+    """Do what exporter and importer do together: bring the payload, unless it's there."""
+    if not owner.payload_missing:
+        return Outcome("unchanged", owner.destination_id)
+    payload = PAYLOADS[node.document["params"]["hash_value"]]
+    checked(look.proxy("image").put(f"/images/{owner.destination_id}/file", data=payload, headers=BINARY))
+    return Outcome("created", owner.destination_id)
 
 
 def outcomes(ended: dict[str, Outcome]) -> dict[str, tuple[str, str | None]]:

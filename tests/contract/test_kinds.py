@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from stackferry.resources import KINDS, apply, order
 from stackferry.resources.fields import Address, Bag, Cidr, Flag, Many, Number, Portable, Ref, Struct
+from stackferry.resources.image_fields import Hash, Properties, Property
 from stackferry.resources.view import LOOKUPS
 
-from .fake_cloud import SERVICES, Cloud, Proxy, is_attribute
+from .fake_cloud import BESIDES, PROXIES, SERVICES, Cloud, Proxy, is_attribute
+from .fake_glance import seed_image
 from .projects import NAMES, Document, exported, flat, infrastructure, migrate, outcomes, populated, view
 
 #: what makes a document another resource, and not a change of the same one
@@ -24,7 +26,7 @@ IDENTITY: dict[str, set[str]] = {
     "security_group_rule": set(KINDS["security_group_rule"].declared()) - {"description"},
 }
 #: what the destination chooses by itself
-ITS_OWN = {"router_interface": {"device_owner"}, "keypair": {"user_ref"}}
+ITS_OWN = {"router_interface": {"device_owner"}, "keypair": {"user_ref"}, "image": {"hash_algo"}}
 RESOURCES = {(s, names[0]): cls for s, (_, known) in SERVICES.items() for names, cls in known.items()}
 
 
@@ -52,7 +54,8 @@ def fixed(kind: str, name: str, _: Portable) -> bool:
 
 
 OTHER = {"qos_policy": "silver", "network": "public2", "segment": "rack2", "subnet_pool": "pool2",
-         "network_flavor": "small", "router": "(changed)"}  # fmt: skip
+         "network_flavor": "small", "router": "(changed)", "image": "cirros", "project": "partner3"}  # fmt: skip
+CHOICES = {"shared": "community"}  # texts that aren't free
 
 
 def changed(field: Portable, value: Any) -> Any:
@@ -67,6 +70,14 @@ def changed(field: Portable, value: Any) -> Any:
         case Cidr():
             range_ = ipaddress.ip_network(value)
             return str(ipaddress.ip_network((int(range_.network_address) + range_.num_addresses, range_.prefixlen)))
+        case Hash():
+            return value[::-1]
+        case Properties():
+            return {**value, "com.example/changed": "1"}
+        case Property() if isinstance(value, bool):
+            return not value
+        case Property() if isinstance(value, int | float):
+            return value + 1
         case Bag():
             return {**value, "provider:segmentation_id": 8}
         case Ref():
@@ -77,7 +88,7 @@ def changed(field: Portable, value: Any) -> Any:
             return {**value, name: changed(field.members[name], value[name])}
         case Many():
             return [*value[:-1], changed(field.inner, value[-1])]
-    return f"{value}-changed"
+    return CHOICES.get(value, f"{value}-changed")
 
 
 @cache
@@ -115,7 +126,8 @@ def row_of(cloud: Cloud, kind: str, id_: str | None) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", NAMES)
 def test_everything_that_a_kind_reads_exists_in_openstacksdk(kind: str) -> None:
     declared = {KINDS[kind].attribute(name) for name in KINDS[kind].declared()} | set(KINDS[kind].info)
-    assert [name for name in declared if not is_attribute(resource_of(kind), name) and name != "project_id"] == []
+    besides = {"project_id"} | BESIDES.get(resource_of(kind), set())
+    assert [name for name in declared - besides if not is_attribute(resource_of(kind), name)] == []
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -190,10 +202,12 @@ def test_importing_creates_everything_and_a_second_time_writes_nothing(admin: bo
 @pytest.mark.parametrize("admin", [False, True], ids=["tenant", "admin"])
 def test_comparing_foretells_what_importing_does_and_writes_nothing(admin: bool) -> None:
     documents, destination = flat(exported(populated(admin), admin)), infrastructure()
-    independent = [d for d in documents if d["type"] in ("openstack.network.Network", "openstack.compute.Keypair")]
+    types = ("openstack.network.Network", "openstack.compute.Keypair", "openstack.image.Image")
+    independent = [d for d in documents if d["type"] in types and not d["params"].get("kernel_ref")]
     foretold = outcomes(migrate(independent, view(destination, admin), apply.compare))
     assert destination.writes == []
-    assert foretold == outcomes(migrate(independent, view(destination, admin)))
+    done = outcomes(migrate(independent, view(destination, admin)))
+    assert foretold == {key: ended for key, ended in done.items() if not key.endswith("/transfer")}
 
 
 @pytest.mark.parametrize("admin", [False, True], ids=["tenant", "admin"])
@@ -451,13 +465,17 @@ def test_gateway_addresses_outside_of_the_range_here_are_left_out_with_a_note(so
 # -- references ----------------------------------------------------------------------------------------------
 
 
+#: what leads nowhere in these is left out with a note
+NOTED = {"external_fixed_ips_refs", "members"}
+
+
 def links() -> list[Any]:
     source = exported(populated(admin=True), admin=True)
     found = []
     for kind in NAMES:
         for document in source[kind]:
             paths = [path for path, _, _ in KINDS[kind].links(document["params"])]
-            found += [(kind, path) for path in paths if "external_fixed_ips" not in path]  # those are noted instead
+            found += [(kind, path) for path in paths if not NOTED.intersection(path.split("."))]
     return [pytest.param(*pair, id=" ".join(pair)) for pair in sorted(set(found))]
 
 
@@ -527,13 +545,20 @@ def twin_project(name: str, kind: str, alike: bool) -> Cloud:
             )  # fmt: skip
     else:
         for number in (1, 2):
-            cloud.seed(resource_of(kind), name=name, description="" if alike else f"number {number}")
+            seed(cloud, kind, name, "" if alike else f"number {number}")
     return cloud
+
+
+def seed(cloud: Cloud, kind: str, name: str, mark: str) -> dict[str, Any]:
+    """Put a resource there by hand; *mark* tells it from others of its name."""
+    if kind == "image":
+        return seed_image(cloud, name, b"one", **({"os_version": mark} if mark else {}))
+    return cloud.seed(resource_of(kind), name=name, description=mark)
 
 
 TWINS = [
     pytest.param(kind, name, alike, id=f"{kind}-{name or 'nameless'}-{'alike' if alike else 'different'}")
-    for kind in ("network", "subnet", "router", "security_group", "address_group")
+    for kind in ("network", "subnet", "router", "security_group", "address_group", "image")
     for name in ("twin", "")
     for alike in (False, True)
     if not (kind == "subnet" and alike)  # ranges of one network can't be alike
@@ -573,16 +598,16 @@ def test_twins_of_which_more_are_there_than_documents_are_ambiguous() -> None:
     assert destination.writes == []
 
 
-@pytest.mark.parametrize("kind", ["network", "router", "security_group", "address_group"])
+@pytest.mark.parametrize("kind", ["network", "router", "security_group", "address_group", "image"])
 def test_one_document_and_two_resources_that_it_could_be_are_ambiguous(kind: str) -> None:
     destination, source = infrastructure(), infrastructure()
-    source.seed(resource_of(kind), name="twin", description="d")
+    seed(source, kind, "twin", "d")
     (document,) = exported(source)[kind]
     for _ in range(2):
-        destination.seed(resource_of(kind), name="twin", description="other")
+        seed(destination, kind, "twin", "other")
     ended = apply.ensure(kind, document, view(destination), {})
     assert (ended.outcome, destination.writes) == ("conflict", [])
-    destination.seed(resource_of(kind), name="twin", description="d")
+    seed(destination, kind, "twin", "d")
     assert apply.ensure(kind, document, view(destination), {}).outcome == "unchanged"
 
 
@@ -712,7 +737,7 @@ def test_an_interface_on_the_gateway_address_is_plugged_by_subnet(source: Cloud)
     assert leg["fixed_ips"][0]["ip_address"] == "10.0.0.1"
 
 
-@pytest.mark.parametrize("kind", ["network", "router", "security_group", "address_group", "keypair"])
+@pytest.mark.parametrize("kind", ["network", "router", "security_group", "address_group", "keypair", "image"])
 def test_what_a_lost_try_made_is_found_and_called_created(source: Cloud, kind: str) -> None:
     destination, document = infrastructure(), plain(exported(source), kind)
     document["params"] = {n: v for n, v in document["params"].items() if n in ("name", "public_key")}
@@ -780,12 +805,13 @@ def test_a_view_lists_each_kind_once(source: Cloud, monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "call",
-    ["add_interface_to_router", "remove_interface_from_router", "add_addresses_to_address_group",
-     "remove_addresses_from_address_group", "set_tags"],
+    ("service", "call"),
+    [("network", "add_interface_to_router"), ("network", "remove_interface_from_router"),
+     ("network", "add_addresses_to_address_group"), ("network", "remove_addresses_from_address_group"),
+     ("network", "set_tags"), ("image", "members"), ("image", "add_member")],
 )  # fmt: skip
-def test_special_calls_have_the_parameters_of_openstacksdk(call: str) -> None:
+def test_special_calls_have_the_parameters_of_openstacksdk(service: str, call: str) -> None:
     """The fake's own: what it takes, the real proxy takes."""
-    real, ours = signature(getattr(SERVICES["network"][0], call)), signature(getattr(Proxy, call))
+    real, ours = signature(getattr(SERVICES[service][0], call)), signature(getattr(PROXIES.get(service, Proxy), call))
     taken = list(ours.parameters)
     assert taken[2:] == list(real.parameters)[2 : len(taken)]

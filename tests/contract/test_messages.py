@@ -195,7 +195,7 @@ def test_nobody_makes_an_invalid_message() -> None:
 @pytest.mark.parametrize("type_", sorted(REGISTRY))
 def test_every_message_says_where_it_goes(type_: str) -> None:
     message: Any = REGISTRY[type_]
-    assert all(queue in topology.WORK_QUEUES for queue in message.queues)
+    assert all(queue in (*topology.WORK_QUEUES, topology.HOST) for queue in message.queues)
     assert not issubclass(message, Fact) or message.key
 
 

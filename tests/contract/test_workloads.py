@@ -570,4 +570,4 @@ def test_disks_are_told_to_nova(image: str | None, disks: list[Document], hints:
 
 
 def test_names_of_this_contract_and_of_the_other_are_all_kinds() -> None:
-    assert sorted([*NAMES, *WORKLOADS, "image"]) == sorted(KINDS)
+    assert sorted([*NAMES, *WORKLOADS]) == sorted(KINDS)

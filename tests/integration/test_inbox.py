@@ -7,7 +7,8 @@ from stackferry.bus import Publisher
 from stackferry.messages import RequestMigration
 from stackferry_coordinator import database
 from stackferry_coordinator import tables as t
-from stackferry_coordinator.shell import GONE, INBOX_KEPT, Coordinator
+from stackferry_coordinator.fleet import GONE
+from stackferry_coordinator.shell import INBOX_KEPT, Coordinator
 
 
 def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):

@@ -61,7 +61,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "image-offered": {**STEP, "address": "host:1", "certificate": "PEM"},
     "offer-image": {**STEP, "source": PLACE, "image": "i", "certificates": []},
     "fetch-image": {**STEP, "destination": PLACE, "image": "i", "address": "host:1", "certificate": "PEM"},
+    "save-image": {**STEP, "source": PLACE, "image": "i", "folder": "/f"},
+    "load-image": {**STEP, "destination": PLACE, "image": "i", "folder": "/f", "source_id": "s"},
+    "perform-action": {**STEP, "place": PLACE, "action": "look", "kind": "server", "resource": "s"},
+    "segment-offered": {**STEP, "address": "host:1", "certificate": "PEM", "size": 1},
     "worker-seen": {"service": "importer", "instance": "host:1"},
+    "agent-seen": {"host": "h", "instance": "i", "cloud": "c", "slots": 1, "version": "1", "certificate": "PEM"},
 }
 TYPES = {f"stackferry.{name}.v1": data for name, data in GOOD.items()}
 

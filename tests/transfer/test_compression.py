@@ -38,6 +38,19 @@ def test_the_rate_of_the_link_is_that_of_all_connections(rate: float) -> None:
     assert link.rate == pytest.approx(rate, rel=0.05)
 
 
+def test_writes_that_overlap_take_the_time_once() -> None:
+    clock = Clock()
+    link = Link(clock)
+    one, other = link.writing(30 << 20), link.writing(30 << 20)
+    for at, step in ((0, one.__enter__), (0.1, other.__enter__)):
+        clock.now = at
+        step()
+    for at, end in ((0.2, one), (0.3, other)):
+        clock.now = at
+        end.__exit__(None, None, None)
+    assert link.rate == pytest.approx((60 << 20) / 0.3)
+
+
 def test_what_was_measured_long_ago_is_forgotten() -> None:
     clock = Clock()
     link = Link(clock)

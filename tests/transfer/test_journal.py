@@ -44,6 +44,16 @@ def test_it_keeps_what_it_is_told(path: Path) -> None:
     journal.close()
 
 
+def test_what_is_forgotten_is_stored_as_unknown_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[bytes] = []
+    monkeypatch.setattr(os, "fdatasync", lambda _: stored.append(path.read_bytes()[HEADER : HEADER + HASH]))
+    with Journal(path, COPY) as journal:
+        journal.write(0, hash_of(0))
+        stored.clear()
+        journal.forget(0, 1)
+    assert stored == [UNKNOWN]
+
+
 def test_the_digest_is_of_all_hashes_in_order_and_none_before(path: Path) -> None:
     hashes = b"".join(map(hash_of, range(5000)))
     with Journal(path, COPY) as journal:

@@ -103,6 +103,7 @@ def test_there_is_a_limit_of_connections(rig: Rig) -> None:
     assert pumps() == []
 
 
+@pytest.mark.timeout(20)  # and not after the longer time to connect
 def test_a_stuck_source_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(source.Session, "_answer", lambda *_: over.wait(30))

@@ -1,4 +1,4 @@
-"""Servers and their parts wait for an itinerary of their own: nothing else has them yet, and says so."""
+"""Servers and volumes are moved by an itinerary of many steps, and, for now, only when their kind is named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stackferry.resources import KINDS
 from stackferry.resources.view import View
-from stackferry.selection import unknown_kinds
+from stackferry.selection import selects, unknown_kinds
 from stackferry_cli.commands import data
 from stackferry_cli.options import selection
 from stackferry_coordinator.graph import build
@@ -45,19 +45,39 @@ def test_an_inventory_does_not_ask_for_them() -> None:
     assert not {"servers", "volumes", "ips"} & set(asked)
 
 
-@pytest.mark.parametrize("name", ["workloads", "detached_volumes"])
-def test_a_graph_has_no_step_for_them(name: str) -> None:
-    assert [node.kind.kind for node in build([EXAMPLES[name], EXAMPLES["networks"]])] == ["network"]
+def kinds_of(documents: list[dict[str, Any]], **how: Any) -> list[tuple[str, str, str | None]]:
+    return [(node.key, node.action, node.problem) for node in build(documents, **how)]
 
 
-@pytest.mark.parametrize("kind", BY_WORKLOAD)
-def test_they_cannot_be_asked_for(kind: str) -> None:
+def test_a_graph_has_many_steps_for_a_server() -> None:
+    keys = {key for key, _, _ in kinds_of([EXAMPLES["workloads"]], workloads=True)}
+    assert {"server/uuid-test-server/check", "server/uuid-test-server/stop", "server/uuid-test-server"} <= keys
+    assert "port/uuid-port" in keys
+    assert "floating_ip/uuid-fip" in keys
+
+
+def test_without_a_source_cloud_they_are_refused_and_only_compared() -> None:
+    (step,) = kinds_of([EXAMPLES["workloads"]])
+    assert step[2] == "its disks can't be read: no source cloud is named"
+    (step,) = kinds_of([EXAMPLES["workloads"]], compared=True)
+    assert step[1:] == ("ensure", None)
+
+
+def test_they_are_moved_when_they_are_named() -> None:
+    assert not selects(None, EXAMPLES["workloads"])
+    assert not selects({}, EXAMPLES["detached_volumes"])
+    assert selects({"kinds": ["server"]}, EXAMPLES["workloads"])
+    assert unknown_kinds({"kinds": ["server", "volume"]}) == {}
+
+
+@pytest.mark.parametrize("kind", ["port", "floating_ip"])
+def test_parts_of_a_server_go_with_it(kind: str) -> None:
     assert "no such kind" in str(unknown_kinds({"kinds": [kind]}))
     with pytest.raises(Exception, match="is no kind"):
         selection([kind], None, None)
 
 
-def test_the_command_says_that_they_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_that_they_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     kept = data._selected([EXAMPLES["workloads"], EXAMPLES["networks"]], {})
     assert kept == [EXAMPLES["networks"]]
-    assert "left out: server 'test-server': not imported by this version" in capsys.readouterr().err
+    assert "left out: server 'test-server': name its kind (--kind server)" in capsys.readouterr().err

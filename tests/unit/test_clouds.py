@@ -187,7 +187,7 @@ def answer(status: int, text: str = "something about it") -> Exception:
         (TimeoutError("slow"), "interrupted", True),
         (ConnectionResetError("reset"), "interrupted", True),
         (CloudError("check clouds.yaml"), "failed", False),
-        (Unfinished("server 'a' is still being made"), "interrupted", True),
+        (Unfinished("server 'a' is still being made"), "pending", True),
         (EndedInError("server 'a' ended in ERROR"), "failed", False),
         (KeyError("bug"), "failed", False),
         (ValueError(""), "failed", False),

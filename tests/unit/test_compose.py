@@ -101,7 +101,7 @@ def test_the_secrets_are_those_that_the_stack_wants(tmp_path: Path) -> None:
     written = secrets(folder)
     files = {Path(secret["file"]) for secret in COMPOSE["secrets"].values()}
     assert {file.parent for file in files} == {Path("deploy/secrets")}
-    assert set(written) == {file.name for file in files} | {"amqp-client", "amqp-operator"}
+    assert set(written) == {file.name for file in files} | {"amqp-client", "amqp-operator", "amqp-transfer"}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert "/secrets/" in (ROOT / "deploy/.gitignore").read_text().split()
     users = {user["name"] for user in json.loads(written["rabbitmq-definitions.json"])["users"]}

@@ -201,6 +201,37 @@ def test_a_second_guest_is_told_so(serve: Any, take: Any) -> None:
     assert second == [None]
 
 
+def test_a_second_guest_is_told_so_though_the_image_is_being_filled(serve: Any, take: Any) -> None:
+    offering, destination = serve(source()), Glance()
+    second: list[Any] = []
+
+    def come_again(_: bytes) -> None:
+        if not second:
+            destination.status = "saving"
+            second.append(take(offering, destination))
+
+    destination.answer = come_again
+    assert take(offering, destination)["outcome"] == "created"
+    assert second == [None]
+
+
+def test_an_image_that_is_filled_already_is_left_alone(serve: Any, take: Any) -> None:
+    offering, destination = serve(source()), Glance(PAYLOAD, "active")
+    assert take(offering, destination) == {"outcome": "unchanged", "destination_id": "copy"}
+    assert take(offering, destination, address="127.0.0.1:1") == {"outcome": "unchanged", "destination_id": "copy"}
+    assert destination.uploaded == b""
+
+
+def test_an_image_that_was_being_filled_by_an_earlier_try_is_found_filled(serve: Any, take: Any) -> None:
+    looks = iter(["saving", "active"])
+    destination = Glance(PAYLOAD, "active")
+    destination.get_image = lambda id_, real=destination.get_image: SimpleNamespace(
+        **{**vars(real(id_)), "status": next(looks)}
+    )
+    assert take(serve(source()), destination) == {"outcome": "unchanged", "destination_id": "copy"}
+    assert destination.uploaded == b""
+
+
 def test_a_stranger_does_not_take_an_offer(serve: Any, take: Any, tmp_path: Path) -> None:
     offering = serve(source())
     stranger = identity(tmp_path / "elsewhere", "importer")

@@ -119,19 +119,25 @@ def plan(
 
 def import_(
     directory: Directory,
+    source: Source = None,
     destination: Destination = "dst",
+    source_project: SourceProject = None,
     destination_project: DestinationProject = None,
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
     format_: Output = output.Format.table,
 ) -> None:
-    """Make a destination match a data directory: create what is missing, update what differs."""
+    """Make a destination match a data directory: create what is missing, update what differs.
+
+    Servers and volumes need their source cloud too (--source): their disks are read there.
+    """
     chosen = options.selection(kinds, filters, vars_file)
     found = _selected(documents.read_directory(directory), chosen)
     with client() as ferry:
-        there, blobs = place(destination, destination_project), _blobs(directory, vars_file)
-        migration = ferry.migrate(None, there, documents=found, image_blobs=blobs)
+        sides = place(source, source_project), place(destination, destination_project)
+        blobs = None if source else _blobs(directory, vars_file)
+        migration = ferry.migrate(*sides, documents=found, image_blobs=blobs)
         state = _finish(ferry, migration, format_)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))
@@ -153,8 +159,10 @@ def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[
     kept = []
     for document in found:
         kind = BY_TYPE.get(document["type"])
-        if kind is None or kind.by_workload:
+        if kind is None or kind.nested:
             output.errors.print(f"left out: {documents.label(document)}: not imported by this version")
+        elif kind.by_workload and not chosen.get("kinds"):
+            output.errors.print(f"left out: {documents.label(document)}: name its kind (--kind {kind.kind})")
         elif selects(chosen, document):
             kept.append(document)
     return kept

@@ -14,11 +14,13 @@ from .questions import Answer, CheckCloud, DescribeMigrations
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
 from .steps import OUTCOMES, StepClaimed, StepEnded, StepProgressed
+from .workloads import AgentSeen, FetchSegment, OfferSegment, PerformAction, SegmentOffered
 
 __all__ = [
     "MODES",
     "OUTCOMES",
     "REGISTRY",
+    "AgentSeen",
     "Answer",
     "CheckCloud",
     "Command",
@@ -32,16 +34,20 @@ __all__ = [
     "ExportProject",
     "Fact",
     "FetchImage",
+    "FetchSegment",
     "FinishResource",
     "ImageOffered",
     "LoadImage",
     "Message",
     "MigrationChanged",
     "OfferImage",
+    "OfferSegment",
+    "PerformAction",
     "Place",
     "RemoveResource",
     "RequestMigration",
     "SaveImage",
+    "SegmentOffered",
     "Selection",
     "StepClaimed",
     "StepEnded",

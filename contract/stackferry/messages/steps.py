@@ -8,7 +8,18 @@ from .. import topology
 from .fields import flag, migration_id, need, number, seconds_taken, text
 from .message import Fact
 
-OUTCOMES = ("created", "updated", "unchanged", "removed", "conflict", "missing", "failed", "interrupted")
+OUTCOMES = (
+    "created",
+    "updated",
+    "unchanged",
+    "removed",
+    "conflict",
+    "missing",
+    "failed",
+    "interrupted",
+    "pending",
+    "done",
+)
 
 
 class StepFields:
@@ -56,6 +67,9 @@ class StepEnded(StepFields, Fact):
         fields.Dict(), metadata={"description": "fields that differ: {field, from, to}"}, load_default=list
     )
     notes = fields.List(fields.String(), metadata={"description": "what was left out, and why"}, load_default=list)
+    results = fields.Dict(
+        load_default=dict, metadata={"description": "what later steps of the same workload need to know"}
+    )
     payload_missing = flag("the resource is there, and its bytes are still to come", load_default=False)
     reason = text("why, when it failed", allow_none=True)
     retryable = flag("whether another try may succeed", load_default=False)

@@ -23,7 +23,7 @@ class Declaration(Schema):
     file: ClassVar[str] = ""
     #: whether its documents only exist inside of others (a server's ports)
     nested: ClassVar[bool] = False
-    #: whether the itinerary of servers moves it, which isn't there yet: neither inventory nor graph has it
+    #: whether an itinerary of many steps moves it; for now, only when its kind is named
     by_workload: ClassVar[bool] = False
     #: openstacksdk's proxy (``connection.<service>``), and what its calls there end with
     service: ClassVar[str] = "network"

@@ -152,7 +152,10 @@ class Image(Kind):
         if params.get("visibility") == "public" and not view.is_admin:
             del params["visibility"]
             notes.append("visibility = 'public' was left out: it needs administrator rights")
-        if members := params.pop("members", None):
+        members = params.pop("members", None)
+        if members and params.get("visibility", "shared") != "shared":
+            notes.append(f"{len(members)} members were left out: only shared images have members")
+        elif members:
             known = [ref for ref in members if _exists(view, ref)]
             if known:
                 params["members"] = known

@@ -11,8 +11,9 @@ from .fields import Bag, Many, Portable, Text
 if TYPE_CHECKING:
     from .view import View
 
-#: properties that a cloud's Glance sets, or that lead into its own stores
-ITS_OWN = ("direct_url", "file", "locations", "os_glance_", "schema", "self", "stores")
+#: properties that a cloud's Glance sets, that lead into its own stores, or that are ids of it (Nova's, of a snapshot)
+ITS_OWN = {"base_image_ref", "direct_url", "file", "locations", "schema", "self", "stores", "user_id"}
+RESERVED = "os_glance_"
 
 
 class Property(Portable):
@@ -36,7 +37,8 @@ class Properties(Bag):
     """Free properties; those that only the destination has stay as they are."""
 
     def export(self, value: Any, view: View) -> Any:
-        return {n: v for n, v in sorted((value or {}).items()) if v is not None and not n.startswith(ITS_OWN)}
+        theirs = {n: v for n, v in (value or {}).items() if n not in ITS_OWN and not n.startswith(RESERVED)}
+        return {n: v for n, v in sorted(theirs.items()) if v is not None}
 
     def resolve(self, value: Any, view: View) -> Any:
         return {n: Property().canonical(v) for n, v in self.export(value, view).items()}

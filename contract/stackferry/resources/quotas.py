@@ -9,7 +9,7 @@ from .view import View
 #: what we count → the service that limits it
 SERVICES = {
     "instances": "compute", "cores": "compute", "ram": "compute", "ports": "network", "floating_ips": "network",
-    "volumes": "block_storage", "gigabytes": "block_storage",
+    "volumes": "block_storage", "snapshots": "block_storage", "gigabytes": "block_storage",
 }  # fmt: skip
 
 

@@ -11,33 +11,45 @@ from stackferry.messages import Message
 from stackferry.resources import KINDS
 from stackferry.resources.view import PENDING
 
+from . import workload_commands
 from .itinerary import Do
 from .ledger import Ledger, Step
 
 MESSAGES: dict[str, type[Message]] = {
     "ensure": messages.EnsureResource,
     "compare": messages.CompareResource,
+    "check": messages.CompareResource,
     "finish": messages.FinishResource,
     "remove": messages.RemoveResource,
 }
+Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]
 
 
-def command(ledger: Ledger, do: Do, known: Known, importers: list[str]) -> tuple[type[Message], dict[str, Any]]:
-    """Return the message class and data of one try; *importers*: the certificates that may fetch a payload."""
-    step, request = ledger.step(do.key), ledger.head.request
+def command(ledger: Ledger, do: Do, known: Known, peers: list[str]) -> Command:
+    """Return the message class, data and queue of one try; *peers*: the certificates that may fetch a payload."""
+    step = ledger.step(do.key)
     if step is None:
         raise KeyError(do.key)
     base = {"migration": ledger.head.id, "attempt": do.attempt}
+    if step.action in workload_commands.DATA:
+        return workload_commands.perform(ledger, step, base)
+    if step.action in ("copy", "verify"):
+        return workload_commands.segment(ledger, step, do.verb == "fetch", base, peers)
+    message, data = _plain(ledger, step, do, base, known, peers)
+    return message, data, message.queues[0].name  # type: ignore[attr-defined]
+
+
+def _plain(
+    ledger: Ledger, step: Step, do: Do, base: dict[str, Any], known: Known, peers: list[str]
+) -> tuple[type[Message], dict[str, Any]]:
+    request = ledger.head.request
     if step.action == "export":
-        return messages.ExportProject, {
-            **base,
-            "source": request["source"],
-            "selection": request.get("selection") or {},
-        }
+        selection = request.get("selection") or {}
+        return messages.ExportProject, {**base, "source": request["source"], "selection": selection}
     if step.action == "transfer":
-        return _transfer(ledger, step, do, {**base, "step": step.key}, importers)
+        return _transfer(ledger, step, do, {**base, "step": step.key}, peers)
     data = {
         **base,
         "step": step.key,
@@ -73,7 +85,7 @@ def _document(ledger: Ledger, step: Step) -> dict[str, Any]:
     """The document, its references to other documents with the ids that these became."""
     if step.action == "remove":
         return {"type": KINDS[step.kind].type, "params": {"name": step.name}}
-    document = ledger.documents[step.key]
+    document = workload_commands.sized(ledger, step) if step.group else ledger.documents[step.key]
     if not step.links:
         return document
     ids = {path: _id_of(ledger, key) for path, key in step.links.items()}
@@ -109,6 +121,8 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
         hints["claimed"] = claimed
     if ledger.head.phase == "undoing" and step.action == "ensure":
         hints["only_look"] = True
+    if step.group and step.action in ("ensure", "check", "remove"):
+        hints |= workload_commands.hints(ledger, step)
     if do.attempt > 1:
         hints |= {"look": True, "first_asked": step.hints.get("first_asked")}
     return hints

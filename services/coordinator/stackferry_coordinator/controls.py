@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import moves, planning, undo
-from .ledger import Ledger
+from . import compensation, moves, planning, undo
+from .ledger import Ledger, Step
 
 
 def _start(ledger: Ledger, now: float) -> None:
@@ -26,7 +26,7 @@ def _retry(ledger: Ledger, now: float) -> None:
     """Give everything that failed, and what it held up, another round."""
     head = ledger.head
     export = ledger.step("export")
-    if any(step.action == "remove" and "/undo/" in step.key for step in ledger.all()):
+    if any(step.compensates and not step.group for step in ledger.all()):
         undo.begin(ledger, now)
         return
     if export is not None and export.state == "failed":
@@ -36,14 +36,38 @@ def _retry(ledger: Ledger, now: float) -> None:
     ledger.head = replace(head, phase=phase, reason=None)
     # A payload that can't be taken in may need another image to be made first.
     failed = {s.key.removesuffix("/transfer") for s in ledger.all() if s.action == "transfer" and s.state == "failed"}
-    moves.reopen(
-        ledger, lambda step: step.state in ("failed", "skipped") or (step.key in failed and step.action != "keep")
-    )
+    anew = _workloads_to_retry(ledger)
+    moves.reopen(ledger, lambda step: step.key in anew or (not step.group and _unfinished(step, failed)))
+
+
+def _unfinished(step: Step, failed: set[str]) -> bool:
+    return step.state in ("failed", "skipped") or (step.key in failed and step.action != "keep")
+
+
+def _workloads_to_retry(ledger: Ledger) -> set[str]:
+    """The steps of workloads that get another round: all of a failed one, or what could not be taken back of it."""
+    chosen: set[str] = set()
+    for group in ledger.groups():
+        steps = ledger.of_group(group)
+        left = {s.key for s in steps if s.compensates and s.state in ("failed", "skipped")}
+        over = {s.key for s in steps if not s.compensates}
+        if left:
+            head = moves.known(ledger, group)
+            ledger.put(replace(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"}))
+            chosen |= left
+        elif moves.failing(ledger, group):
+            compensation.begin_again(ledger, group)
+            chosen |= over
+        else:
+            chosen |= {s.key for s in steps if s.state in ("failed", "skipped")}
+    return chosen
 
 
 def _cancel(ledger: Ledger, now: float) -> None:
-    """Ask nothing more; what is under way ends. What was made stays (``undo`` removes it)."""
-    ledger.head = replace(ledger.head, phase="cancelled", paused=False)
+    """Ask nothing more; what is under way ends. What was made stays (``undo`` removes it), except of
+    workloads that are under way: half a server is of no use."""
+    ledger.head = replace(ledger.head, phase="cancelling", paused=False)
+    compensation.fail_all(ledger, "cancelled", now)
     undo.drop_unasked(ledger, "cancelled")
 
 

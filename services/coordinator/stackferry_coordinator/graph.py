@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from stackferry.resources import BY_TYPE, Kind, order
+from stackferry.resources import BY_TYPE, KINDS, Kind, order
 from stackferry.resources.security_group import automatic
+
+from . import workload as itinerary
 
 Document = dict[str, Any]
 
@@ -31,6 +33,7 @@ class Node:
     links: dict[str, str] = field(default_factory=dict)
     hints: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
+    group: str = ""
 
     @property
     def source_id(self) -> str | None:
@@ -39,24 +42,34 @@ class Node:
         return str(id_) if id_ else None
 
 
-def build(documents: list[Document], payloads: bool = False, all_rules: bool = False) -> list[Node]:
+def build(
+    documents: list[Document],
+    payloads: bool = False,
+    all_rules: bool = False,
+    workloads: bool = False,
+    compared: bool = False,
+) -> list[Node]:
     """Return the nodes, prerequisites first.
 
-    *payloads*: with the steps that move the bytes, after all others. *all_rules*: the documents hold every rule of
-    their security groups, so that a group without rules is one that has none.
+    *payloads*: with the steps that move the bytes of images, after all others. *workloads*: with every step that a
+    server and its disks need, instead of one for each. *compared*: nothing will be made. *all_rules*: the documents
+    hold every rule of their security groups, so that a group without rules is one that has none.
     """
-    nodes = [
-        _node(number, d)
-        for number, d in enumerate(documents)
-        if d["type"] in BY_TYPE and not BY_TYPE[d["type"]].by_workload
-    ]
+    nodes = [_node(number, d) for number, d in enumerate(documents) if d["type"] in BY_TYPE]
     nodes = list({node.key: node for node in nodes}.values())
     index = _Index(nodes)
     for node in nodes:
         _follow_links(node, index)
     _chain_twins(nodes)
     _keep_automatic_rules(nodes, all_rules)
-    return _sorted(nodes + _late(nodes)) + (_transfers(nodes) if payloads else [])
+    transfers = _transfers(nodes) if payloads else []
+    moved = [node for node in nodes if workloads and node.kind.by_workload]
+    for node in nodes:
+        if node.kind.by_workload and not (workloads or compared):
+            node.problem = node.problem or "its disks can't be read: no source cloud is named"
+    plain = [node for node in nodes if node not in moved]
+    _await_payloads(moved, transfers)
+    return _sorted(plain + _late(plain)) + transfers + [step for node in moved for step in _stops(node, index)]
 
 
 def _node(number: int, document: Document) -> Node:
@@ -169,6 +182,32 @@ def _transfers(nodes: list[Node]) -> list[Node]:
         for node in nodes
         if node.kind.has_payload(node.document)
     ]
+
+
+def _await_payloads(workloads: list[Node], transfers: list[Node]) -> None:
+    """A server boots from an image when its bytes are there, not only its description."""
+    having = {node.key.removesuffix("/transfer") for node in transfers}
+    for node in workloads:
+        for key in [key for key in node.after if key in having]:
+            node.after[f"{key}/transfer"] = True
+
+
+def _stops(workload: Node, index: _Index) -> list[Node]:
+    """The steps of a workload; the first of them comes after whatever the workload refers to."""
+    found = []
+    for stop in itinerary.stops(workload.key, workload.document):
+        kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]
+        node = Node(stop.key, stop.task.action, kind, stop.subject.document, group=workload.key)
+        node.problem = workload.problem
+        if stop.task.action == "ensure":
+            _follow_links(node, index)
+        if stop.task.action == "check":
+            node.links, node.after = dict(workload.links), dict(workload.after)
+        if stop.subject.each == "segment":
+            node.hints = {"first": stop.subject.first, "length": stop.subject.length}
+        node.after |= dict.fromkeys(stop.after, True)
+        found.append(node)
+    return found
 
 
 def _sorted(nodes: list[Node]) -> list[Node]:

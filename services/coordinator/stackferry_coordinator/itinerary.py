@@ -9,7 +9,7 @@ Rules, each of which the simulator breaks when it's taken away:
   come late or come again. When the claimed delivery's worker is lost, the try ends as ``interrupted``; it rests
   until the lost worker's last request can no longer take effect, and the next try looks before it writes.
 * Replies carry the attempt. A late one changes nothing, but what it made is remembered: if another try made
-  the same once more, the surplus is removed.
+  the same once more, the surplus is removed. And a payload that has arrived is there, whichever try brought it.
 * Undo starts only when nothing is under way, goes backwards, and covers whatever any try has made.
 """
 
@@ -19,10 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import controls, moves, planning, undo
+from . import compensation, controls, moves, planning, undo
 from .ledger import Head, Ledger, Step
 
 IN_FLIGHT = 32  # tries under way at once in one migration
+HOSTLESS = 60.0  # seconds that a volume waits while no conversion host answers
+BY_PLACE = 2  # and so many more for each volume that has a place on the conversion hosts
+MOVING = ("transfer", "copy", "verify")  # actions of which one side offers bytes, and the other fetches them
+OFFERED = ("address", "certificate", "size", "hash_algo", "hash_value")
 GOOD = ("created", "updated", "unchanged", "done", "removed")
 
 
@@ -41,7 +45,9 @@ Handler = Callable[[Ledger, dict[str, Any], float], "list[Do] | None"]
 def react(ledger: Ledger, message: str, data: dict[str, Any], now: float) -> list[Do]:
     """Take in one message (by its name, such as ``step-ended``); return the tries that are now due."""
     again = HANDLERS[message](ledger, data, now) or []
+    compensation.follow(ledger, now)
     _conclude(ledger, now)
+    compensation.follow(ledger, now)
     return again + _ask(ledger, now)
 
 
@@ -51,14 +57,14 @@ def opened(request: dict[str, Any]) -> Ledger:
 
 
 def _parts(request: dict[str, Any]) -> int | None:
-    return None if request.get("source") else request.get("parts", 0)
+    return request.get("parts") or (None if request.get("source") else 0)
 
 
 # -- what messages change --------------------------------------------------------------------------------------
 
 
 def _requested(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    if data.get("source") and ledger.step("export") is None:
+    if data.get("source") and not data.get("parts") and ledger.step("export") is None:
         ledger.put(Step("export", "export", name=data["source"]["cloud"], order=-1, state="ready"))
     planning.plan_when_complete(ledger)
 
@@ -100,19 +106,30 @@ def _ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if new := [id_ for id_ in made if id_ and id_ not in step.made and step.action == "ensure"]:
         step = replace(step, made=(*step.made, *new))
         ledger.put(step)
+        if step.group:
+            ledger.moved.add(step.group)
         if ledger.head.phase == "undone":
             ledger.head = replace(ledger.head, phase="undoing")
     current = data["attempt"] == step.attempt
     waiting = step.state == "asked" or (step.state == "resting" and data["outcome"] != "interrupted")
-    if not (current and waiting):  # late: another try answers for this step, or has
+    if not (current and waiting) and not _arrived(ledger, step, data):  # late: another try answers for it, or has
         _remove_surplus(ledger, step)
         return
     if data["outcome"] in GOOD:
         _succeeded(ledger, step, data)
-    elif data["outcome"] == "interrupted" or data.get("retryable"):
+    elif data["outcome"] == "interrupted" or data.get("retryable") or moves.given_up(ledger, step):
         moves.again(ledger, step, data, now)
     else:
         moves.close(ledger, step, "failed", outcome=data["outcome"], reason=data.get("reason"), **_details(data))
+
+
+def _arrived(ledger: Ledger, step: Step, data: dict[str, Any]) -> bool:
+    """Whether a payload is there after all: a try that was taken for lost may have gone on."""
+    open_ = step.state in ("ready", "asked", "resting", "failed")
+    if step.action != "transfer" or not open_ or data["outcome"] not in GOOD:
+        return False
+    owner = ledger.step(step.key.removesuffix("/transfer"))
+    return owner is not None and (owner.state, owner.destination_id) == ("done", data.get("destination_id"))
 
 
 def _details(data: dict[str, Any]) -> dict[str, Any]:
@@ -130,14 +147,31 @@ def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
     if step.action == "remove":
         moves.close(ledger, step, "removed", outcome="removed", reason=None)
         return
-    step = replace(step, destination_id=data.get("destination_id") or step.destination_id)
+    if step.compensates:
+        moves.close(ledger, step, "done", outcome=outcome, reason=None)
+        return
+    results = {**step.results, **(data.get("results") or {})}
+    hints = {name: value for name, value in step.hints.items() if name != "doubt"}
+    step = replace(step, destination_id=data.get("destination_id") or step.destination_id, results=results, hints=hints)
     details = _details(data)
     if data.get("payload_missing") and not any(map(ledger.head.request.get, ("source", "image_blobs"))):
         details["notes"] += ("its payload did not cross: no source cloud and no image_blobs were named",)
     elif not data.get("payload_missing"):
         _spare_transfer(ledger, step)
+    if step.action == "check" and outcome != "created":
+        _spare_workload(ledger, step, outcome)
     moves.close(ledger, step, "done", outcome=outcome, reason=None, **details)
     _remove_surplus(ledger, moves.known(ledger, step.key))
+
+
+def _spare_workload(ledger: Ledger, check: Step, outcome: str) -> None:
+    """It's at the destination already: nothing of it is moved, at most what describes it is brought up to date."""
+    for step in ledger.of_group(check.group):
+        if step.key == check.group and outcome == "updated":
+            ledger.put(replace(step, destination_id=check.destination_id))
+        elif step.key != check.key:
+            there = check.destination_id if step.key == check.group else None
+            moves.close(ledger, step, "done", outcome="unchanged", reason=None, destination_id=there)
 
 
 def _spare_transfer(ledger: Ledger, step: Step) -> None:
@@ -154,7 +188,9 @@ def _remove_surplus(ledger: Ledger, step: Step) -> None:
     for id_ in step.made:
         key = f"{step.key}/surplus/{id_}"
         if id_ != step.destination_id and ledger.step(key) is None:
-            ledger.put(Step(key, "remove", step.kind, step.name, step.order, "ready", destination_id=id_))
+            ledger.put(
+                Step(key, "remove", step.kind, step.name, step.order, "ready", destination_id=id_, group=step.group)
+            )
             if ledger.head.phase == "done":
                 ledger.head = replace(ledger.head, phase="running")
 
@@ -162,18 +198,38 @@ def _remove_surplus(ledger: Ledger, step: Step) -> None:
 def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is not None and step.state == "asked" and step.attempt == data["attempt"]:
-        ledger.put(replace(step, due=now + moves.LEASE, done=data["done"], total=data.get("total")))
+        ledger.put(replace(step, due=now + moves.MOVING_LEASE, done=data["done"], total=data.get("total")))
 
 
 def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     """The payload of a transfer can be fetched: ask for that, as part of the same try."""
     step = ledger.step(data["step"])
-    current = step is not None and (step.state, step.attempt, step.action) == ("asked", data["attempt"], "transfer")
-    if step is None or not current or ledger.head.phase != "running":
+    if step is None or (step.state, step.attempt) != ("asked", data["attempt"]) or step.action not in MOVING:
         return []
-    offer = {name: data.get(name) for name in ("address", "certificate", "size", "hash_algo", "hash_value")}
-    ledger.put(replace(step, hints={**step.hints, "offer": offer}, due=now + moves.LEASE))
+    if ledger.head.phase != "running" or (step.group and moves.failing(ledger, step.group)):
+        return []
+    offer = {name: data[name] for name in OFFERED if data.get(name) is not None}
+    ledger.put(replace(step, hints={**step.hints, "offer": offer}, due=now + moves.MOVING_LEASE))
     return [Do(step.key, step.attempt, "fetch")]
+
+
+def _assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """A volume has a place on a conversion host of each cloud."""
+    step = ledger.step(data["step"])
+    if step is not None and step.state == "wanting":
+        hosts = {name: data[name] for name in ("source_host", "destination_host")}
+        moves.close(ledger, step, "holding", outcome="done", results=hosts)
+
+
+def _unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """No conversion host answers that could take a volume: it waits a little, since one may be starting."""
+    step = ledger.step(data["step"])
+    if step is None or step.state != "wanting":
+        return
+    if step.due is None:
+        ledger.put(replace(step, due=now + HOSTLESS, reason=data["reason"]))
+    elif step.due <= now:
+        moves.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
 
 
 def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -205,13 +261,21 @@ def _ticked(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     again = []
     for step in ledger.overdue(now):
         if step.state == "resting":
-            ledger.put(replace(step, state="ready", due=None))
+            _rested(ledger, step)
         elif step.claim is not None:
             moves.again(ledger, step, {"outcome": "interrupted", "reason": "its worker fell silent"}, now)
         else:
             ledger.put(replace(step, due=now + moves.LEASE))
             again.append(Do(step.key, step.attempt))
     return again
+
+
+def _rested(ledger: Ledger, step: Step) -> None:
+    """A rest is over: another try, unless its workload is given up, and the try could make nothing of its own."""
+    if moves.given_up(ledger, step) and step.action != "ensure":
+        moves.close(ledger, step, "skipped", reason="given up")
+    else:
+        ledger.put(replace(step, state="ready", due=None))
 
 
 # -- what users ask ----------------------------------------------------------------------------------------------
@@ -231,6 +295,9 @@ HANDLERS: dict[str, Handler] = {
     "control-migration": _controlled,
     "step-claimed": _claimed,
     "image-offered": _offered,
+    "segment-offered": _offered,
+    "assigned": _assigned,
+    "unassignable": _unassignable,
     "postponed": _postponed,
     "tick": _ticked,
 }
@@ -246,8 +313,12 @@ def _conclude(ledger: Ledger, now: float) -> None:
         export = ledger.step("export")
         if export is not None and export.state == "failed":
             ledger.head = replace(head, phase="stuck", reason=f"the source can't be read: {export.reason}")
-    elif head.phase in ("planning", "running") and not head.open:
-        ledger.head = replace(head, phase="planned" if head.phase == "planning" else "done")
+    elif head.phase in ("planning", "running", "cancelling") and not head.open:
+        ended = {"planning": "planned", "running": "done", "cancelling": "cancelled"}[head.phase]
+        ledger.head = replace(head, phase=ended)
+        if (left := compensation.stuck(ledger)) is not None:
+            reason = f"{left.kind} {left.name!r} could not be taken back ({left.action}): {left.reason}; retry"
+            ledger.head = replace(head, phase="stuck", reason=reason)
     elif head.phase == "undoing" and not head.open:
         undo.carry_on(ledger)
 
@@ -255,9 +326,9 @@ def _conclude(ledger: Ledger, now: float) -> None:
 def _ask(ledger: Ledger, now: float) -> list[Do]:
     """Claim the next tries, as many as may be under way at once."""
     head = ledger.head
-    if head.paused or head.phase not in ("new", "planning", "running", "undoing"):
+    if head.paused or head.phase not in ("new", "planning", "running", "undoing", "cancelling"):
         return []
-    room = IN_FLIGHT - head.counts.get("asked", 0)
+    room = IN_FLIGHT + BY_PLACE * head.counts.get("holding", 0) - head.counts.get("asked", 0)
     due = []
     for step in ledger.ready(max(room, 0)):
         hints = step.hints if step.attempt else {**step.hints, "first_asked": now}

@@ -12,9 +12,10 @@ from typing import Any
 
 Document = dict[str, Any]
 
-#: a step's life. waiting: for others; ready: may be asked; asked: under way; resting: until ``due``, then again
-STATES = ("waiting", "ready", "asked", "resting", "done", "failed", "skipped", "removed")
-OPEN = ("waiting", "ready", "asked", "resting")
+#: a step's life. waiting: for others; ready: may be asked; asked: under way; resting: until ``due``, then again;
+#: wanting: for a place on the conversion hosts; holding: has it, until it's released (``removed``)
+STATES = ("waiting", "ready", "wanting", "asked", "resting", "holding", "done", "failed", "skipped", "removed")
+OPEN = ("waiting", "ready", "wanting", "asked", "resting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,18 @@ class Step:
     seconds: float = 0.0
     done: int = 0
     total: int | None = None
+    group: str = ""  # key of the workload that it's a step of
+    results: dict[str, Any] = field(default_factory=dict)  # what later steps of the workload need to know
+
+    @property
+    def compensates(self) -> bool:
+        """Whether it takes back what another step did."""
+        return "/undo/" in self.key
+
+    @property
+    def of(self) -> str:
+        """The key of the step whose doing it takes back; its own when it takes nothing back."""
+        return self.key.partition("/undo/")[0].partition("/surplus/")[0]
 
 
 class Ledger:
@@ -78,6 +91,8 @@ class Ledger:
         self.steps: dict[str, Step] = {}
         self.documents: dict[str, Document] = {}
         self.parts: dict[tuple[int, int], list[Document]] = {}
+        self.troubled: dict[str, str] = {}  # workload → why it can't go on; until that's dealt with
+        self.moved: set[str] = set()  # workloads with a step that has changed its state; until they're looked at
         self._after: dict[str, list[tuple[str, bool]]] = {}
         self._before: dict[str, list[tuple[str, bool]]] = {}
 
@@ -89,6 +104,8 @@ class Ledger:
         """Store a step; the head's counts follow."""
         old = self.steps.get(step.key)
         self.steps[step.key] = step
+        if step.group and (old is None or old.state != step.state):
+            self.moved.add(step.group)
         counts = Counter(self.head.counts)
         if old is not None:
             counts[old.state] -= 1
@@ -118,6 +135,18 @@ class Ledger:
     def ready(self, limit: int) -> list[Step]:
         """Return up to *limit* ready steps, in order."""
         return [s for s in self._sorted() if s.state == "ready"][:limit]
+
+    def of_group(self, group: str) -> list[Step]:
+        """Return the steps of one workload, in order."""
+        return [s for s in self._sorted() if s.group == group]
+
+    def groups(self) -> list[str]:
+        """Return the keys of the workloads."""
+        return sorted({s.group for s in self.steps.values() if s.group})
+
+    def wanting(self, limit: int) -> list[Step]:
+        """Return up to *limit* steps that want a place on the conversion hosts, in order."""
+        return [s for s in self._sorted() if s.state == "wanting"][:limit]
 
     def overdue(self, now: float) -> list[Step]:
         """Steps whose lease or rest is over."""

@@ -7,11 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from .ledger import OPEN, Ledger, Step
+from .workload import task_of
 
+MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
 LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again
 SETTLE = 15.0  # seconds after which a request whose sender died can no longer take effect
 BACKOFF = (2.0, 5.0, 15.0, 60.0)  # seconds before another try after a failure that may pass
 TRIES = 5
+PATIENCE = 5.0  # seconds until a look at what a cloud is still busy with
+PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
 
 
 def known(ledger: Ledger, key: str) -> Step:
@@ -25,30 +29,115 @@ def known(ledger: Ledger, key: str) -> Step:
 def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
     """End a step, and free or skip what comes after it."""
     ledger.put(replace(step, state=state, due=None, **changes))
+    if state == "failed" and step.group and not step.compensates and not tolerated(step):
+        ledger.troubled.setdefault(step.group, f"{label(step)}: {changes.get('reason') or step.reason}")
     for key, hard in ledger.after(step.key):
         after = known(ledger, key)
         if after.state != "waiting":
             continue
-        if hard and state in ("failed", "skipped"):
+        if hard and state in ("failed", "skipped") and not tolerated(step):
             fate = "failed" if state == "failed" else "was skipped"
             why = f"needs {step.kind.replace('_', ' ')} {step.name!r}, which {fate}"
             close(ledger, after, "skipped", outcome=None, reason=why)
         else:
             waits = after.waits - 1
-            ledger.put(replace(after, waits=waits, state="waiting" if waits else "ready"))
+            ledger.put(replace(after, waits=waits))
+            if not waits:
+                free(ledger, known(ledger, key))
+
+
+def free(ledger: Ledger, step: Step) -> None:
+    """Nothing stands before a step any more: it may be asked, or does at once what only the coordinator does."""
+    if step.action == "assign":
+        ledger.put(replace(step, state="wanting", due=None))
+    elif step.action == "release":
+        release(ledger, step.key.rpartition("/")[0])
+        close(ledger, replace(step, outcome="done"), "done")
+    else:
+        ledger.put(replace(step, state="ready"))
+
+
+def release(ledger: Ledger, volume: str) -> None:
+    """Give a volume's place on the conversion hosts back."""
+    place = ledger.step(f"{volume}/assign")
+    if place is not None and place.state == "holding":
+        ledger.put(replace(place, state="removed"))
+
+
+def tolerated(step: Step) -> bool:
+    """Whether the failure of a workload's step is only reported."""
+    task = task_of(step.key) if step.group else None
+    return task is not None and task.tolerated and not step.compensates
+
+
+def label(step: Step) -> str:
+    """What people call a step of a workload."""
+    task = task_of(step.key)
+    what = f"{step.kind.replace('_', ' ')} {step.name!r}"
+    return f"{what}: {task.id}" if task is not None and task.name else what
 
 
 def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Let the step rest and come back, unless its tries are used up."""
+    if data["outcome"] in ("interrupted", "pending"):
+        step = replace(step, hints={**step.hints, "doubt": True})  # it may have made something, until a try has looked
     if step.action == "transfer" and ledger.head.phase == "undoing":
         close(ledger, step, "skipped", outcome=data["outcome"], reason="undone before it was complete")
         return
-    if step.tries >= TRIES:
+    if given_up(ledger, step):
+        _leave(ledger, step, data, now)
+        return
+    if ledger.head.phase == "cancelling" and not step.compensates:
+        close(ledger, step, "skipped", outcome=data["outcome"], reason="cancelled")
+        return
+    if data["outcome"] == "pending":
+        _wait(ledger, step, data, now)
+        return
+    if step.tries >= TRIES * (2 if step.compensates else 1):
         reason = f"gave up after {step.tries} tries: {data.get('reason') or data['outcome']}"
         close(ledger, step, "failed", outcome=data["outcome"], reason=reason)
         return
     pause = SETTLE if data["outcome"] == "interrupted" else BACKOFF[min(step.tries, len(BACKOFF)) - 1]
     ledger.put(replace(step, state="resting", due=now + pause, outcome=data["outcome"], reason=data.get("reason")))
+
+
+def failing(ledger: Ledger, group: str) -> bool:
+    """Whether a workload is given up, and being taken back."""
+    return "failing" in known(ledger, group).hints
+
+
+def given_up(ledger: Ledger, step: Step) -> bool:
+    """Whether a step belongs to a workload that is given up, and doesn't take anything back."""
+    return bool(step.group) and not step.compensates and failing(ledger, step.group)
+
+
+def doubtful(step: Step) -> bool:
+    """Whether a lost try may have made something that nobody knows of."""
+    half_made = bool(step.group) and step.outcome == "failed"  # such as a server that ended in ERROR
+    return step.action == "ensure" and (half_made or bool(step.hints.get("doubt")))
+
+
+def _leave(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
+    """A try of a workload that is given up didn't work: only what it may have made is looked for."""
+    step = replace(step, outcome=data["outcome"])
+    if doubtful(step) and step.tries < 2 * TRIES:
+        hints = {**step.hints, "only_look": True}
+        ledger.put(replace(step, state="resting", due=now + SETTLE, hints=hints))
+    elif data["outcome"] == "interrupted":  # its request may still take effect; only then it can be taken back
+        ledger.put(replace(step, state="resting", due=now + SETTLE, reason=data.get("reason")))
+    else:
+        close(ledger, step, "skipped", reason=data.get("reason"))
+
+
+def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
+    """Look again soon: the cloud is still busy with it. This is no failure, and no try is used up."""
+    since = step.hints.get("first_asked", now)
+    if now - since > PATIENT:
+        close(ledger, step, "failed", outcome="failed", reason=f"not over after {PATIENT:.0f} s: {data.get('reason')}")
+        return
+    results = {**step.results, **(data.get("results") or {})}
+    step = replace(step, state="resting", due=now + PATIENCE, tries=step.tries - 1, reason=data.get("reason"))
+    ledger.put(replace(step, outcome="pending", results=results))
 
 
 def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
@@ -58,5 +147,6 @@ def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
         ledger.put(replace(known(ledger, key), state="waiting", tries=0, reason=None, due=None))
     for key in chosen:
         waits = sum(1 for before, _ in ledger.before(key) if known(ledger, before).state in OPEN)
-        state = "waiting" if waits else "ready"
-        ledger.put(replace(known(ledger, key), waits=waits, state=state))
+        ledger.put(replace(known(ledger, key), waits=waits))
+        if not waits:
+            free(ledger, known(ledger, key))

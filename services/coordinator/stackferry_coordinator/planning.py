@@ -29,10 +29,13 @@ def plan_when_complete(ledger: Ledger) -> None:
 def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
     """The graph of these documents, as far as the request wants it."""
     selection, from_source = head.request.get("selection"), bool(head.request.get("source"))
-    files = bool(head.request.get("image_blobs"))
+    exported, files = from_source and not head.request.get("parts"), bool(head.request.get("image_blobs"))
     payloads = {"run": from_source or files, "export": files}.get(head.mode, False)
     rules = selects_kind(selection, "security_group_rule") and not filter_of(selection, "security_group_rule")
-    return build(documents, payloads=payloads, all_rules=from_source and rules)
+    moved = head.mode == "run" and from_source
+    return build(
+        documents, payloads=payloads, all_rules=exported and rules, workloads=moved, compared=head.mode != "run"
+    )
 
 
 def _plan(ledger: Ledger) -> None:
@@ -58,6 +61,7 @@ def _plan(ledger: Ledger) -> None:
                 source_id=node.source_id,
                 links=node.links,
                 hints=node.hints,
+                group=node.group,
             )
         )
     ledger.head = replace(ledger.head, phase={"plan": "planning"}.get(head.mode, "running"))
@@ -68,16 +72,22 @@ def _plan(ledger: Ledger) -> None:
         elif node.problem:
             moves.close(ledger, step, "failed", outcome="conflict", reason=node.problem)
         elif step.state == "waiting" and step.waits == 0:
-            ledger.put(replace(step, state="ready"))
+            moves.free(ledger, step)
 
 
 def add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:
-    """Add the steps that a plan doesn't need and a run does."""
+    """Add the steps that a plan doesn't need and a run does, and what each of the others comes after then."""
     for node in _nodes(ledger.head, documents):
-        if node.action != "ensure" and ledger.step(node.key) is None:
-            for key, hard in node.after.items():
+        known, before = ledger.step(node.key), {key for key, _ in ledger.before(node.key)}
+        for key, hard in node.after.items():
+            if key not in before:
                 ledger.link(key, node.key, hard)
+        if known is None:
             ledger.keep_document(node.key, node.document)
-            title = node.kind.title(node.document["params"])
-            order = len(ledger.all())
-            ledger.put(Step(node.key, node.action, node.kind.kind, title, order, source_id=node.source_id))
+            title, order = node.kind.title(node.document["params"]), len(ledger.all())
+            ledger.put(
+                Step(node.key, node.action, node.kind.kind, title, order, source_id=node.source_id,
+                     links=node.links, hints=node.hints, group=node.group)
+            )  # fmt: skip
+        elif node.group:
+            ledger.put(replace(known, group=node.group, links=node.links, hints=node.hints))

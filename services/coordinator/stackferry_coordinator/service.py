@@ -11,6 +11,7 @@ from nameko.extensions import DependencyProvider
 from stackferry import topology
 from stackferry.bus import Publisher
 from stackferry.messages import (
+    AgentSeen,
     Answer,
     ControlMigration,
     DescribeMigrations,
@@ -18,6 +19,7 @@ from stackferry.messages import (
     ExportEnded,
     ImageOffered,
     RequestMigration,
+    SegmentOffered,
     StepClaimed,
     StepEnded,
     StepProgressed,
@@ -123,7 +125,7 @@ class Coordinator:
             self.publish(Answer, answer, delivery.envelope, reply_to=reply_to)
 
     @handles(
-        DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered,
+        DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered,
         queue=topology.COORDINATOR_FACTS, workers=8,
     )  # fmt: skip
     def on_report(self, delivery: Delivery) -> None:
@@ -143,3 +145,8 @@ class Coordinator:
     def on_worker(self, delivery: Delivery) -> None:
         """A worker is there."""
         self.running.shell.worker_seen(delivery.data)
+
+    @handles(AgentSeen, queue=topology.COORDINATOR_FACTS)
+    def on_agent(self, delivery: Delivery) -> None:
+        """An agent on a conversion host is there."""
+        self.running.shell.agent_seen(delivery.data)

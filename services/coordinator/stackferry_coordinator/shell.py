@@ -20,17 +20,18 @@ from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.phases import refusal
 
+from . import fleet
 from . import tables as t
+from .assignment import assign
 from .commands import command
-from .itinerary import Do, granted, opened, react
+from .itinerary import MOVING, Do, granted, opened, react
 from .ledger import Head
 from .store import Store
 
 SOURCE = "stackferry/coordinator"
 BATCH = 64
 INBOX_KEPT = 7 * 86400.0
-GONE = 86400.0  # seconds of silence after which a worker is forgotten
-SEEN_LATELY = 120.0  # seconds: four times as long as a worker is silent
+Facts = list[dict[str, Any]]
 
 
 class Coordinator:
@@ -38,6 +39,7 @@ class Coordinator:
 
     def __init__(self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time) -> None:
         self.engine, self.publisher, self.clock = engine, publisher, clock
+        self.hosts: set[str] = set()  # those whose queue is known to be there
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
 
     # -- messages in -------------------------------------------------------------------------------------
@@ -97,15 +99,16 @@ class Coordinator:
         if name == "control-migration" and (why := refusal(store.head.phase, store.head.paused, data["action"])):
             raise InvalidMessage("invalid", {"action": why})
         before = store.head
+        facts: Facts = [{"name": name, "data": data}]
         dues = react(store, name, data, now)
-        importers = self._importers(connection, now) if any(_is_offer(store, due) for due in dues) else []
-        facts = [{"name": name, "data": data}]
-        if not importers:
-            dues = _postpone_offers(store, dues, facts, now)
+        store.flush(now)
+        dues += self._assign(connection, store, facts, now)
+        peers = self._peers(connection, store, dues, now)
+        dues = _postponed(store, dues, peers, facts, now)
         store.flush(now)
         self._learn(connection, store, name, data)
         connection.execute(insert(t.fact), [{"migration": store.head.id, "at": now, **fact} for fact in facts])
-        rows = [self._command_row(connection, store, due, cause, importers) for due in dues]
+        rows = [self._command_row(connection, store, due, cause, peers) for due in dues]
         if (store.head.phase, store.head.paused) != (
             before.phase,
             before.paused,
@@ -113,6 +116,34 @@ class Coordinator:
             rows.append(_fact_row(store.head, before, cause))
         if rows:
             connection.execute(insert(t.outbox), rows)
+
+    def _assign(self, connection: Connection, store: Store, facts: Facts, now: float) -> list[Do]:
+        """Give places on the conversion hosts to the volumes that want one; return the tries that are due then."""
+        held = store.head.counts.get("holding", 0)
+        if not store.head.counts.get("wanting") or store.head.paused:
+            return []
+        known, request = fleet.hosts(connection, now), store.head.request
+        wanting = [step.key for step in store.wanting(max(1, fleet.share(connection, known, held)))]
+        dues: list[Do] = []
+        if missing := known.missing(request["source"], request["destination"]):
+            for key in wanting:
+                data = {"migration": store.head.id, "step": key, "reason": missing}
+                facts.append({"name": "unassignable", "data": data})
+                dues += react(store, "unassignable", data, now)
+            return dues
+        for place in assign(wanting, request["source"], request["destination"], known):
+            data = {"migration": store.head.id, **place}
+            facts.append({"name": "assigned", "data": data})
+            dues += react(store, "assigned", data, now)
+        return dues
+
+    def _peers(self, connection: Connection, store: Store, dues: list[Do], now: float) -> dict[str, list[str]]:
+        """Who fetches → the certificates of those that answer."""
+        asked = {who for due in dues if (who := _offers(store, due)) is not None}
+        return {
+            who: fleet.importers(connection, now) if who == "importers" else fleet.agents_on(connection, who, now)
+            for who in asked
+        }
 
     def _learn(self, connection: Connection, store: Store, name: str, data: dict[str, Any]) -> None:
         """Remember what a source's resource has become, for later migrations."""
@@ -134,7 +165,7 @@ class Coordinator:
         )
 
     def _command_row(
-        self, connection: Connection, store: Store, due: Do, cause: Envelope | None, importers: list[str]
+        self, connection: Connection, store: Store, due: Do, cause: Envelope | None, peers: dict[str, list[str]]
     ) -> dict[str, Any]:
         place = store.head.request.get("destination") or {}
 
@@ -148,11 +179,11 @@ class Coordinator:
             )
             return connection.execute(query).scalar_one_or_none()
 
-        message, data = command(store, due, known, importers)
+        message, data, queue = command(store, due, known, peers.get(_offers(store, due) or "", []))
         envelope = message.make(SOURCE, data, cause, attempt=due.attempt)
         return {
             "exchange": topology.COMMANDS.name,
-            "key": message.queues[0].name,  # type: ignore[attr-defined]
+            "key": queue,
             "message": envelope.id,
             "body": envelope.to_bytes(),
         }
@@ -160,15 +191,12 @@ class Coordinator:
     # -- time --------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Turn leases and rests that are over into facts; forget old message ids."""
+        """Turn leases and rests that are over into facts, and give free places on the hosts to whoever wants one."""
         now = self.clock()
         with self.engine.connect() as connection:
-            query = (
-                select(t.step.c.migration)
-                .distinct()
-                .where(t.step.c.state.in_(("asked", "resting")), t.step.c.due <= now)
-            )
-            late = list(connection.execute(query).scalars())
+            is_late = t.step.c.state.in_(("asked", "resting")) & (t.step.c.due <= now)
+            late = list(connection.execute(select(t.step.c.migration).distinct().where(is_late)).scalars())
+            late += [id_ for id_ in fleet.wanting(connection, now) if id_ not in late]
         for migration in late:
             self._internal(migration, "tick", {"migration": migration}, now)
 
@@ -176,7 +204,7 @@ class Coordinator:
         """Forget the ids of messages that can't come again, and workers that left without a word."""
         with self.engine.begin() as connection:
             connection.execute(delete(t.inbox).where(t.inbox.c.at < self.clock() - INBOX_KEPT))
-            connection.execute(delete(t.worker).where(t.worker.c.seen < self.clock() - GONE))
+            fleet.forget(connection, self.clock())
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
         with self.engine.begin() as connection:
@@ -221,42 +249,40 @@ class Coordinator:
 
     def worker_seen(self, data: dict[str, Any]) -> None:
         """Note that a worker is there, or leaves."""
-        key = {"service": data["service"], "instance": data["instance"]}
         with self.engine.begin() as connection:
-            if data.get("stopping"):
-                connection.execute(delete(t.worker).filter_by(**key))
-                return
-            values = {
-                "version": data.get("version"),
-                "certificate": data.get("certificate"),
-                "seen": self.clock(),
-            }
-            statement = self.upsert(t.worker).values(**key, **values)
-            connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+            fleet.worker_seen(connection, self.upsert, data, self.clock())
 
-    def _importers(self, connection: Connection, now: float) -> list[str]:
-        """The certificates of the importers that were seen lately."""
-        query = select(t.worker.c.certificate).where(
-            t.worker.c.service == "importer", t.worker.c.seen > now - SEEN_LATELY, t.worker.c.certificate.is_not(None)
-        )
-        return list(connection.execute(query).scalars())
+    def agent_seen(self, data: dict[str, Any]) -> None:
+        """Note that an agent on a conversion host is there, or leaves; its host gets a queue first."""
+        if data["host"] not in self.hosts:
+            self.publisher.declare(topology.work_queue(topology.host_queue(data["host"])))
+            self.hosts.add(data["host"])
+        with self.engine.begin() as connection:
+            fleet.agent_seen(connection, self.upsert, data, self.clock())
 
 
-def _is_offer(store: Store, due: Do) -> bool:
+def _offers(store: Store, due: Do) -> str | None:
+    """Who fetches what this try offers: ``importers``, or the id of a conversion host; None for any other try."""
     step = store.step(due.key)
-    return step is not None and step.action == "transfer" and not due.verb
+    if step is None or step.action not in MOVING or due.verb:
+        return None
+    if step.action == "transfer":
+        return "importers"
+    place = store.step("/".join([*step.key.split("/")[:2], "assign"]))
+    return place.results.get("destination_host", "") if place else ""
 
 
-def _postpone_offers(store: Store, dues: list[Do], facts: list[dict[str, Any]], now: float) -> list[Do]:
-    """Return the tries that can be made without an importer; the others rest, and what follows from that is noted."""
+def _postponed(store: Store, dues: list[Do], peers: dict[str, list[str]], facts: Facts, now: float) -> list[Do]:
+    """Return the tries that can be made now; offers that nobody could fetch rest, and what follows is noted."""
     possible, left = [], list(dues)
     while left:
         due = left.pop(0)
-        if not _is_offer(store, due):
+        who = _offers(store, due)
+        if who is None or peers.get(who):
             possible.append(due)
             continue
-        reason = "no importer has shown its certificate yet"
-        data = {"migration": store.head.id, "step": due.key, "attempt": due.attempt, "reason": reason}
+        what = "no importer has shown its certificate yet" if who == "importers" else f"no agent answers on host {who}"
+        data = {"migration": store.head.id, "step": due.key, "attempt": due.attempt, "reason": what}
         facts.append({"name": "postponed", "data": data})
         left += react(store, "postponed", data, now)
     return possible

@@ -16,7 +16,11 @@ _TUPLES = ("made", "notes", "changes")
 
 
 class Store(Ledger):
-    """One migration's ledger inside of one transaction. Call :meth:`flush` before the commit."""
+    """One migration's ledger inside of one transaction.
+
+    Call :meth:`flush` before the commit, or whenever a query
+    must see what has changed.
+    """
 
     def __init__(self, connection: Connection, head: Head) -> None:
         super().__init__(head)
@@ -64,6 +68,20 @@ class Store(Ledger):
             if unknown := [key for key in keys if key not in self.steps]:
                 self._load(t.step.c.key.in_(unknown[:limit]))
         return super().ready(limit)
+
+    def of_group(self, group: str) -> list[Step]:
+        if not self._complete:
+            self._load(t.step.c.group == group)
+        return super().of_group(group)
+
+    def groups(self) -> list[str]:
+        query = select(t.step.c.group).distinct().where(*self._mine(t.step), t.step.c.group != "")
+        return sorted({*self.connection.execute(query).scalars(), *super().groups()})
+
+    def wanting(self, limit: int) -> list[Step]:
+        if not self._complete:
+            self._load(t.step.c.state == "wanting")
+        return super().wanting(limit)
 
     def overdue(self, now: float) -> list[Step]:
         if not self._complete:
@@ -135,6 +153,9 @@ class Store(Ledger):
         if self.head != self._head_before:
             where = t.migration.c.id == self.head.id
             self.connection.execute(update(t.migration).where(where).values(**_row(self.head), changed=now))
+        self._clean.update((step.key, step) for step in changed)
+        self._new_links, self._new_documents, self._head_before = [], [], self.head
+        self._after, self._before = {}, {}  # they are in the database now
 
 
 class _Documents(dict[str, Document]):

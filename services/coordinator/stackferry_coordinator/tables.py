@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -61,9 +62,12 @@ step = Table(
     Column("notes", JSON, nullable=False),
     Column("changes", JSON, nullable=False),
     Column("seconds", Float, nullable=False),
-    Column("done", Integer, nullable=False),
-    Column("total", Integer),
+    Column("done", BigInteger, nullable=False),  # bytes of a disk, mostly
+    Column("total", BigInteger),
+    Column("group", KEY, nullable=False, server_default=""),
+    Column("results", JSON, nullable=False, server_default="{}"),
     Index(None, "migration", "state", "order"),
+    Index(None, "migration", "group"),
     Index(None, "state", "due"),
 )  # fmt: skip
 
@@ -127,6 +131,20 @@ outbox = Table(
     Column("key", String(255), nullable=False),
     Column("message", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
+)  # fmt: skip
+
+#: processes on conversion hosts that move bytes
+agent = Table(
+    "agent", metadata,
+    Column("host", String(64), primary_key=True),  # id of the server
+    Column("instance", String(255), primary_key=True),
+    Column("cloud", String(255), nullable=False),
+    Column("project", String(255), nullable=False),
+    Column("slots", Integer, nullable=False),  # copies that it takes part in at once
+    Column("draining", Boolean, nullable=False),
+    Column("version", String(64)),
+    Column("certificate", Text, nullable=False),
+    Column("seen", Float, nullable=False),
 )  # fmt: skip
 
 worker = Table(

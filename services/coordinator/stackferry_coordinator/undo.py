@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import moves
+from . import compensation, moves
 from .ledger import Ledger, Step
 
 
 def begin(ledger: Ledger, now: float) -> None:
     """Remove whatever was made; first find out what an interrupted try has made, without making more."""
     ledger.head = replace(ledger.head, phase="undoing", paused=False, reason=None)
-    failed = {s.key for s in ledger.all() if s.action == "remove" and s.state in ("failed", "skipped")}
+    taking = [s for s in ledger.all() if s.action == "remove" or s.compensates]
+    failed = {s.key for s in taking if s.state in ("failed", "skipped")}
     moves.reopen(ledger, lambda step: step.key in failed)
+    compensation.fail_all(ledger, "undone", now, ended=True)
     drop_unasked(ledger, "undone before it was begun")
     for step in ledger.all():
-        if step.outcome == "interrupted" and step.action == "ensure" and step.state in ("skipped", "failed"):
+        if step.group:
+            continue
+        if moves.doubtful(step) and step.state in ("skipped", "failed"):
             ledger.put(replace(step, state="resting", due=now + moves.SETTLE, tries=0))
 
 
 def drop_unasked(ledger: Ledger, reason: str) -> None:
-    """Skip whatever isn't under way."""
+    """Skip whatever isn't under way; a workload that is given up sees to itself."""
     for step in ledger.all():
-        if step.state in ("waiting", "ready", "resting") and step.action != "remove":
+        if step.compensates or (step.group and moves.failing(ledger, step.group)):
+            continue
+        if step.state in ("waiting", "ready", "wanting", "resting") and step.action != "remove":
             ledger.put(replace(step, state="skipped", reason=reason, due=None))
 
 
 def carry_on(ledger: Ledger) -> None:
     """Once nothing is under way: remove what was made, last first; when that's over, say so."""
-    made = [s for s in ledger.all() if s.made and s.action == "ensure" and s.state != "removed"]
+    made = [s for s in ledger.all() if s.made and s.action == "ensure" and s.state != "removed" and not s.group]
     begun = {s.key for s in ledger.all() if s.action == "remove"}
     for step in made:
         for id_ in step.made:
@@ -41,12 +47,18 @@ def carry_on(ledger: Ledger) -> None:
     if ledger.head.open:
         return
     for step in ledger.all():
-        if step.state == "failed" and (step.action == "remove" or step.outcome == "interrupted"):
-            what = "could not be removed" if step.action == "remove" else "may have been made by a try that was lost"
+        if _in_doubt(step):
+            lost = moves.doubtful(step) and not step.compensates
+            what = "may have been made by a try that was lost" if lost else "could not be taken back"
             reason = f"{step.kind} {step.name!r} {what}: {step.reason}; undo again"
             ledger.head = replace(ledger.head, phase="stuck", reason=reason)
             return
     ledger.head = replace(ledger.head, phase="undone")
+
+
+def _in_doubt(step: Step) -> bool:
+    """Whether something may be there that should not: a removal failed, or nobody knows what a lost try has made."""
+    return step.state == "failed" and (step.action == "remove" or step.compensates or moves.doubtful(step))
 
 
 def order(ledger: Ledger, removals: list[Step]) -> None:

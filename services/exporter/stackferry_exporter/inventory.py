@@ -19,7 +19,7 @@ PART_DOCUMENTS = 200
 
 def inventory(view: View, selection: dict[str, Any] | None) -> Iterator[Document]:
     """Yield the documents that *selection* asks for, prerequisites first. The listings run side by side."""
-    kinds = [kind for kind in order() if not KINDS[kind].by_workload and select.selects_kind(selection, kind)]
+    kinds = [kind for kind in order() if not KINDS[kind].nested and select.selects_kind(selection, kind)]
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(view.records, kinds))  # one call a kind; a failure is raised here
     for kind in kinds:

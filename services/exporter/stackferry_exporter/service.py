@@ -5,7 +5,18 @@ from __future__ import annotations
 import time
 
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
-from stackferry.messages import Answer, CheckCloud, DocumentsExported, ExportEnded, ExportProject, OfferImage, SaveImage
+from stackferry.messages import (
+    Answer,
+    CheckCloud,
+    DocumentsExported,
+    ExportEnded,
+    ExportProject,
+    OfferImage,
+    PerformAction,
+    SaveImage,
+    StepEnded,
+)
+from stackferry_runtime import actions
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
 from stackferry_runtime.clouds import failure
@@ -61,7 +72,18 @@ class Exporter:
         if not self.claims.granted(delivery):
             return
         job = {**delivery.data, "identity": str(self.presence.identity.path)}
-        self.jobs.begin(JOBS[delivery.envelope.type], job, delivery)
+        self.jobs.begin(JOBS[delivery.envelope.type], job, delivery).wait()
+
+    @handles(PerformAction, workers=16)
+    def act(self, delivery: Delivery) -> None:
+        """Do something with a server or a volume, if this try is ours to make."""
+        if not self.claims.granted(delivery):
+            return
+        ended = actions.attempt(
+            lambda: self.clouds.view(delivery.data["place"], delivery.data["migration"]), delivery.data
+        )
+        log.info(ended["outcome"], step=ended["step"], reason=ended.get("reason"), seconds=ended["seconds"])
+        self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(CheckCloud)
     def check(self, delivery: Delivery) -> None:

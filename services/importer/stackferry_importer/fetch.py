@@ -30,12 +30,15 @@ def fetch(job: Job) -> Ended:
     job = {**job, "hash_algo": job.get("hash_algo") or DEFAULT_HASH}
     id_ = job["image"]
     proxy = Clouds(1, load(Settings).cloud_timeout).view(job["destination"], "fetch").proxy("image")
-    if not upload.ready(proxy, id_, job):
+    under_way = proxy.get_image(id_).status in upload.UNDER_WAY
+    if not under_way and not upload.ready(proxy, id_, job):
         return {"outcome": "unchanged", "destination_id": id_}
     with _offered(job) as connection:
         source: BinaryIO = connection.makefile("rb")  # type: ignore[assignment]
         if _from_peer(lambda: read_object(source)).get("taken"):
-            return None  # another delivery of the same command is at it
+            return None  # another delivery of the same command is at it: perhaps it's what is under way
+        if under_way and not upload.ready(proxy, id_, job):
+            return {"outcome": "unchanged", "destination_id": id_}
         summing = Summing(job["hash_algo"])
         with Progress(job.get("size")) as progress:
             upload.upload(proxy, id_, _incoming(source, summing, job, progress), job.get("size"))

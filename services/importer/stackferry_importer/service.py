@@ -11,10 +11,12 @@ from stackferry.messages import (
     FetchImage,
     FinishResource,
     LoadImage,
+    PerformAction,
     RemoveResource,
     StepEnded,
 )
 from stackferry.resources import apply
+from stackferry_runtime import actions
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
 from stackferry_runtime.jobs import Jobs
@@ -67,7 +69,20 @@ class Importer:
         if type_ == LoadImage.type and not self.claims.granted(delivery):
             return
         job = {**delivery.data, "identity": str(self.presence.identity.path)}
-        self.jobs.begin(JOBS[type_], job, delivery)
+        spoke = self.jobs.begin(JOBS[type_], job, delivery)
+        if type_ == LoadImage.type:
+            spoke.wait()
+
+    @handles(PerformAction, queue=topology.IMPORTER_WORKLOADS, workers=16)
+    def act(self, delivery: Delivery) -> None:
+        """Do something with a server or a volume, if this try is ours to make."""
+        if not self.claims.granted(delivery):
+            return
+        ended = actions.attempt(
+            lambda: self.clouds.view(delivery.data["place"], delivery.data["migration"]), delivery.data
+        )
+        log.info(ended["outcome"], step=ended["step"], reason=ended.get("reason"), seconds=ended["seconds"])
+        self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(CheckCloud, queue=topology.IMPORTER_CHECKS)
     def check(self, delivery: Delivery) -> None:

@@ -12,6 +12,7 @@ from stackferry_runtime.stream import BLOCK, Broken, Wrong
 
 STALLED = 600.0  # seconds without a byte after which the other end is given up; Glance may take long to finish
 SETTLING = 20.0  # seconds that Glance gets to notice that an upload broke off
+UNDER_WAY = ("saving", "importing")
 
 
 class Refused(Exception):
@@ -47,7 +48,7 @@ def settled(proxy: Any, id_: str) -> Any:
     deadline = time.monotonic() + SETTLING
     while True:
         image = proxy.get_image(id_)
-        if image.status not in ("saving", "importing"):
+        if image.status not in UNDER_WAY:
             return image
         if time.monotonic() > deadline:
             raise Broken(f"an upload is under way already: the image is {image.status}")

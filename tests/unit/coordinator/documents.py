@@ -36,7 +36,34 @@ def interface(router_name: str, net: str, sub: str) -> dict[str, Any]:
     return document("openstack.network.RouterInterface", f"i-{router_name}-{sub}", params)
 
 
+def image(name: str, kernel: str | None = None, size: int | None = 3) -> dict[str, Any]:
+    params = {"name": name, **({"kernel_ref": ref(kernel)} if kernel else {})}
+    found = document("openstack.image.Image", f"i-{name}", params)
+    return {**found, "_info": {**found["_info"], "size": size}}
+
+
 def stack(number: int) -> list[dict[str, Any]]:
     """A network, a subnet, and a router with a leg in it and a static route."""
     net, sub, rtr = f"net{number}", f"sub{number}", f"rtr{number}"
     return [network(net), subnet(sub, net), router(rtr, routes=True), interface(rtr, net, sub)]
+
+
+def volume(id_: str, size: int = 1) -> dict[str, Any]:
+    found = document("openstack.network.ServerVolume", id_, {"name": id_})
+    return {**found, "_info": {**found["_info"], "size": size}}
+
+
+def server(
+    name: str, volumes: int = 1, status: str = "ACTIVE", net: str | None = None, size: int = 1
+) -> dict[str, Any]:
+    """A server with so many disks (of *size* GiB), a port and a floating IP."""
+    link = {"network_ref": ref(net)} if net else {}
+    port = document(
+        "openstack.network.ServerPort", f"port-{name}", link, **({"network_ref": f"n-{net}"} if net else {})
+    )
+    address = document("openstack.network.ServerFloatingIP", f"fip-{name}", {"floating_network_ref": ref("ext")})
+    address["_info"]["port_id"] = f"port-{name}"
+    params = {"name": name, "flavor_ref": ref("small"), "ports": [port], "floating_ips": [address],
+              "volumes": [volume(f"{name}-disk{n}", size) for n in range(volumes)]}  # fmt: skip
+    found = document("openstack.compute.Server", name, params)
+    return {**found, "_info": {**found["_info"], "status": status}}

@@ -1,27 +1,39 @@
 """A world that is as unkind as the real one: messages come twice, late and in any order; workers die while the
 cloud still works on their request; commands may have been sent twice. The core must come out of it whole.
 
-What the workers promise is modelled as they keep it: nobody works on a try that it couldn't claim, and a request
-takes effect at the latest SETTLE seconds after its sender died.
+What the workers promise is modelled as they keep it: nobody works on a try that it couldn't claim, a request takes
+effect at the latest SETTLE seconds after its sender died, and an offer serves one guest. ``payloads`` has the workers'
+part of a payload's way.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from stackferry import messages
 from stackferry.phases import refusal
+from stackferry_coordinator.commands import command as command_of
 from stackferry_coordinator.itinerary import Do, granted, opened, react
-from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.ledger import Ledger, Step
 from stackferry_coordinator.moves import SETTLE
+from stackferry_coordinator.shell import _postponed
+
+from .payloads import Copy, Payloads, Violation
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
 FINAL = ("done", "undone", "cancelled", "stuck")
-
-
-class Violation(AssertionError):
-    """The world is not as it must be."""
+ACTIONS = {
+    messages.ExportProject: "export", messages.OfferImage: "offer", messages.FetchImage: "fetch",
+    messages.EnsureResource: "ensure", messages.FinishResource: "finish", messages.RemoveResource: "remove",
+}  # fmt: skip
+#: what does no harm when it's done twice
+UNCLAIMED = ("export", "fetch")
 
 
 @dataclass
@@ -31,20 +43,12 @@ class Command:
     key: str
     attempt: int
     action: str
-    destination_id: str | None
-    only_look: bool = False
+    data: dict[str, Any]
     delivered: bool = False
 
-
-@dataclass
-class Request:
-    """A request that the cloud will carry out at ``lands``; its sender may be dead by then."""
-
-    key: str
-    attempt: int
-    lands: float
-    alive: bool = True
-    slow: bool = False
+    @property
+    def hints(self) -> dict[str, Any]:
+        return self.data.get("hints") or {}
 
 
 @dataclass
@@ -58,11 +62,17 @@ class Faults:
     controls: tuple[str, ...] = ()
     work_unclaimed: bool = False
     never_look: bool = False
+    half_is_whole: bool = False
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing goes wrong."""
+        return not (self.crash or self.fail or self.duplicate)
 
 
 @dataclass
 class World:
-    """The simulation of one migration, from a seed."""
+    """The simulation of one migration, from a seed; images come from a source cloud, other documents as they are."""
 
     documents: list[dict[str, Any]]
     seed: int
@@ -70,26 +80,30 @@ class World:
     ledger: Ledger = field(init=False)
     now: float = 0.0
     commands: list[Command] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
     facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    begun: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)  # what will happen, and when
     resources: dict[str, str] = field(default_factory=dict)  # id → key of the step that it's for
     log: list[tuple[str, dict[str, Any], float]] = field(default_factory=list)
-    made: int = 0
-    tokens: int = 0
+    undone: int = 0  # how often it was told to
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
-        self.request = {"migration": MIGRATION, "destination": {"cloud": "dst"}, "parts": 1, "mode": "run"}
+        self.random, self.numbers = random.Random(self.seed), itertools.count(1)
+        self.request = {"migration": MIGRATION, "destination": {"cloud": "dst"}, "mode": "run"}
+        images = any(d["type"] == "openstack.image.Image" for d in self.documents)
+        self.request |= {"source": {"cloud": "src"}} if images else {"parts": 1}
         self.ledger = opened(self.request)
+        self.payloads = Payloads(self)
+        self.importers_from = self.random.uniform(0, 200) if self.chance("crash") else 0.0
 
     def run(self) -> str:
         """Play until the migration has ended and nothing is on its way; return the phase."""
         self._tell("request-migration", self.request)
-        self._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": self.documents})
+        if "parts" in self.request:
+            self._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": self.documents})
         controls = list(self.faults.controls)
         for _ in range(20000):
-            if controls and self.random.random() < 0.02:
-                self._control(controls.pop(0))
+            if controls and self.random.random() < 0.02 and (self._control(controls[0]) or self._over()):
+                controls.pop(0)
             if self._over() and not controls:
                 break
             self._step()
@@ -98,154 +112,212 @@ class World:
         self._check()
         return self.ledger.head.phase
 
-    def _over(self) -> bool:
-        return self.ledger.head.phase in FINAL and not (self.commands or self.requests or self.facts)
+    def chance(self, fault: str) -> bool:
+        """Whether this fault strikes now."""
+        return self.random.random() < getattr(self.faults, fault)
 
-    def _control(self, action: str) -> None:
-        if refusal(self.ledger.head.phase, self.ledger.head.paused, action) is None:
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Let something happen then, whatever the coordinator does."""
+        heapq.heappush(self.begun, (self.now + seconds, next(self.numbers), what))
+
+    def _over(self) -> bool:
+        return self.ledger.head.phase in FINAL and not (self.commands or self.begun or self.facts)
+
+    def _control(self, action: str) -> bool:
+        """Ask for it, if that makes sense now; what is paused goes on."""
+        fits = refusal(self.ledger.head.phase, self.ledger.head.paused, action) is None
+        if fits:
             self._tell("control-migration", {"migration": MIGRATION, "action": action})
+            self.undone += action == "undo"
+        if self.ledger.head.paused:
+            self.later(self.random.uniform(0, 400), self._resume)
+        return fits
+
+    def _resume(self) -> None:
         if self.ledger.head.paused:
             self._tell("control-migration", {"migration": MIGRATION, "action": "resume"})
 
     def _step(self) -> None:
-        choices = [self._wait]
-        if self.commands:
-            choices += [self._deliver] * 3
-        if self.requests:
-            choices += [self._land] * 2
-        if self.facts:
-            choices += [self._report] * 3
+        choices = [self._deliver] * 3 * bool(self.commands) + [self._report] * 3 * bool(self.facts)
+        if not (choices and self.faults.none):  # else every message is taken in at once
+            soon = self.begun and self.begun[0][0] < self.now + 20
+            choices += [self._wait, *[self._happen] * 2 * bool(soon)]
         self.random.choice(choices)()
 
     # -- the coordinator ---------------------------------------------------------------------------------
 
     def _tell(self, name: str, data: dict[str, Any]) -> None:
         self.log.append((name, data, self.now))
-        for due in react(self.ledger, name, data, self.now):
+        dues = react(self.ledger, name, data, self.now)
+        if self.now < self.importers_from:
+            dues = self._postponed(dues)
+        for due in dues:
             self._send(due)
+        if name == "step-ended":
+            self.payloads.hear(data)
+
+    def _postponed(self, dues: list[Do]) -> list[Do]:
+        """What the coordinator does while no importer is there to fetch."""
+        facts: list[dict[str, Any]] = []
+        possible = _postponed(self.ledger, dues, {}, facts, self.now)
+        self.log += [(fact["name"], fact["data"], self.now) for fact in facts]
+        return possible
 
     def _send(self, due: Do) -> None:
-        step = self.ledger.step(due.key)
-        only_look = self.ledger.head.phase == "undoing"
-        command = Command(due.key, due.attempt, step.action, step.destination_id, only_look)
+        message, data, _ = command_of(self.ledger, due, lambda *_: None, ["an importer's certificate"])
+        command = Command(due.key, due.attempt, ACTIONS[message], data)
+        if command.action in ("offer", "fetch"):
+            self.payloads.ask(command)
         self.commands.append(command)
-        if self.random.random() < self.faults.duplicate:  # its sender died before it noted that it was sent
+        if self.chance("duplicate"):  # its sender died before it noted that it was sent
             self.commands.append(replace(command))
 
     # -- the bus -----------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         later = self.now + self.random.choice((0.1, 1.0, 5.0, 20.0))
-        while any(r.lands <= later for r in self.requests):  # the cloud doesn't stand still while time goes by
-            self._land()
+        while self.begun and self.begun[0][0] <= later:  # the world doesn't stand still while time goes by
+            self._happen()
         self.now = max(self.now, later)
         self._tell("tick", {"migration": MIGRATION})
 
+    def _happen(self) -> None:
+        at, _, what = heapq.heappop(self.begun)
+        self.now = max(self.now, at)
+        what()
+
     def _report(self) -> None:
         name, data = self.facts.pop(self.random.randrange(len(self.facts)))
-        if self.random.random() < self.faults.duplicate and len(self.log) < 3000:
+        if self.chance("duplicate") and len(self.log) < 3000:
             self.facts.append((name, data))
         self._tell(name, data)
 
     def _deliver(self) -> None:
         command = self.commands.pop(self.random.randrange(len(self.commands)))
-        again, dies = replace(command, delivered=True), self.random.random() < self.faults.crash
+        again, dies = replace(command, delivered=True), self.chance("crash")
         if dies:
             self.commands.append(again)  # the broker gives it to somebody else
             if self.random.random() < 0.3:
                 return  # it died before it did anything
-        if not self._claim(command) and not self.faults.work_unclaimed:
+        if not (command.action in UNCLAIMED or self._claim(command) or self.faults.work_unclaimed):
             return
         if dies and self.random.random() < 0.5:
             return  # it claimed, and died
-        if not dies and self.random.random() < self.faults.duplicate:
+        if not dies and self.chance("duplicate"):
             self.commands.append(again)  # its connection was lost, but it works on
-        self._work(command, alive=not dies)
+        work = {"export": self._export, "offer": self.payloads.offer, "fetch": self.payloads.fetch}
+        work.get(command.action, self._work)(command, not dies)
 
     def _claim(self, command: Command) -> bool:
-        self.tokens += 1
         claim = {"migration": MIGRATION, "step": command.key, "attempt": command.attempt}
-        claim |= {"token": str(self.tokens), "again": command.delivered}
+        claim |= {"token": str(next(self.numbers)), "again": command.delivered}
         self._tell("step-claimed", claim)
         return granted(self.ledger, claim)
 
     # -- the workers and the cloud -----------------------------------------------------------------------
 
+    def _export(self, command: Command, alive: bool) -> None:
+        """Publish the documents in two parts, as far as it lives."""
+        about, half = {"migration": MIGRATION, "attempt": command.attempt}, len(self.documents) // 2
+        for part, documents in enumerate((self.documents[:half], self.documents[half:])[: 1 + alive], 1):
+            self.facts.append(("documents-exported", {**about, "part": part, "documents": documents}))
+        if alive and self.chance("fail"):
+            self.facts.append(("export-ended", {**about, "outcome": "failed", "retryable": True, "reason": "no"}))
+        elif alive:
+            self.facts.append(("export-ended", {**about, "outcome": "done", "parts": 2}))
+
     def _work(self, command: Command, alive: bool) -> None:
         if command.action == "remove":
-            if self.resources.get(command.destination_id) and any(
-                self.resources.get(other.destination_id)
-                for key, hard in self.ledger.after(command.key.partition("/undo/")[0])
-                if hard and (other := self.ledger.step(key)) and other.destination_id and "/undo/" in command.key
-            ):
-                raise Violation(f"{command.key} was removed before what stands on it")
-            self.resources.pop(command.destination_id, None)
-            if alive:
-                self._reply(command, "removed")
+            self._remove(command, alive)
             return
+        self._check_order(command)
+        found = [id_ for id_, key in self.resources.items() if key == command.key]
+        looks = command.hints.get("look") and not self.faults.never_look
+        if command.action == "finish" or (looks and found):  # what is younger than the first try is known as ours
+            self._found(command, found, alive)
+        elif command.hints.get("only_look"):
+            self._reply(command, "unchanged", alive)
+        elif self.chance("fail"):
+            self._reply(command, "failed", alive, retryable=not self.chance("permanent"), reason="no")
+        else:
+            # The known limit: slower than SETTLE, and its answer lost as well; unless we have chosen the id.
+            unlimited = "new_id" in command.hints and "undo" not in self.faults.controls
+            takes = self.random.uniform(0, SETTLE * (3 if alive or unlimited else 0.9))
+            slow = takes > SETTLE * 0.9 and not unlimited
+            self.later(takes, partial(self._land, command, alive, slow))
+
+    def _remove(self, command: Command, alive: bool) -> None:
+        id_, (owner, undo, _) = command.hints["destination_id"], command.key.partition("/undo/")
+        upon = [self.ledger.step(key) for key, hard in self.ledger.after(owner) if hard]
+        there = [step for step in upon if step and self.resources.get(str(step.destination_id)) == step.key]
+        in_use = bool(undo and id_ in self.resources and there)
+        if in_use and self.undone < 2:  # a second undo may begin with it before it knows what a lost try has made
+            raise Violation(f"{command.key} was removed before what stands on it")
+        if in_use or (undo and self.chance("fail")):
+            self._reply(command, "failed", alive, retryable=not self.chance("permanent"), reason="it's in use")
+            return
+        self.resources.pop(id_, None)
+        self.payloads.copies.pop(id_, None)
+        self._reply(command, "removed", alive)
+
+    def _check_order(self, command: Command) -> None:
         for before, hard in self.ledger.before(command.key):
             if hard and before not in self.resources.values() and not self.ledger.step(before).action == "finish":
                 raise Violation(f"{command.key} was begun before {before} was there")
-        found = [id_ for id_, key in self.resources.items() if key == command.key]
-        looks = command.attempt > 1 and not self.faults.never_look
-        if command.action == "finish" or (looks and found):
-            if alive:  # what is younger than the first try is known as ours
-                ids = {"destination_id": found[0] if found else None, "also_made": found[1:]}
-                self._reply(command, "created" if found else "unchanged", **ids)
-            return
-        if command.only_look and command.action == "ensure":
-            if alive:
-                self._reply(command, "unchanged")
-            return
-        if self.random.random() < self.faults.fail:
-            if alive:
-                permanent = self.random.random() < self.faults.permanent
-                self._reply(command, "failed", retryable=not permanent, reason="no")
-            return
-        takes = self.random.uniform(0, SETTLE * (3 if alive else 0.9))
-        slow = takes > SETTLE * 0.9  # the known limit: slower than SETTLE, and its answer lost as well
-        self.requests.append(Request(command.key, command.attempt, self.now + takes, alive, slow))
 
-    def _land(self) -> None:
-        request = min(self.requests, key=lambda r: r.lands)
-        self.requests.remove(request)
-        self.now = max(self.now, request.lands)
-        self.made += 1
-        id_ = f"id{self.made}"
-        self.resources[id_] = request.key
-        if not request.alive:
-            return
-        if not request.slow and self.random.random() < self.faults.crash:  # it worked, but the answer was lost
-            self._reply(request, "interrupted", retryable=True)
+    def _found(self, command: Command, found: list[str], alive: bool) -> None:
+        ids = {"destination_id": found[0] if found else None, "also_made": found[1:]}
+        self._reply(command, "created" if found else "unchanged", alive, **ids)
+
+    def _land(self, command: Command, alive: bool, slow: bool) -> None:
+        """The cloud carries out a request; a second one for an id that we have chosen is refused, and looked up."""
+        id_ = command.hints.get("new_id") or f"id{next(self.numbers)}"
+        if id_ not in self.resources and command.hints.get("new_id"):
+            self.payloads.copies[id_] = Copy()
+        self.resources[id_] = command.key
+        if alive and not slow and self.chance("crash"):  # it worked, but the answer was lost
+            self._reply(command, "interrupted", alive, retryable=True)
         else:
-            self._reply(request, "created", destination_id=id_)
+            self._reply(command, "created", alive, destination_id=id_)
 
-    def _reply(self, command: Any, outcome: str, **more: Any) -> None:
-        data = {"migration": MIGRATION, "step": command.key, "attempt": command.attempt, "outcome": outcome, **more}
-        self.facts.append(("step-ended", data))
+    def _reply(self, command: Command, outcome: str, alive: bool, **more: Any) -> None:
+        if not alive:
+            return
+        copy = self.payloads.copies.get(more.get("destination_id", ""))
+        about = {"migration": MIGRATION, "step": command.key, "attempt": command.attempt, "outcome": outcome}
+        missing = copy is not None and copy.status != "active"
+        self.facts.append(("step-ended", {**about, "payload_missing": missing, **more}))
 
     # -- what must be true in the end ----------------------------------------------------------------------
 
     def _check(self) -> None:
-        steps = self.ledger.all()
-        phase = self.ledger.head.phase
+        steps, phase = self.ledger.all(), self.ledger.head.phase
         by_key: dict[str, list[str]] = {}
         for id_, key in self.resources.items():
             by_key.setdefault(key, []).append(id_)
         for step in steps:
-            if step.action != "ensure":
-                continue
-            there = by_key.get(step.key, [])
-            if phase == "done" and step.state == "done" and there != [step.destination_id]:
-                raise Violation(f"{step.key} is {step.destination_id}, but the world has {there}")
-            if phase == "done" and step.state == "skipped" and there:
-                raise Violation(f"{step.key} was skipped, but the world has {there}")
-            if phase == "undone" and there:
-                raise Violation(f"{step.key} was undone, but the world has {there}")
+            if step.action == "ensure":
+                self._check_resource(step, by_key.get(step.key, []))
+            self._check_step(step)
         if phase == "done" and (wrong := [s for s in steps if s.state not in ("done", "failed", "skipped", "removed")]):
             raise Violation(f"it's done, but {wrong[0].key} is {wrong[0].state}")
-        for step in steps:
-            if step.state == "done" and any(
-                hard and self.ledger.step(before).state != "done" for before, hard in self.ledger.before(step.key)
-            ):
-                raise Violation(f"{step.key} is done without what it needs")
+        causes = [s for s in steps if s.state == "failed" and s.action in ("export", "ensure", "remove")]
+        if phase == "stuck" and not causes:
+            raise Violation(f"it's stuck, though nothing is in doubt: {self.ledger.head.reason}")
+        self.payloads.check(self.ledger)
+
+    def _check_resource(self, step: Step, there: list[str]) -> None:
+        phase = self.ledger.head.phase
+        if phase == "done" and step.state == "done" and there != [step.destination_id]:
+            raise Violation(f"{step.key} is {step.destination_id}, but the world has {there}")
+        if phase == "done" and step.state == "skipped" and there:
+            raise Violation(f"{step.key} was skipped, but the world has {there}")
+        if phase == "undone" and there:
+            raise Violation(f"{step.key} was undone, but the world has {there}")
+
+    def _check_step(self, step: Step) -> None:
+        needs = [key for key, hard in self.ledger.before(step.key) if hard]
+        if step.state == "done" and any(self.ledger.step(key).state != "done" for key in needs):
+            raise Violation(f"{step.key} is done without what it needs")
+        if self.faults.none and "retry" not in self.faults.controls and step.attempt > 1:
+            raise Violation(f"nothing went wrong, but {step.key} was tried {step.attempt} times: {step.reason}")

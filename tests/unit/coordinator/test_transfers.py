@@ -10,18 +10,13 @@ from stackferry import messages
 from stackferry_coordinator.commands import command
 from stackferry_coordinator.itinerary import Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger
-from stackferry_coordinator.moves import SETTLE
+from stackferry_coordinator.moves import BACKOFF, SETTLE, TRIES
 
-from .documents import document
+from .documents import image
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
 ENSURE, TRANSFER = "image/i-base", "image/i-base/transfer"
 OFFER = {"address": "10.0.0.1:4321", "certificate": "PEM", "size": 3, "hash_algo": "sha512", "hash_value": "ab"}
-
-
-def image(size: int | None = 3) -> dict[str, Any]:
-    found = document("openstack.image.Image", "i-base", {"name": "base"})
-    return {**found, "_info": {**found["_info"], "size": size}}
 
 
 class Play:
@@ -34,10 +29,10 @@ class Play:
         self.now = 1000.0
         self.tell("request-migration", **request)
         if source:
-            self.tell("documents-exported", attempt=1, part=1, documents=[image(size)])
+            self.tell("documents-exported", attempt=1, part=1, documents=[image("base", size=size)])
             self.due = self.tell("export-ended", attempt=1, parts=1, outcome="done")
         else:
-            self.due = self.tell("submit-documents", part=1, documents=[image(size)])
+            self.due = self.tell("submit-documents", part=1, documents=[image("base", size=size)])
 
     def tell(self, name: str, **data: Any) -> list[Do]:
         return react(self.ledger, name, {"migration": MIGRATION, **data}, self.now)
@@ -56,7 +51,7 @@ class Play:
         return self.tell("tick")
 
     def command(self, do: Do) -> tuple[type[messages.Message], dict[str, Any]]:
-        message, data = command(self.ledger, do, lambda *_: None, ["importer's certificate"])
+        message, data, _ = command(self.ledger, do, lambda *_: None, ["importer's certificate"])
         return message, message.load_data(data)
 
     def step(self, key: str = TRANSFER) -> Any:
@@ -140,6 +135,46 @@ def test_a_try_that_nobody_can_serve_rests_and_is_not_counted() -> None:
         assert play.tell("postponed", **tell) == []
         assert play.step().state == "resting"
         assert play.rest() == [Do(TRANSFER, attempt + 1)]
+
+
+def lose(play: Play, tries: int) -> None:
+    """Let so many tries of the transfer be lost."""
+    for attempt in range(1, tries + 1):
+        play.ended(TRANSFER, "interrupted", attempt=attempt, retryable=True, reason="its worker was lost")
+        play.rest(BACKOFF[-1])
+
+
+@pytest.mark.parametrize("tries", [1, TRIES])
+def test_a_payload_that_arrives_after_all_is_there(tries: int) -> None:
+    play = Play()
+    play.made()
+    lose(play, tries)
+    assert play.step().state == ("asked" if tries < TRIES else "failed")
+    play.ended(TRANSFER, "created", destination_id="d1")
+    assert (play.step().state, play.step().reason, play.ledger.head.phase) == ("done", None, "done")
+
+
+@pytest.mark.parametrize(
+    "late", [{"destination_id": "d0"}, {"destination_id": None}, {"destination_id": "d1", "outcome": "failed"}]
+)
+def test_what_else_comes_late_changes_nothing(late: dict[str, Any]) -> None:
+    play = Play()
+    play.made()
+    play.ended(TRANSFER, "interrupted", retryable=True)
+    play.rest()
+    before = play.step()
+    assert play.ended(TRANSFER, **{"outcome": "created", **late}) == []
+    assert play.step() == before
+
+
+def test_a_payload_that_was_given_up_does_not_hold_up_undo() -> None:
+    play = Play()
+    play.made()
+    lose(play, TRIES)
+    assert (play.step().state, play.step().outcome) == ("failed", "interrupted")
+    (remove,) = play.tell("control-migration", action="undo")
+    play.ended(remove.key, "removed")
+    assert (play.ledger.head.phase, play.ledger.head.reason) == ("undone", None)
 
 
 def test_undo_does_not_begin_a_payload_again() -> None:

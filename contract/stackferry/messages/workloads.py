@@ -1,0 +1,85 @@
+"""What is asked on the way of a server and its disks, besides making resources: of the clouds, and of the agents."""
+
+from __future__ import annotations
+
+from marshmallow import fields, validate
+
+from .. import topology
+from .fields import flag, need, number, text
+from .message import Command, Fact
+from .scope import nested_place
+from .steps import StepFields
+
+#: what can be done with a server or a volume of one cloud
+ACTIONS = ("look", "stop", "start", "expose", "withdraw", "attach", "detach", "settle")
+
+
+class PerformAction(StepFields, Command):
+    """Do something with a server or a volume: look at it, stop or start it, make a disk readable, attach it ..."""
+
+    queues = (topology.EXPORTER_WORKLOADS, topology.IMPORTER_WORKLOADS)
+
+    place = nested_place("the project that has it", required=True)
+    action = text("what to do", required=True, validate=validate.OneOf(ACTIONS))
+    kind = text("server or volume", required=True, validate=validate.OneOf(("server", "volume")))
+    resource = need("id of the server or the volume in this cloud")
+    known = fields.Dict(
+        load_default=dict, metadata={"description": "what earlier steps found: host, was, marker, source_access ..."}
+    )
+
+
+class _Segment(StepFields):
+    """A range of a volume that one try is about."""
+
+    host = need("id of the conversion host's server")
+    volume = need("id of the volume that is attached to this host")
+    copy = need("id of the copy: the same for all segments, passes and tries")
+    first = number("where the segment begins, in bytes", required=True, validate=validate.Range(0))
+    length = number("bytes; 0: to the volume's end", required=True, validate=validate.Range(0))
+
+
+class OfferSegment(_Segment, Command):
+    """Serve a range of a source volume to one of the given agents."""
+
+    queues = (topology.HOST,)
+
+    certificates = fields.List(
+        fields.String(), required=True, metadata={"description": "PEM certificates that may fetch it"}
+    )
+
+
+class SegmentOffered(StepFields, Fact):
+    """A range of a volume can be fetched."""
+
+    key = "segment.offered"
+
+    address = need("host:port")
+    certificate = text("PEM certificate of the offering agent", required=True)
+    size = number("bytes of the whole volume", required=True)
+
+
+class FetchSegment(_Segment, Command):
+    """Write an offered range into a volume of the destination, or compare it with what is there."""
+
+    queues = (topology.HOST,)
+
+    mode = text("copy or verify", required=True, validate=validate.OneOf(("copy", "verify")))
+    address = need("host:port of the offer")
+    certificate = text("PEM certificate of the offering agent", required=True)
+    size = number("bytes of the source volume", required=True)
+
+
+class AgentSeen(Fact):
+    """An agent on a conversion host is there; sent at start and every few seconds."""
+
+    key = "agent.seen"
+
+    host = need("id of the server that it runs on")
+    instance = need("which process: no two that run have the same text")
+    cloud = need("name of the host's cloud in clouds.yaml")
+    project = text("its project, as migrations name it; absent: the one that the credentials are for", allow_none=True)
+    slots = number("copies that it takes part in at once", required=True, validate=validate.Range(1, 1000))
+    version = text("version of the software", required=True)
+    certificate = text("public certificate (PEM) of its data connections", required=True)
+    draining = flag("it takes nothing new", load_default=False)
+    stopping = flag("it's about to end: this is the last that is heard of it", load_default=False)

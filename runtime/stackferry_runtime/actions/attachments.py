@@ -1,0 +1,62 @@
+"""Volumes on servers: attach, detach. Source: Compute API v2.1, "Servers with volume attachments"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackferry.errors import EndedInError
+from stackferry.resources.view import Record, View
+from stackferry.resources.volume import Volume
+
+from .done import Done, until
+
+
+def attach(view: View, volume: str, known: dict[str, Any]) -> Done:
+    """Attach a volume to a server (``known.server``), at ``known.device`` when that's said."""
+    server, record = known["server"], _volume(view, volume)
+    if record is None:
+        raise EndedInError(f"volume {volume} is gone")
+    others = [id_ for id_ in users(record) if id_ != server]
+    if others:
+        raise EndedInError(f"volume {volume} is attached to server {others[0]}")
+    if server not in users(record) and record["status"] == "available":
+        device = {"device": known["device"]} if known.get("device") else {}
+        view.proxy("compute").create_volume_attachment(server, volume_id=volume, **device)
+    until(
+        lambda: _volume(view, volume),
+        lambda found: _whole(found)["status"] == "in-use" and server in users(found or {}),
+        f"volume {volume} is still being attached",
+    )
+    return Done()
+
+
+def detach(view: View, volume: str, known: dict[str, Any]) -> Done:
+    """Detach a volume from a server (``known.server``); one that isn't attached there, or is gone, is fine."""
+    record, server = _volume(view, volume) if volume else None, known.get("server")
+    if record is None or server not in users(record):
+        return Done()
+    if record["status"] == "in-use":
+        view.proxy("compute").delete_volume_attachment(server, volume, ignore_missing=True)
+    until(
+        lambda: _volume(view, volume),
+        lambda found: found is None or server not in users(found),
+        f"volume {volume} is still being detached",
+    )
+    return Done()
+
+
+def users(volume: Record) -> list[str]:
+    """The servers that a volume is attached to."""
+    return [str(a["server_id"]) for a in volume["attachments"] or () if a.get("server_id")]
+
+
+def _volume(view: View, id_: str) -> Record | None:
+    return view.refresh(Volume.kind, id_)
+
+
+def _whole(volume: Record | None) -> Record:
+    if volume is None:
+        raise EndedInError("the volume is gone")
+    if str(volume["status"]).startswith("error"):
+        raise EndedInError(f"volume {volume['id']} ended as {volume['status']}")
+    return volume

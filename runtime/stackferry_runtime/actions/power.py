@@ -1,0 +1,63 @@
+"""A source server: how it is, stopping it, starting it again. Source: Compute API v2.1, "Servers", "Server actions"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackferry.errors import EndedInError
+from stackferry.resources.server import Server
+from stackferry.resources.view import Record, View
+
+from .done import Done, until
+
+
+def look(view: View, server: str, known: dict[str, Any]) -> Done:
+    """Say how a server is; raise EndedInError when it can't be moved now, or has other disks than were exported."""
+    record = _server(view, server)
+    if why := Server.obstacle(view, record):
+        raise EndedInError(f"server {record['name']!r} can't be moved: {why}")
+    attached = {str(id_) for id_ in record["attached_volumes"] or ()}
+    expected = {str(id_) for id_ in known.get("volumes") or ()}
+    if attached != expected:
+        more, less = sorted(attached - expected), sorted(expected - attached)
+        raise EndedInError(
+            f"server {record['name']!r} has other disks than its document says "
+            f"(new: {', '.join(more) or 'none'}; gone: {', '.join(less) or 'none'}): export it again"
+        )
+    return Done({"status": record["status"]})
+
+
+def stop(view: View, server: str, known: dict[str, Any]) -> Done:
+    """Stop a server that runs."""
+    record = _server(view, server)
+    if record["status"] == "ACTIVE" and not record["task_state"]:
+        view.proxy("compute").stop_server(server)
+    until(lambda: _server(view, server), _is("SHUTOFF"), f"server {record['name']!r} is still stopping")
+    return Done()
+
+
+def start(view: View, server: str, known: dict[str, Any]) -> Done:
+    """Start a server that ran at first."""
+    if known.get("was") != "ACTIVE":
+        return Done()
+    record = _server(view, server)
+    if record["status"] == "SHUTOFF" and not record["task_state"]:
+        view.proxy("compute").start_server(server)
+    until(lambda: _server(view, server), _is("ACTIVE"), f"server {record['name']!r} is still starting")
+    return Done()
+
+
+def _server(view: View, id_: str) -> Record:
+    record = view.refresh(Server.kind, id_)
+    if record is None:
+        raise EndedInError(f"server {id_} is gone from the source")
+    return record
+
+
+def _is(status: str) -> Any:
+    def good(record: Record | None) -> bool:
+        if record is not None and record["status"] == "ERROR":
+            raise EndedInError(f"server {record['name']!r} has gone to ERROR")
+        return record is not None and record["status"] == status and not record["task_state"]
+
+    return good

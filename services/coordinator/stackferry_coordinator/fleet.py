@@ -1,0 +1,97 @@
+"""Who is there to work, as last heard of: importers with their certificates, agents with their hosts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+
+from . import tables as t
+from .assignment import Fleet, Host
+
+WORKER_SILENT = 120.0  # seconds: four times as long as a worker is silent
+AGENT_SILENT = 30.0  # an agent says every five seconds that it's there
+GONE = 86400.0  # seconds of silence after which one is forgotten
+WORKER = ("version", "certificate")
+AGENT = ("cloud", "project", "slots", "draining", "version", "certificate")
+
+
+def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
+    """Note that a worker is there, or leaves."""
+    key = {"service": data["service"], "instance": data["instance"]}
+    _seen(connection, upsert, t.worker, key, {n: data.get(n) for n in WORKER}, data, now)
+
+
+def agent_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
+    """Note that an agent is there, or leaves."""
+    values = {**{n: data.get(n) for n in AGENT}, "project": data.get("project") or ""}
+    values["draining"] = bool(data.get("draining"))
+    _seen(connection, upsert, t.agent, {"host": data["host"], "instance": data["instance"]}, values, data, now)
+
+
+def _seen(
+    connection: Connection, upsert: Callable[..., Any], table: Any, key: dict[str, Any], values: dict[str, Any],
+    data: dict[str, Any], now: float,
+) -> None:  # fmt: skip
+    if data.get("stopping"):
+        connection.execute(delete(table).filter_by(**key))
+        return
+    values = {**values, "seen": now}
+    statement = upsert(table).values(**key, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def forget(connection: Connection, now: float) -> None:
+    """Forget whoever left without a word."""
+    for table in (t.worker, t.agent):
+        connection.execute(delete(table).where(table.c.seen < now - GONE))
+
+
+def importers(connection: Connection, now: float) -> list[str]:
+    """The certificates of the importers that were seen lately."""
+    query = select(t.worker.c.certificate).where(
+        t.worker.c.service == "importer", t.worker.c.seen > now - WORKER_SILENT, t.worker.c.certificate.is_not(None)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def agents_on(connection: Connection, host: str, now: float) -> list[str]:
+    """The certificates of the agents on a host that were seen lately."""
+    query = select(t.agent.c.certificate).where(t.agent.c.host == host, t.agent.c.seen > now - AGENT_SILENT)
+    return list(connection.execute(query).scalars())
+
+
+def hosts(connection: Connection, now: float) -> Fleet:
+    """Every host with an agent that answers, and how many of its slots are taken; whoever else asks must wait."""
+    slots: dict[tuple[str, str, str], int] = defaultdict(int)
+    query = select(t.agent).where(t.agent.c.seen > now - AGENT_SILENT).order_by(t.agent.c.host).with_for_update()
+    for row in connection.execute(query).mappings():
+        slots[(row["host"], row["cloud"], row["project"])] += 0 if row["draining"] else row["slots"]
+    used: Counter[str] = Counter()
+    for results in connection.execute(select(t.step.c.results).where(t.step.c.state == "holding")).scalars():
+        used.update(results.values())
+    return Fleet(tuple(Host(id_, cloud, project, n, used[id_]) for (id_, cloud, project), n in slots.items()))
+
+
+def wanting(connection: Connection, now: float) -> list[str]:
+    """The migrations that want a place on the hosts, unless they're paused, or every place is taken."""
+    query = (
+        select(t.step.c.migration)
+        .join(t.migration, t.migration.c.id == t.step.c.migration)
+        .where(t.step.c.state == "wanting", t.migration.c.paused.is_(False))
+        .distinct()
+    )
+    found = list(connection.execute(query).scalars())
+    known = hosts(connection, now) if found else Fleet(())
+    full = known.hosts and all(host.used >= host.slots for host in known.hosts)
+    return [] if full else found
+
+
+def share(connection: Connection, fleet: Fleet, held: int) -> int:
+    """How many more places one migration may have: all, or its part when others want some too."""
+    query = select(func.count(func.distinct(t.step.c.migration))).where(t.step.c.state == "wanting")
+    wanting = max(1, connection.execute(query).scalar_one())
+    total = sum(host.slots for host in fleet.hosts)
+    return total if wanting == 1 else max(0, max(1, total // (2 * wanting)) - held)

@@ -1,0 +1,186 @@
+"""The itinerary of a workload, as data: what is done with a server and its disks, in which order, and how it's undone.
+
+Each line is a step of the plan for every subject it's about: the server, each of its volumes, each segment of a
+volume, each port, each floating IP. A volume that is attached nowhere is a workload of its own. Adding a line adds
+a step; ``docs/workflow.svg`` is drawn from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+SOURCE, DESTINATION, HOSTS, COORDINATOR = "source", "destination", "hosts", "coordinator"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One line: ``id`` names it; its steps are ``<subject>/<name>``, the subject's own step when it has no name.
+
+    *after*: ids of the lines before it, of the same subject, its owner or its parts. *undo*: the action that takes
+    it back, whether its tries worked or not. *when*: the subjects it's for (see :data:`WHEN`). *tolerated*: its
+    failure is reported, and undoes nothing.
+    """
+
+    id: str
+    each: str
+    name: str
+    action: str
+    side: str
+    after: tuple[str, ...] = ()
+    undo: str | None = None
+    when: str = "always"
+    tolerated: bool = False
+
+
+WORKLOAD = (
+    # Nothing is touched before the destination is known to have room and everything that is referred to.
+    Task("check", "server", "check", "check", DESTINATION),
+    Task("check-volume", "volume", "check", "check", DESTINATION, when="detached"),
+    Task("look", "server", "look", "look", SOURCE, after=("check",)),
+    # A server is stopped when the first of its disks has a place on the conversion hosts, not earlier.
+    Task("lead", "volume", "assign", "assign", COORDINATOR, after=("look", "check-volume"), undo="release",
+         when="lead"),
+    Task("stop", "server", "stop", "stop", SOURCE, after=("look", "lead"), undo="start"),
+    Task("assign", "volume", "assign", "assign", COORDINATOR, after=("stop",), undo="release", when="rest"),
+    Task("expose", "volume", "expose", "expose", SOURCE, after=("stop", "lead", "assign"), undo="withdraw"),
+    Task("volume", "volume", "", "ensure", DESTINATION, after=("expose",)),
+    Task("attach-source", "volume", "attach-source", "attach", SOURCE, after=("expose",), undo="detach"),
+    Task("attach-destination", "volume", "attach-destination", "attach", DESTINATION, after=("volume",), undo="detach"),
+    Task("copy", "segment", "copy", "copy", HOSTS, after=("attach-source", "attach-destination")),
+    Task("verify", "segment", "verify", "verify", HOSTS, after=("copy",)),
+    Task("detach-source", "volume", "detach-source", "detach", SOURCE, after=("verify",)),
+    Task("detach-destination", "volume", "detach-destination", "detach", DESTINATION, after=("verify",)),
+    Task("release", "volume", "release", "release", COORDINATOR, after=("detach-source", "detach-destination")),
+    Task("withdraw", "volume", "withdraw", "withdraw", SOURCE, after=("detach-source",), tolerated=True),
+    Task("port", "port", "", "ensure", DESTINATION, after=("stop",)),
+    Task("server", "server", "", "ensure", DESTINATION, after=("stop", "port", "detach-destination")),
+    Task("floating-ip", "floating_ip", "", "ensure", DESTINATION, after=("server",)),
+    Task("settle", "server", "settle", "settle", DESTINATION, after=("server", "floating-ip"), tolerated=True),
+)  # fmt: skip
+#: for a volume that belongs to no server, the same, without what a server needs
+TASKS = {task.id: task for task in WORKLOAD}
+SEGMENT = 4 << 30  # bytes that one try of a copy is about
+AT_ONCE = 2  # segments of one volume that are under way at the same time
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What steps are about: ``each`` as in :class:`Task`; ``owner`` is the key of what it's a part of."""
+
+    each: str
+    key: str
+    document: dict[str, Any]
+    owner: str = ""
+    lead: bool = False
+    detached: bool = False
+    number: int = 0  # of a segment
+    first: int = 0  # byte of a segment
+    length: int = 0  # bytes of a segment; 0: to the end
+
+
+#: which subjects a line is for
+WHEN = {
+    "always": lambda subject: True,
+    "detached": lambda subject: subject.detached,
+    "lead": lambda subject: subject.lead,
+    "rest": lambda subject: not subject.lead,
+}
+
+
+def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
+    """Return a workload's subjects; *group* is the key of the server, or of the detached volume."""
+    if not group.startswith("server/"):
+        volume = Subject("volume", group, document, lead=True, detached=True)
+        return [volume, *_segments(volume)]
+    found = [Subject("server", group, document)]
+    for number, disk in enumerate(_volumes(group, document)):
+        subject = Subject("volume", _key("volume", disk), disk, group, lead=number == 0)
+        found += [subject, *_segments(subject)]
+    found += [Subject("port", _key("port", port), port, group) for port in document["params"].get("ports") or []]
+    if document["_migration_params"].get("floating_ip_mode") != "skip":
+        addresses = document["params"].get("floating_ips") or []
+        found += [Subject("floating_ip", _key("floating_ip", ip), ip, group) for ip in addresses]
+    return found
+
+
+def _key(kind: str, document: dict[str, Any]) -> str:
+    return f"{kind}/{document['_info']['id']}"
+
+
+def _volumes(group: str, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The disks to copy, the boot disk first; that of an image-booted server only when it's asked for."""
+    asked = document["_migration_params"]
+    if asked.get("data_copy") is False:
+        return []
+    volumes = list(document["params"].get("volumes") or [])
+    if document["params"].get("image_ref") and asked.get("boot_disk_copy"):
+        given = {n: v for n, v in (asked.get("boot_volume_params") or {}).items() if v is not None}
+        info = {"id": f"{group.partition('/')[2]}-boot", "is_bootable": True, "size": None}
+        volumes.insert(0, {"type": VOLUME, "params": given, "_info": info, "_migration_params": {}})
+    return volumes
+
+
+VOLUME = "openstack.network.ServerVolume"
+
+
+def _segments(volume: Subject) -> list[Subject]:
+    size = (volume.document["_info"].get("size") or 0) * GIB
+    starts = range(0, size, SEGMENT) if size else [0]
+    return [
+        Subject("segment", volume.key, volume.document, volume.key, number=n, first=first,
+                length=min(SEGMENT, size - first) if size else 0)
+        for n, first in enumerate(starts)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A step of one workload, as the itinerary has it: its key, its line, its subject, the keys it comes after."""
+
+    key: str
+    task: Task
+    subject: Subject
+    after: tuple[str, ...]
+
+
+def stops(group: str, document: dict[str, Any]) -> list[Stop]:
+    """Return the steps of one workload, in the order of the itinerary."""
+    about = subjects(group, document)
+    having: dict[str, list[tuple[str, Subject]]] = {}
+    found = []
+    for task in WORKLOAD:
+        for subject in about:
+            if subject.each != task.each or not WHEN[task.when](subject):
+                continue
+            after = [key for id_ in task.after for key, other in having.get(id_, ()) if _related(subject, other)]
+            key = step_key(task, subject)
+            if subject.number >= AT_ONCE:  # of one volume, so many segments at a time
+                after.append(step_key(task, replace(subject, number=subject.number - AT_ONCE)))
+            having.setdefault(task.id, []).append((key, subject))
+            found.append(Stop(key, task, subject, tuple(dict.fromkeys(after))))
+    return found
+
+
+def step_key(task: Task, subject: Subject) -> str:
+    """The key of a step."""
+    parts = [subject.key, task.name, str(subject.number) if subject.each == "segment" else ""]
+    return "/".join(part for part in parts if part)
+
+
+def _related(one: Subject, other: Subject) -> bool:
+    """Whether a step about one subject waits for a step about another: the same, its owner, or a part of it."""
+    if one.each == other.each:
+        return one == other
+    return other.key in (one.key, one.owner, "") or other.owner == one.key or one.owner == other.key
+
+
+def task_of(key: str) -> Task | None:
+    """Return the line that a step of a workload belongs to; None for a step of no workload."""
+    kind, _, rest = key.partition("/")
+    _, _, name = rest.partition("/")
+    name = name.partition("/")[0]
+    each = {"copy": "segment", "verify": "segment"}.get(name, kind)
+    return next((task for task in WORKLOAD if task.name == name and task.each == each), None)

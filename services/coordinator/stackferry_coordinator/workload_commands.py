@@ -1,0 +1,150 @@
+"""What the steps of a workload ask for: their commands and hints, from what earlier steps have found. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackferry import messages, topology
+from stackferry.messages import Message
+
+from .ledger import Ledger, Step
+from .workload import SOURCE, Task, subjects, task_of
+
+Command = tuple[type[Message], dict[str, Any], str]
+
+
+class Workload:
+    """One workload as far as it has come: its steps by key, and what its subjects are called."""
+
+    def __init__(self, ledger: Ledger, step: Step) -> None:
+        self.ledger, self.group = ledger, step.group
+        self.steps = {s.key: s for s in ledger.of_group(step.group)}
+        self.document = ledger.documents[step.group]
+        self.asked = self.document.get("_migration_params") or {}
+
+    def id_of(self, key: str) -> str | None:
+        """The id at the destination of what a step has made."""
+        step = self.steps.get(key)
+        return step.destination_id if step else None
+
+    def results(self, key: str) -> dict[str, Any]:
+        """What a step has found."""
+        step = self.steps.get(key)
+        return step.results if step else {}
+
+    def marker(self, key: str) -> str:
+        """The text by which what is made for a subject is found again: in its metadata, in either cloud."""
+        return f"{self.ledger.head.id}/{key.partition('/')[2].partition('/')[0]}"
+
+    def parts(self, each: str) -> list[str]:
+        """The keys of the server's parts of one sort, in the order of its document."""
+        return [subject.key for subject in subjects(self.group, self.document) if subject.each == each]
+
+
+def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
+    """What an importer must know to make one part of a workload."""
+    work = Workload(ledger, step)
+    if step.kind == "server":
+        return _server_hints(work)
+    if step.kind == "floating_ip":
+        port = ledger.documents[step.of]["_info"].get("port_id")
+        return {"mode": work.asked.get("floating_ip_mode") or "auto", "port_id": work.id_of(f"port/{port}")}
+    if step.kind == "port":
+        return {"server_id": server} if (server := work.id_of(work.group)) else {}
+    detached = work.group.startswith("volume/")
+    return {} if detached else {"marker": work.marker(step.of)}
+
+
+def _server_hints(work: Workload) -> dict[str, Any]:
+    boot = f"volume/{work.group.partition('/')[2]}-boot"
+    volumes = [work.id_of(f"volume/{v['_info']['id']}") for v in work.document["params"].get("volumes") or []]
+    found = {"port_ids": [work.id_of(key) for key in work.parts("port")], "volume_ids": volumes}
+    return {**found, "boot_volume_id": work.id_of(boot)} if work.id_of(boot) else found
+
+
+def sized(ledger: Ledger, step: Step) -> dict[str, Any]:
+    """Return the document of a part; that of a boot disk that was no volume learns its size on the way."""
+    document = ledger.documents[step.key]
+    if step.kind != "volume" or document["_info"].get("size"):
+        return document
+    size = Workload(ledger, step).results(f"{step.key}/expose").get("size")
+    return {**document, "_info": {**document["_info"], "size": size}}
+
+
+def perform(ledger: Ledger, step: Step, base: dict[str, Any]) -> Command:
+    """Return the command that does something with a server or a volume."""
+    work, task = Workload(ledger, step), task_of(step.of)
+    if task is None:
+        raise KeyError(step.key)
+    subject = step.of.removesuffix(f"/{task.name}")
+    resource, known = DATA[step.action](work, subject, task)
+    at_source = task.side == SOURCE
+    place = ledger.head.request["source" if at_source else "destination"]
+    queue = messages.PerformAction.queues[0 if at_source else 1].name
+    kind = subject.partition("/")[0]
+    data = {"place": place, "action": step.action, "kind": kind, "resource": resource, "known": known}
+    return messages.PerformAction, {**base, "step": step.key, **data}, queue
+
+
+def _look(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
+    volumes = [v["_info"]["id"] for v in work.document["params"].get("volumes") or []]
+    return _source_id(subject), {"volumes": volumes}
+
+
+def _power(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
+    return _source_id(subject), {"was": work.results(f"{work.group}/look").get("status")}
+
+
+def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
+    access = {"access": work.asked.get("source_access") or "auto", "marker": work.marker(subject)}
+    server = None if work.group == subject else _source_id(work.group)
+    attached = [a.get("device") for a in work.ledger.documents[subject]["_info"].get("attachments") or ()]
+    device = {"device": attached[0]} if attached else {}
+    return _source_id(subject), {**access, **device, "server": server, **work.results(f"{subject}/expose")}
+
+
+def _attachment(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
+    side = "source" if task.side == SOURCE else "destination"
+    volume = work.results(f"{subject}/expose").get("volume") if side == "source" else work.id_of(subject)
+    return volume, {"server": work.results(f"{subject}/assign").get(f"{side}_host")}
+
+
+def _settle(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
+    volumes = [id_ for key in work.parts("volume") if (id_ := work.id_of(key))]
+    return work.id_of(work.group), {"volumes": volumes}
+
+
+def _source_id(subject: str) -> str:
+    return subject.partition("/")[2]
+
+
+#: action → what it's about, and what its worker must know
+DATA = {
+    "look": _look,
+    "stop": _power,
+    "start": _power,
+    "expose": _expose,
+    "withdraw": _expose,
+    "attach": _attachment,
+    "detach": _attachment,
+    "settle": _settle,
+}
+
+
+def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certificates: list[str]) -> Command:
+    """A try takes two commands: offer the segment on the source's host; then, with the offer, fetch it."""
+    work, subject = Workload(ledger, step), "/".join(step.key.split("/")[:2])
+    hosts = work.results(f"{subject}/assign")
+    about = {
+        **base, "step": step.key, "copy": work.marker(subject), "first": step.hints["first"],
+        "length": step.hints["length"],
+    }  # fmt: skip
+    if not fetch:
+        host, volume = hosts["source_host"], work.results(f"{subject}/expose").get("volume")
+        data = {**about, "host": host, "volume": volume, "certificates": certificates}
+        return messages.OfferSegment, data, topology.host_queue(host).name
+    host = hosts["destination_host"]
+    offer = {**step.hints["offer"], "mode": step.action}
+    return messages.FetchSegment, {
+        **about, **offer, "host": host, "volume": work.id_of(subject)
+    }, topology.host_queue(host).name  # fmt: skip

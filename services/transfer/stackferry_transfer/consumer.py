@@ -1,0 +1,105 @@
+"""Reads the host's queue with plain kombu: a message is acknowledged when its work has begun, or its copy is safe.
+
+Work that has begun is known to the coordinator by its claim: when this process dies, the claim's lease ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from stackferry import topology
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving
+from stackferry.delivery import REPLAYED, attempt_of, parked, postponed, read, retried
+from stackferry.envelope import Envelope
+from stackferry.errors import BrokerUnavailable, Error, InvalidMessage, NotNow
+from stackferry_runtime.logs import logger
+
+log = logger(__name__)
+PAUSE = 1.0  # seconds before another look at a broker that is away, or a queue that isn't there yet
+
+Handler = Callable[[Envelope, bool], None]
+"""Takes a message, and whether an earlier delivery of it may have been worked on; returns once its work has begun."""
+
+
+class Consumer:
+    """Reads one queue until *stop*; *has_room* says whether another message can be taken now."""
+
+    def __init__(
+        self, uri: str, queue: topology.WorkQueue, publisher: Publisher, handler: Handler,
+        has_room: Callable[[], bool], stop: threading.Event,
+    ) -> None:  # fmt: skip
+        self.uri, self.queue, self.publisher = uri, queue, publisher
+        self.handler, self.has_room, self.stop = handler, has_room, stop
+        self.consuming = threading.Event()
+
+    def run(self) -> None:
+        """Read until the end."""
+        while not self.stop.is_set():
+            try:
+                self._session()
+            except (*BUS_ERRORS, Error) as error:
+                log.warning("the queue can't be read; trying again", queue=self.queue.name, error=str(error))
+                self.consuming.clear()
+                self.stop.wait(PAUSE)
+
+    def _session(self) -> None:
+        connection = connect(self.uri, self.queue.name)
+        try:
+            self._consume(connection)
+        except BaseException:
+            connection.collect()
+            raise
+        connection.release()
+
+    def _consume(self, connection: Any) -> None:
+        channel = receiving(connection)
+        channel.basic_qos(0, 1, False)
+        queue = topology.work_queue(self.queue)(channel)
+        queue.queue_declare(passive=True)
+        self.consuming.set()
+        while not self.stop.is_set():
+            message = queue.get() if self.has_room() else None
+            if message is not None:
+                self._take(message)
+                continue
+            self.stop.wait(0.2)
+            try:
+                connection.drain_events(timeout=0.001)
+            except TimeoutError:
+                connection.heartbeat_check()
+
+    def _take(self, message: Any) -> None:
+        move = self._handle(message)
+        if move is not None:
+            self.publisher.publish(move(copy=_copy(message)))
+        message.ack()
+
+    def _handle(self, message: Any) -> Callable[..., Outgoing] | None:
+        """Begin the work; return what becomes of the message instead, if it can't be begun."""
+        headers, name = message.headers or {}, self.queue.name
+        try:
+            envelope = read(message.body, message.content_type, name)
+            again = bool(message.delivery_info.get("redelivered") or headers.get(REPLAYED) or attempt_of(headers))
+            self.handler(envelope, again)
+        except InvalidMessage as error:
+            return partial(parked, name, reason=error.reason, error=error.errors)
+        except NotNow:
+            return partial(postponed, name)
+        except BrokerUnavailable:
+            raise
+        except Exception as error:
+            log.exception("work could not begin", queue=name)
+            return partial(retried, name, error=f"{type(error).__name__}: {error}")
+        return None
+
+
+def _copy(message: Any) -> Outgoing:
+    properties = message.properties
+    return Outgoing(
+        "", "", bytes(message.body), str(properties.get("message_id") or ""), dict(message.headers or {}),
+        message.content_type or "application/octet-stream", message.content_encoding or "utf-8",
+        str(properties.get("correlation_id") or ""),
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""One try of a segment: offering a range of a source volume, or fetching one into a volume of the destination."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stackferry.envelope import Envelope
+from stackferry.messages import SegmentOffered
+from stackferry_runtime.certificates import Identity, Stranger
+from stackferry_runtime.logs import logger
+
+from . import attached, devices
+from .blocks import BLOCK, Copy
+from .connections import connect
+from .destination import pull
+from .errors import DeviceBusy, DeviceError, PeerLost, PeerRefused, PumpError
+from .journal import Journal
+from .reports import LOST, Progress, Reports
+from .server import Server
+from .settings import Settings
+from .source import Offer
+from .task import Mode
+
+log = logger(__name__)
+GUEST = 90.0  # seconds that an offered segment waits for an agent
+GONE = 10.0  # seconds without a connection after which its guest has left
+APPEARS = 60.0  # seconds that an attached device gets to appear
+PASSING = (PeerLost, PeerRefused, DeviceBusy)  # worth another try
+
+
+class Segments:
+    """Does segments; :meth:`offer` and :meth:`fetch` are run in threads of their own."""
+
+    def __init__(
+        self, settings: Settings, mine: Identity, server: Server, reports: Reports, stop: threading.Event
+    ) -> None:
+        self.settings, self.mine, self.server, self.reports, self.stop = settings, mine, server, reports, stop
+
+    # -- at the source -----------------------------------------------------------------------------------
+
+    def offer(self, envelope: Envelope) -> None:
+        """Offer a segment until its guest has left; whoever fetches reports the end, unless there's nobody."""
+        data, about = envelope.data, _about(envelope)
+        try:
+            path = self._device(data["volume"])
+            with closing(devices.open_source(path)) as device:
+                copy = Copy(data["copy"], device.size)
+            ticket = _ticket(data)
+            offered_as = Copy(ticket, copy.size)
+            self.server.offer(Offer(offered_as, path, tuple(data["certificates"]), _blocks(data, copy)))
+            try:
+                host, port = self.server.address
+                offered = {"address": f"{host}:{port}", "size": copy.size}
+                self.reports.tell(SegmentOffered, {**about, **offered, "certificate": self.mine.certificate}, envelope)
+                if not self._served(ticket):
+                    raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
+            finally:
+                self.server.withdraw(ticket)
+        except LOST as error:
+            log.warning("an offer could not be told", error=str(error), **about)
+        except (PumpError, OSError, ValueError) as error:
+            self._failed(envelope, error)
+
+    def _served(self, ticket: str) -> bool:
+        """Wait until the guest of an offer has come and gone; return whether there was one."""
+        deadline, came = time.monotonic() + GUEST, False
+        while not self.stop.wait(0.5):
+            if self.server.serves(ticket):
+                came, deadline = True, time.monotonic() + GONE
+            elif time.monotonic() > deadline:
+                return came
+        return came
+
+    # -- at the destination --------------------------------------------------------------------------------
+
+    def fetch(self, envelope: Envelope) -> None:
+        """Fetch a segment, or compare it, and report how that ended."""
+        data, about = envelope.data, _about(envelope)
+        abandon = threading.Event()
+        try:
+            with Progress(self.reports, about, envelope, abandon) as progress:
+                ended = self._fetch(data, progress, abandon)
+        except (PumpError, Stranger, OSError, ValueError) as error:
+            if not abandon.is_set():
+                self._failed(envelope, error)
+            return
+        if not abandon.is_set():
+            self.reports.ended({**about, **ended}, envelope)
+
+    def _fetch(self, data: dict[str, Any], progress: Progress, abandon: threading.Event) -> dict[str, Any]:
+        path, copy = self._device(data["volume"]), Copy(data["copy"], data["size"])
+        blocks = _blocks(data, copy)
+        progress.total = copy.span(blocks.start, len(blocks))
+        host, _, port = data["address"].rpartition(":")
+        peer = partial(connect, (host, int(port)), self.mine, data["certificate"])
+        mode = Mode.VERIFY if data["mode"] == "verify" else Mode.FULL
+        stop = _Either(abandon, self.stop)
+        with closing(devices.open_shared(path, copy.size)) as device, self._journal(copy) as journal:
+            pulled = pull(
+                device, journal, peer, mode=mode, blocks=blocks, offer=_ticket(data), progress=progress, stop=stop
+            )  # fmt: skip
+            digest = journal.digest() if pulled.complete else None
+        if not pulled.complete:
+            return {"outcome": "interrupted", "retryable": True, "reason": "its agent was stopped"}
+        counts = {name: value for name, value in asdict(pulled).items() if name not in ("repairs", "complete")}
+        results = {"counts": counts, "digest": digest.hex() if digest else None}
+        if pulled.source_changed:
+            many = f"{pulled.source_changed} blocks of the source changed while they were copied"
+            return {"outcome": "failed", "retryable": False, "reason": many, "results": results}
+        notes = [f"{pulled.repaired} blocks were written anew"] if pulled.repaired else []
+        return {"outcome": "done", "results": results, "notes": notes, "seconds": pulled.seconds}
+
+    def _journal(self, copy: Copy) -> Journal:
+        folder = Path(self.settings.state_dir) / "journals"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Journal(folder / copy.id.replace("/", "_"), copy)
+
+    # -- both ----------------------------------------------------------------------------------------------
+
+    def _device(self, volume: str) -> Path:
+        return attached.wait_for(volume, Path(self.settings.devices_dir), APPEARS, self.stop)
+
+    def _failed(self, envelope: Envelope, error: Exception) -> None:
+        log.warning("a segment failed", error=str(error), **_about(envelope))
+        passing = isinstance(error, PASSING) or not isinstance(error, PumpError | Stranger)
+        outcome = "interrupted" if isinstance(error, PASSING) else "failed"
+        retryable = passing or isinstance(error, DeviceError)
+        ended = {**_about(envelope), "outcome": outcome, "reason": str(error), "retryable": retryable}
+        self.reports.ended(ended, envelope)
+
+
+class _Either(threading.Event):
+    """Set when either of two events is."""
+
+    def __init__(self, *events: threading.Event) -> None:
+        super().__init__()
+        self._events = events
+
+    def is_set(self) -> bool:
+        return super().is_set() or any(event.is_set() for event in self._events)
+
+
+def _about(envelope: Envelope) -> dict[str, Any]:
+    return {name: envelope.data[name] for name in ("migration", "step", "attempt")}
+
+
+def _ticket(data: dict[str, Any]) -> str:
+    """What names one offer, for both ends."""
+    return f"{data['copy']} {'/'.join(data['step'].split('/')[2:])} {data['attempt']}"
+
+
+def _blocks(data: dict[str, Any], copy: Copy) -> range:
+    first = data["first"] // BLOCK
+    last = -(-(data["first"] + data["length"]) // BLOCK) if data["length"] else copy.count
+    return range(first, min(last, copy.count))

@@ -1,0 +1,137 @@
+"""Servers with their disks cross between two real clouds, by conversion hosts that the clouds run."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from .hosts import conversion_host
+
+pytestmark = pytest.mark.clouds
+MIB = 1 << 20
+
+
+def disk(tenant: Any, name: str, seed: str, bootable: bool = False) -> Any:
+    """A volume of 1 GiB with a few MiB of noise in it."""
+    storage = tenant.connect().block_storage
+    made = storage.wait_for_status(storage.create_volume(name=name, size=1), "available", interval=0.2)
+    if bootable:
+        storage.set_volume_bootable_status(made, True)
+    with tenant.box.volume_file(tenant.cloud, made.id).open("r+b") as content:
+        for at in (0, 5, 700, 1023):
+            content.seek(at * MIB)
+            content.write(hashlib.sha256(f"{seed} {at}".encode()).digest() * (MIB // 32))
+    return made
+
+
+def sha256(tenant: Any, volume_id: str) -> str:
+    with tenant.box.volume_file(tenant.cloud, volume_id).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+@pytest.fixture
+def hosts(source, destination, stack):
+    with ExitStack() as both:
+        yield [both.enter_context(conversion_host(t, stack.uri("transfer"))) for t in (source, destination)]
+
+
+@pytest.fixture
+def server(source):
+    """A stopped server that boots from a volume and has another one."""
+    c = source.connect()
+    net = c.network.create_network(name="net")
+    v4 = c.network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr="10.5.0.0/24")
+    port = c.network.create_port(network_id=net.id, fixed_ips=[{"subnet_id": v4.id, "ip_address": "10.5.0.50"}])
+    boot, data = disk(source, "boot", "boot", bootable=True), disk(source, "data", "data")
+    flavor = c.compute.find_flavor("m1.tiny", ignore_missing=False)
+    mapping = [
+        {"boot_index": 0, "uuid": boot.id, "source_type": "volume", "destination_type": "volume"},
+        {"boot_index": -1, "uuid": data.id, "source_type": "volume", "destination_type": "volume"},
+    ]
+    made = c.compute.create_server(
+        name="db", flavor_id=flavor.id, networks=[{"port": port.id}], block_device_mapping=mapping
+    )
+    made = c.compute.wait_for_server(made, interval=0.3)
+    c.compute.stop_server(made)
+    return c.compute.wait_for_server(made, "SHUTOFF", interval=0.3)
+
+
+def bad(state: Any) -> list[Any]:
+    return [(s["key"], s["outcome"], s["reason"]) for s in state["steps"] if s["state"] in ("failed", "skipped")]
+
+
+def volumes(tenant: Any) -> dict[str, Any]:
+    return {v.name: v for v in tenant.connect().block_storage.volumes()}
+
+
+def left_over(tenant: Any) -> list[str]:
+    """What a migration must not leave: our snapshots, clones, marks, and disks on a conversion host."""
+    storage = tenant.connect().block_storage
+    found = [f"snapshot {s.name}" for s in storage.snapshots()]
+    found += [f"volume {v.name}" for v in storage.volumes() if (v.name or "").startswith("stackferry-")]
+    found += [f"mark on {v.name}" for v in storage.volumes() if "stackferry" in (v.metadata or {})]
+    for host in tenant.connect().compute.servers(name="conversion"):
+        found += [f"{v['id']} on a host" for v in host.attached_volumes]
+    return found
+
+
+def test_a_server_crosses_with_its_disks_a_second_time_nothing_and_undo_takes_all_back(
+    source, destination, server, hosts, ferry
+):
+    names = {"server": ["db"], "network": ["net"], "subnet": ["v4"]}
+    selection = {"kinds": ["network", "subnet", "server"], "filters": names}
+    state = ferry.wait(ferry.migrate(source.entry, destination.entry, selection=selection), timeout=60)
+    assert (state["phase"], bad(state)) == ("done", [])
+    (moved,) = [s for s in destination.connect().compute.servers() if s.name == "db"]
+    assert moved.status == "ACTIVE"
+    assert {ip["addr"] for ips in moved.addresses.values() for ip in ips} == {"10.5.0.50"}
+    there, here = volumes(destination), volumes(source)
+    assert there.keys() == here.keys() == {"boot", "data"}
+    assert {n: sha256(destination, v.id) for n, v in there.items()} == {
+        n: sha256(source, v.id) for n, v in here.items()
+    }
+    assert [v["id"] for v in moved.attached_volumes] == [there["boot"].id, there["data"].id]
+    assert left_over(source) == left_over(destination) == []
+    assert source.connect().compute.get_server(server).status == "SHUTOFF"
+
+    again = ferry.wait(ferry.migrate(source.entry, destination.entry, selection=selection), timeout=60)
+    assert bad(again) == []
+    assert {s["outcome"] for s in again["steps"] if s["key"] == s["group"]} == {"unchanged"}
+    assert volumes(destination).keys() == there.keys()
+
+    ferry.control(state["id"], "undo")
+    undone = ferry.wait_for(state["id"], "undone", timeout=120)
+    assert [s["key"] for s in undone["steps"] if "/undo/" in s["key"] and s["state"] == "failed"] == []
+    assert [s.name for s in destination.connect().compute.servers()] == ["conversion"]
+    assert volumes(destination) == {}
+    assert left_over(source) == []
+    assert {v.status for v in volumes(source).values()} == {"in-use"}
+
+
+def test_a_running_server_of_an_image_crosses_with_its_root_disk(source, destination, hosts, ferry):
+    c, payload = source.connect(), hashlib.sha512(b"root").digest() * (MIB // 64)
+    image = c.image.create_image(name="base", disk_format="raw", container_format="bare", data=payload)
+    net = c.network.create_network(name="net")
+    c.network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr="10.5.0.0/24")
+    flavor = c.compute.find_flavor("m1.tiny", ignore_missing=False)
+    made = c.compute.create_server(name="web", flavor_id=flavor.id, image_id=image.id, networks=[{"uuid": net.id}])
+    made = c.compute.wait_for_server(made, interval=0.3)
+    names = {"server": ["web"], "network": ["net"], "subnet": ["v4"], "image": ["base"]}
+    kinds = {"kinds": ["network", "subnet", "image", "server"], "filters": names}
+    found = ferry.wait(ferry.migrate(source.entry, None, mode="export", selection=kinds), timeout=60)
+    documents = [s["document"] for s in ferry.show(found["id"], documents=True)["steps"] if s["action"] == "keep"]
+    (web,) = [d for d in documents if d["params"].get("name") == "web"]
+    web["_migration_params"]["boot_disk_copy"] = True
+
+    state = ferry.wait(ferry.migrate(source.entry, destination.entry, documents=documents), timeout=90)
+    assert (state["phase"], bad(state)) == ("done", [])
+    (moved,) = [s for s in destination.connect().compute.servers() if s.name == "web"]
+    (disk_there,) = [v["id"] for v in moved.attached_volumes]
+    with destination.box.volume_file("dst", disk_there).open("rb") as content:
+        assert content.read(MIB) == payload
+    assert c.compute.get_server(made).status == "SHUTOFF"
+    assert left_over(source) == left_over(destination) == []
+    assert {i.name for i in c.image.images(owner=c.current_project_id)} == {"base", "conversion"}

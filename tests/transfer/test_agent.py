@@ -1,0 +1,36 @@
+"""The agent's own parts: where it listens, which server it's on, which blocks a segment has."""
+
+from __future__ import annotations
+
+import pytest
+from stackferry.errors import Error
+from stackferry_transfer import agent
+from stackferry_transfer.blocks import BLOCK, Copy
+from stackferry_transfer.segments import _blocks, _ticket
+
+
+def test_it_listens_where_it_reaches_the_broker() -> None:
+    assert agent.own_address("amqp://u:p@127.0.0.1:5672//") == "127.0.0.1"
+    assert agent.own_address("amqp://u:p@[::1]:5672//") == "::1"
+    with pytest.raises(Error, match="STACKFERRY_LISTEN_ADDRESS"):
+        agent.own_address("amqp://u:p@no-such-host.invalid//")
+
+
+@pytest.mark.parametrize(
+    ("first", "length", "blocks"),
+    [
+        (0, 0, range(10)),
+        (0, 4 * BLOCK, range(4)),
+        (4 * BLOCK, 4 * BLOCK, range(4, 8)),
+        (8 * BLOCK, 4 * BLOCK, range(8, 10)),
+    ],
+)
+def test_a_segment_is_a_range_of_blocks(first: int, length: int, blocks: range) -> None:
+    copy = Copy("c", 9 * BLOCK + 1)
+    assert _blocks({"first": first, "length": length}, copy) == blocks
+
+
+def test_each_try_of_each_part_is_offered_by_another_id() -> None:
+    data = {"copy": "m/v", "step": "volume/v/copy/3", "attempt": 2}
+    others = [{**data, "attempt": 3}, {**data, "step": "volume/v/copy/4"}, {**data, "step": "volume/v/verify/3"}]
+    assert len({_ticket(each) for each in (data, *others)}) == 4

@@ -1,0 +1,61 @@
+"""Which conversion hosts a volume is copied by."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from stackferry_coordinator.assignment import Fleet, Host, assign
+from stackferry_coordinator.itinerary import HOSTLESS
+
+from .documents import server
+from .workload_world import MIGRATION, Unkind, WorkloadWorld
+
+SRC, DST = {"cloud": "src"}, {"cloud": "dst", "project": "p"}
+
+
+def fleet(**slots: int) -> Fleet:
+    """Hosts by name: ``s1`` is in the source's project, ``d1`` in the destination's."""
+    return Fleet(
+        tuple(Host(n, "src" if n[0] == "s" else "dst", "" if n[0] == "s" else "p", k, 0) for n, k in slots.items())
+    )
+
+
+def test_every_slot_is_used_and_none_twice() -> None:
+    given = assign([f"v{n}" for n in range(20)], SRC, DST, fleet(s1=4, s2=2, d1=3, d2=3))
+    assert [place["step"] for place in given] == [f"v{n}" for n in range(6)]
+    assert Counter(place["source_host"] for place in given) == {"s1": 4, "s2": 2}
+    assert Counter(place["destination_host"] for place in given) == {"d1": 3, "d2": 3}
+
+
+def test_a_thousand_volumes_leave_no_slot_idle() -> None:
+    hosts = fleet(**{f"{side}{n}": 4 for side in "sd" for n in range(8)})
+    assert len(assign([f"v{n}" for n in range(1000)], SRC, DST, hosts)) == 32
+
+
+def test_a_host_that_was_added_is_the_emptiest() -> None:
+    old = Fleet((Host("s1", "src", "", 4, 3), Host("s2", "src", "", 4, 0), Host("d1", "dst", "p", 9, 0)))
+    assert {place["source_host"] for place in assign(["a", "b"], SRC, DST, old)} == {"s2"}
+
+
+def test_hosts_of_other_projects_and_drained_ones_get_nothing() -> None:
+    others = Fleet((Host("s1", "src", "q", 4, 0), Host("s2", "src", "", 0, 0), Host("d1", "dst", "p", 4, 0)))
+    assert assign(["v"], SRC, DST, others) == []
+    assert others.missing(SRC, DST) is None
+    assert Fleet(others.hosts[::2]).missing(SRC, DST) == "no conversion host answers in cloud 'src'"
+    assert fleet(s1=1).missing(SRC, DST) == "no conversion host answers in cloud 'dst', project 'p'"
+
+
+def test_without_a_host_a_server_is_given_up_untouched() -> None:
+    world = WorkloadWorld([server("a")], 1, Unkind(0, 0, 0, 0), slots=0)
+    world._tell("request-migration", world.request)
+    world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": world.documents})
+    while not world.ledger.head.counts.get("wanting"):
+        world._step()
+    (step,) = world.ledger.wanting(10)
+    said = {"migration": MIGRATION, "step": step.key, "reason": "no conversion host answers in cloud 'src'"}
+    for later in (0.0, HOSTLESS - 1, 2.0):
+        world.now += later
+        world._tell("unassignable", said)
+    head = world.ledger.step("server/a")
+    assert (head.state, world.clouds.power["a"], world.clouds.made) == ("failed", "ACTIVE", {})
+    assert "no conversion host answers in cloud 'src'" in head.reason

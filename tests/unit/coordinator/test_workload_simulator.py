@@ -1,0 +1,115 @@
+"""Servers move through an unkind world: each is whole at one side in the end, and nothing is left over."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from dataclasses import replace
+from unittest import mock
+
+import pytest
+from stackferry_coordinator import compensation, itinerary, moves, workload
+from stackferry_coordinator.itinerary import opened, react
+
+from .documents import network, server, subnet
+from .simulation import Violation
+from .test_simulator import _claim_always
+from .workload_world import Unkind, WorkloadWorld
+
+SEEDS = int(os.environ.get("SEEDS", "300"))
+CONTROLS = ((), (), (), ("pause",), ("cancel",), ("undo",), ("cancel", "retry"), ("retry",), ("cancel", "undo"))
+DOCUMENTS = (
+    [server("a", 2)],
+    [network("n"), subnet("s", "n"), server("a", 1, net="n"), server("b", 3, "SHUTOFF", net="n")],
+    [server(f"s{n}", n % 3, "ACTIVE" if n % 2 else "SHUTOFF") for n in range(5)],
+    [server("big", 1, size=9)],
+)
+
+
+def world(seed, **changes):
+    flaky = (0.0, 0.03, 0.15)[seed % 3]
+    unkind = Unkind(crash=flaky, fail=flaky, permanent=0.3, duplicate=flaky, controls=CONTROLS[seed % len(CONTROLS)])
+    return WorkloadWorld(DOCUMENTS[seed % len(DOCUMENTS)], seed, replace(unkind, **changes), slots=1 + seed % 2)
+
+
+def test_every_server_is_whole_at_one_side():
+    ends = Counter()
+    for seed in range(SEEDS):
+        played = world(seed)
+        phase = played.run()
+        ends[phase] += 1
+        ends.update(step.state for step in played.ledger.all() if step.key == step.group)
+    assert set(ends) <= {"done", "undone", "cancelled", "failed", "skipped"}
+    assert ends["done"] > SEEDS / 3
+    assert ends["failed"]
+
+
+def test_the_same_messages_give_the_same_state():
+    for seed in range(20):
+        played = world(seed)
+        played.run()
+        again = opened(played.request)
+        for name, data, now in played.log:
+            react(again, name, data, now)
+        assert again.head == played.ledger.head
+        assert again.steps == played.ledger.steps
+
+
+ACTIONS = sorted({task.action for task in workload.WORKLOAD if task.side != workload.COORDINATOR})
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_failure_at_any_step_leaves_the_source_as_it_was(action, after):
+    tolerated = action in ("withdraw", "settle")
+    for seed in range(10):
+        unkind = Unkind(0.05, 0, 0, 0.05, broken=action, after=after)
+        played = WorkloadWorld([server("a", 2), server("b", 1, "SHUTOFF")], seed, unkind)
+        if action == "withdraw" and not after:
+            continue  # what can't be deleted stays, and is reported
+        assert played.run() == "done"
+        states = {step.key: step.state for step in played.ledger.all() if step.key == step.group}
+        assert set(states.values()) == {"done" if tolerated else "failed"}
+        if not tolerated and action not in ("check", "look"):
+            reasons = [step.reason for step in played.ledger.all() if step.key == step.group]
+            assert all("broken" in reason and "taken back" in reason for reason in reasons)
+
+
+def changed(id_, **changes):
+    return mock.patch.object(
+        workload, "WORKLOAD", tuple(replace(t, **changes) if t.id == id_ else t for t in workload.WORKLOAD)
+    )
+
+
+def _all_at_once(ledger, steps, fresh):
+    for step in fresh:
+        ledger.put(replace(step, state="ready"))
+
+
+def _never_released(ledger, volume):
+    pass
+
+
+BROKEN = {
+    "every claim is granted": lambda: mock.patch.dict(itinerary.HANDLERS, {"step-claimed": _claim_always}),
+    "no rest after an interruption": lambda: mock.patch.object(moves, "SETTLE", 0.0),
+    "taken back in any order": lambda: mock.patch.object(compensation, "_order", _all_at_once),
+    "what lost tries made is not looked for": lambda: mock.patch.object(moves, "doubtful", return_value=False),
+    "a place is never given back": lambda: mock.patch.object(moves, "release", _never_released),
+    "a stopped server is not started again": lambda: changed("stop", undo=None),
+    "a clone is not removed": lambda: changed("expose", undo=None),
+    "a disk stays on the source's host": lambda: changed("attach-source", undo=None),
+    "a disk stays on the destination's host": lambda: changed("attach-destination", undo=None),
+    "disks are read while the server runs": lambda: changed("stop", after=("server",)),
+    "the server starts unverified": lambda: changed("detach-destination", after=("copy",)),
+    "the server starts before its disks are free": lambda: changed("server", after=("port", "verify")),
+    "a disk is attached without a place": lambda: changed("expose", after=("stop",)),
+}
+
+
+@pytest.mark.parametrize("bug", BROKEN)
+def test_the_simulator_notices_a_broken_rule(bug):
+    with BROKEN[bug](), pytest.raises((Violation, AssertionError, KeyError, AttributeError)):
+        for seed in itertools.islice(itertools.count(), 1000):
+            world(seed, crash=0.2, fail=0.1, permanent=0.1).run()
