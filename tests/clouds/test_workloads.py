@@ -93,7 +93,8 @@ def test_a_server_crosses_with_its_disks_a_second_time_nothing_and_undo_takes_al
     assert {n: sha256(destination, v.id) for n, v in there.items()} == {
         n: sha256(source, v.id) for n, v in here.items()
     }
-    assert [v["id"] for v in moved.attached_volumes] == [there["boot"].id, there["data"].id]
+    devices = {n: v.attachments[0]["device"] for n, v in there.items()}
+    assert devices == {"boot": "/dev/vda", "data": "/dev/vdb"}
     assert left_over(source) == left_over(destination) == []
     assert source.connect().compute.get_server(server).status == "SHUTOFF"
 
