@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,14 @@ def test_agents_share_a_device_that_nobody_else_has_claimed(file: Path, loop: Lo
         other.write(b"2" * 4096, 4096)
     with open_destination(path, SIZE), pytest.raises(DeviceBusy):
         open_shared(path, SIZE)
+
+
+def test_agents_that_open_a_device_at_the_same_time_do_not_see_each_other(file: Path, loop: Loop) -> None:
+    path = loop(file)
+
+    def often(_: int) -> None:
+        for _ in range(100):
+            open_shared(path, SIZE).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(often, range(4)))

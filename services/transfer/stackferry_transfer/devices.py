@@ -118,10 +118,18 @@ def open_shared(path: Path, size: int) -> Device:
     """Open a device that is to take *size* bytes, for one of several agents: DeviceBusy when it's in any other use.
 
     Each of them writes blocks of its own. That nobody has claimed it (mounted it, made a volume group of it) is
-    looked at here; the claim itself would keep the other agents out.
+    looked at here; the claim itself would keep the other agents out. They take turns at looking, or each would see the
+    others do it.
     """
-    open_destination(path, size).close()
-    return Device(_open(path, os.O_RDWR), path)
+    device = Device(_open(path, os.O_RDWR), path)
+    try:
+        fcntl.flock(device.descriptor, fcntl.LOCK_EX)
+        open_destination(path, size).close()
+        fcntl.flock(device.descriptor, fcntl.LOCK_UN)
+    except BaseException:
+        device.close()
+        raise
+    return device
 
 
 def reopen(descriptor: int, path: Path) -> Device:
