@@ -167,6 +167,16 @@ class Outgoing:
         """Wrap *envelope*."""
         return cls(exchange, key, envelope.to_bytes(), envelope.id, correlation_id=envelope.correlationid)
 
+    @classmethod
+    def copying(cls, message: Any) -> Outgoing:
+        """Copy a received message, without a place to go."""
+        properties = message.properties
+        return cls(
+            "", "", bytes(message.body), str(properties.get("message_id") or ""), dict(message.headers or {}),
+            message.content_type or "application/octet-stream", message.content_encoding or "utf-8",
+            str(properties.get("correlation_id") or ""),
+        )  # fmt: skip
+
 
 class Publisher:
     """A connection of its own for publishing; safe to share between threads (they take turns)."""

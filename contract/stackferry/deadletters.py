@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from kombu import Connection
@@ -86,13 +87,5 @@ def _replayed(message: Any) -> Outgoing:
         for name, value in (message.headers or {}).items()
         if name not in dropped and not re.match("x-(first-|last-)?death", str(name))
     }
-    return Outgoing(
-        topology.RETURNS.name,
-        str(found["queue"] or ""),
-        bytes(message.body),
-        found["id"],
-        {**headers, REPLAYED: True},
-        message.content_type or "application/octet-stream",
-        message.content_encoding or "utf-8",
-        str(message.properties.get("correlation_id") or ""),
-    )
+    key, headers = str(found["queue"] or ""), {**headers, REPLAYED: True}
+    return replace(Outgoing.copying(message), exchange=topology.RETURNS.name, key=key, headers=headers)

@@ -6,6 +6,7 @@ Pure functions on headers; whoever consumes publishes the copy they return, and 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from .bus import Outgoing
@@ -39,28 +40,17 @@ def retried(queue: str, copy: Outgoing, error: str) -> Outgoing:
     if attempt >= len(BACKOFF):
         return parked(queue, copy, "failed", error)
     headers = {**copy.headers, ATTEMPT: attempt + 1, ERROR: error[:500]}
-    return _copy(copy, retry_exchange(BACKOFF[attempt]).name, queue, headers)
+    return replace(copy, exchange=retry_exchange(BACKOFF[attempt]).name, key=queue, headers=headers)
 
 
 def postponed(queue: str, copy: Outgoing) -> Outgoing:
     """Return the copy to publish when a message can't be worked on yet; this doesn't count as a try."""
-    return _copy(copy, retry_exchange(BACKOFF[1]).name, queue, copy.headers)
+    return replace(copy, exchange=retry_exchange(BACKOFF[1]).name, key=queue)
 
 
 def parked(queue: str, copy: Outgoing, reason: str, error: Any) -> Outgoing:
     """Return the copy to publish to the parking queue."""
     text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
-    return _copy(copy, DEAD.name, queue, {**copy.headers, QUEUE: queue, REASON: reason, ERROR: text[:2000]})
-
-
-def _copy(copy: Outgoing, exchange: str, key: str, headers: dict[str, Any]) -> Outgoing:
-    return Outgoing(
-        exchange,
-        key,
-        copy.body,
-        copy.message_id,
-        headers,
-        copy.content_type,
-        copy.content_encoding,
-        copy.correlation_id,
+    return replace(
+        copy, exchange=DEAD.name, key=queue, headers={**copy.headers, QUEUE: queue, REASON: reason, ERROR: text[:2000]}
     )

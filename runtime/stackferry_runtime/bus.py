@@ -226,7 +226,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         """Publish the copy that *move* makes, if any, and only then acknowledge."""
         if move is not None:
             try:
-                self.publisher.publish(move(copy=_copy(message)))
+                self.publisher.publish(move(copy=Outgoing.copying(message)))
             except Exception as error:  # also of a header that can't be written
                 log.error("could not move a message; it goes back to its queue", error=str(error))
                 sleep(1)  # or a broken parking queue would spin
@@ -268,17 +268,3 @@ class Handles(Entrypoint):
 
 
 handles = Handles.decorator
-
-
-def _copy(message: Any) -> Outgoing:
-    properties = message.properties
-    return Outgoing(
-        "",
-        "",
-        bytes(message.body),
-        str(properties.get("message_id") or ""),
-        dict(message.headers or {}),
-        message.content_type or "application/octet-stream",
-        message.content_encoding or "utf-8",
-        str(properties.get("correlation_id") or ""),
-    )

@@ -74,7 +74,7 @@ class Consumer:
     def _take(self, message: Any) -> None:
         move = self._handle(message)
         if move is not None:
-            self.publisher.publish(move(copy=_copy(message)))
+            self.publisher.publish(move(copy=Outgoing.copying(message)))
         message.ack()
 
     def _handle(self, message: Any) -> Callable[..., Outgoing] | None:
@@ -94,12 +94,3 @@ class Consumer:
             log.exception("work could not begin", queue=name)
             return partial(retried, name, error=f"{type(error).__name__}: {error}")
         return None
-
-
-def _copy(message: Any) -> Outgoing:
-    properties = message.properties
-    return Outgoing(
-        "", "", bytes(message.body), str(properties.get("message_id") or ""), dict(message.headers or {}),
-        message.content_type or "application/octet-stream", message.content_encoding or "utf-8",
-        str(properties.get("correlation_id") or ""),
-    )  # fmt: skip
