@@ -2,6 +2,7 @@
 
 ``snapshot``: a snapshot of the volume, and a volume from that; the original is never touched. ``detach``: the volume
 itself, taken off its server and put back afterwards. ``auto``: a snapshot where the quota has room, else detach.
+A disk that a server boots from always takes a snapshot.
 The disk of a server that was booted from an image is read from a snapshot image. All that is made here carries the
 marker in its metadata, by which it's found again. Source: Block Storage API v3, "Volume snapshots".
 """
@@ -55,16 +56,18 @@ def withdraw(view: View, volume: str, known: dict[str, Any]) -> Done:
 
 def _access(view: View, record: Record, known: dict[str, Any]) -> str:
     asked = known.get("access") or "auto"
-    if asked == "auto" and _marked(view, known["marker"]):
-        return "snapshot"  # an earlier try has begun so
+    if _is_boot_disk(record):
+        return "snapshot"
     if asked != "auto":
         return str(asked)
+    if _marked(view, known["marker"]):
+        return "snapshot"  # an earlier try has begun so
     short = quotas.beyond(view, {"volumes": 1, "gigabytes": 2 * int(record["size"]), "snapshots": 1})
-    return "detach" if short and not _is_boot_disk(record) else "snapshot"
+    return "detach" if short else "snapshot"
 
 
 def _is_boot_disk(record: Record) -> bool:
-    """Nova detaches no root disk."""
+    """Nova detaches no root disk, whatever was asked for."""
     return any(str(a.get("device") or "").endswith("da") for a in record["attachments"] or ())
 
 

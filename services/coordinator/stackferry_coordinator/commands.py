@@ -103,13 +103,18 @@ def _id_of(ledger: Ledger, key: str) -> str | None:
     return target.destination_id or (PENDING if target.action == "compare" else None)
 
 
+def _outlives_migrations(step: Step) -> bool:
+    """Whether what it became earlier is what it is now; a server's parts, and disks to write to, are made anew."""
+    return not step.group or step.action == "check" or (step.kind == "server" and step.key == step.group)
+
+
 def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
     hints = {name: value for name, value in step.hints.items() if name not in ("twin_keys", "first_asked")}
     destination_id = step.destination_id or (step.made[-1] if step.made else None)
     if step.action == "finish":
         owner = ledger.step(step.key.removesuffix("/finish"))
         destination_id = owner.destination_id if owner else None
-    if destination_id is None and step.source_id:
+    if destination_id is None and step.source_id and _outlives_migrations(step):
         destination_id = known(step.kind, step.source_id)
     if destination_id:
         hints["destination_id"] = destination_id

@@ -154,6 +154,10 @@ def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
     hints = {name: value for name, value in step.hints.items() if name != "doubt"}
     step = replace(step, destination_id=data.get("destination_id") or step.destination_id, results=results, hints=hints)
     details = _details(data)
+    if _somebody_elses(step):
+        reason = f"volume {step.destination_id} was there before: copying would overwrite it"
+        moves.close(ledger, step, "failed", outcome="conflict", reason=reason, **details)
+        return
     if data.get("payload_missing") and not any(map(ledger.head.request.get, ("source", "image_blobs"))):
         details["notes"] += ("its payload did not cross: no source cloud and no image_blobs were named",)
     elif not data.get("payload_missing"):
@@ -172,6 +176,12 @@ def _spare_workload(ledger: Ledger, check: Step, outcome: str) -> None:
         elif step.key != check.key:
             there = check.destination_id if step.key == check.group else None
             moves.close(ledger, step, "done", outcome="unchanged", reason=None, destination_id=there)
+
+
+def _somebody_elses(step: Step) -> bool:
+    """Whether the disk that was found to write to is none that this migration has made."""
+    disk = bool(step.group) and (step.action, step.kind) == ("ensure", "volume")
+    return disk and step.destination_id is not None and step.destination_id not in step.made
 
 
 def _spare_transfer(ledger: Ledger, step: Step) -> None:

@@ -123,18 +123,17 @@ class Coordinator:
         if not store.head.counts.get("wanting") or store.head.paused:
             return []
         known, request = fleet.hosts(connection, now), store.head.request
-        wanting = [step.key for step in store.wanting(max(1, fleet.share(connection, known, held)))]
+        sides = request["source"], request["destination"]
+        if missing := known.missing(*sides):
+            name, said = "unassignable", [{"step": s.key, "reason": missing} for s in store.wanting(BATCH)]
+        else:
+            wanting = [step.key for step in store.wanting(fleet.share(connection, known, held))]
+            name, said = "assigned", assign(wanting, *sides, known)
         dues: list[Do] = []
-        if missing := known.missing(request["source"], request["destination"]):
-            for key in wanting:
-                data = {"migration": store.head.id, "step": key, "reason": missing}
-                facts.append({"name": "unassignable", "data": data})
-                dues += react(store, "unassignable", data, now)
-            return dues
-        for place in assign(wanting, request["source"], request["destination"], known):
-            data = {"migration": store.head.id, **place}
-            facts.append({"name": "assigned", "data": data})
-            dues += react(store, "assigned", data, now)
+        for about in said:
+            data = {"migration": store.head.id, **about}
+            facts.append({"name": name, "data": data})
+            dues += react(store, name, data, now)
         return dues
 
     def _peers(self, connection: Connection, store: Store, dues: list[Do], now: float) -> dict[str, list[str]]:

@@ -57,9 +57,9 @@ WORKLOAD = (
     Task("server", "server", "", "ensure", DESTINATION, after=("stop", "port", "detach-destination")),
     Task("floating-ip", "floating_ip", "", "ensure", DESTINATION, after=("server",)),
     Task("settle", "server", "settle", "settle", DESTINATION, after=("server", "floating-ip"), tolerated=True),
+    Task("settle-volume", "volume", "settle", "settle", DESTINATION, after=("release",), when="detached",
+         tolerated=True),
 )  # fmt: skip
-#: for a volume that belongs to no server, the same, without what a server needs
-TASKS = {task.id: task for task in WORKLOAD}
 SEGMENT = 4 << 30  # bytes that one try of a copy is about
 AT_ONCE = 2  # segments of one volume that are under way at the same time
 

@@ -51,8 +51,7 @@ def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
         return {"mode": work.asked.get("floating_ip_mode") or "auto", "port_id": work.id_of(f"port/{port}")}
     if step.kind == "port":
         return {"server_id": server} if (server := work.id_of(work.group)) else {}
-    detached = work.group.startswith("volume/")
-    return {} if detached else {"marker": work.marker(step.of)}
+    return {} if step.action == "check" else {"marker": work.marker(step.of)}
 
 
 def _server_hints(work: Workload) -> dict[str, Any]:
@@ -111,7 +110,7 @@ def _attachment(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str
 
 def _settle(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
     volumes = [id_ for key in work.parts("volume") if (id_ := work.id_of(key))]
-    return work.id_of(work.group), {"volumes": volumes}
+    return work.id_of(subject), {"volumes": volumes}
 
 
 def _source_id(subject: str) -> str:
@@ -136,7 +135,8 @@ def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certi
     work, subject = Workload(ledger, step), "/".join(step.key.split("/")[:2])
     hosts = work.results(f"{subject}/assign")
     about = {
-        **base, "step": step.key, "copy": work.marker(subject), "first": step.hints["first"],
+        # by the volume that is made: a journal says nothing about the one of another round
+        **base, "step": step.key, "copy": f"{ledger.head.id}/{work.id_of(subject)}", "first": step.hints["first"],
         "length": step.hints["length"],
     }  # fmt: skip
     if not fetch:

@@ -64,7 +64,7 @@ class Segments:
                 self.server.withdraw(ticket)
         except LOST as error:
             log.warning("an offer could not be told", error=str(error), **about)
-        except (PumpError, OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, the coordinator hears of it
             self._failed(envelope, error)
 
     def _served(self, ticket: str) -> bool:
@@ -86,7 +86,7 @@ class Segments:
         try:
             with Progress(self.reports, about, envelope, abandon) as progress:
                 ended = self._fetch(data, progress, abandon)
-        except (PumpError, Stranger, OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, the coordinator hears of it
             if not abandon.is_set():
                 self._failed(envelope, error)
             return
@@ -127,7 +127,8 @@ class Segments:
         return attached.wait_for(volume, Path(self.settings.devices_dir), APPEARS, self.stop)
 
     def _failed(self, envelope: Envelope, error: Exception) -> None:
-        log.warning("a segment failed", error=str(error), **_about(envelope))
+        surprise = None if isinstance(error, PumpError | Stranger) else error
+        log.warning("a segment failed", error=str(error), exc_info=surprise, **_about(envelope))
         passing = isinstance(error, PASSING) or not isinstance(error, PumpError | Stranger)
         outcome = "interrupted" if isinstance(error, PASSING) else "failed"
         retryable = passing or isinstance(error, DeviceError)

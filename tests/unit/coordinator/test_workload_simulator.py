@@ -12,7 +12,7 @@ import pytest
 from stackferry_coordinator import compensation, itinerary, moves, workload
 from stackferry_coordinator.itinerary import opened, react
 
-from .documents import network, server, subnet
+from .documents import network, server, subnet, volume
 from .simulation import Violation
 from .test_simulator import _claim_always
 from .workload_world import Unkind, WorkloadWorld
@@ -23,7 +23,7 @@ DOCUMENTS = (
     [server("a", 2)],
     [network("n"), subnet("s", "n"), server("a", 1, net="n"), server("b", 3, "SHUTOFF", net="n")],
     [server(f"s{n}", n % 3, "ACTIVE" if n % 2 else "SHUTOFF") for n in range(5)],
-    [server("big", 1, size=9)],
+    [server("big", 1, size=9), volume("loose", size=5)],
 )
 
 

@@ -95,6 +95,7 @@ class WorkloadWorld:
             self.clouds.power[id_] = document["_info"]["status"]
             for volume in document["params"]["volumes"]:
                 self.clouds.attached[volume["_info"]["id"]] = id_
+        self.loose = [d["_info"]["id"] for d in self.documents if d["type"].endswith("ServerVolume")]
 
     # -- playing -----------------------------------------------------------------------------------------
 
@@ -360,6 +361,10 @@ class WorkloadWorld:
             raise Violation(f"made twice: {double}")
         for id_, document in self.servers.items():
             self._check_server(id_, document, set(made))
+        for id_ in self.loose:
+            head = self.ledger.step(f"volume/{id_}")
+            if (head.key in made) != (head.state == "done" and self.ledger.head.phase != "undone"):
+                raise Violation(f"{head.key} is {head.state} ({head.reason}), and there: {head.key in made}")
 
     def _check_server(self, id_: str, document: Answer, made: set[str]) -> None:
         head = self.ledger.step(f"server/{id_}")
