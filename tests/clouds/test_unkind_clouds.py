@@ -60,3 +60,24 @@ def test_a_token_that_is_no_longer_valid_is_renewed(small, destination, ferry, s
         second = ferry.wait(ferry.migrate(small.entry, destination.entry), timeout=60)
     for state in (first, second):
         assert [(s["name"], s["reason"]) for s in state["steps"] if s["state"] != "done"] == []
+
+
+def test_legs_that_are_removed_side_by_side_do_not_bring_back_each_others_routes(source, destination, sandbox, ferry):
+    network = source.connect().network
+    router, routes = network.create_router(name="edge"), []
+    for number in range(3):
+        net = network.create_network(name=f"net-{number}")
+        cidr = f"10.{number}.0.0/24"
+        subnet = network.create_subnet(name=f"v4-{number}", network_id=net.id, ip_version=4, cidr=cidr)
+        network.add_interface_to_router(router, subnet=subnet.id)
+        routes.append({"destination": f"172.31.{number}.0/24", "nexthop": f"10.{number}.0.7"})
+    network.update_router(router, routes=routes)
+    before = inventory(destination.connect())
+    state = ferry.wait(ferry.migrate(source.entry, destination.entry), timeout=120)
+    assert [(s["name"], s["reason"]) for s in state["steps"] if s["state"] != "done"] == []
+    # so that each has read the routes before another one writes them
+    slow = fault(destination, "GET", "/v2.0/routers/[^/]+$", 3, delay=2)
+    with sandbox.faults("dst", "neutron", [slow]):
+        ferry.control(state["id"], "undo")
+        ferry.wait_for(state["id"], "undone", timeout=60)
+    assert inventory(destination.connect()) == before

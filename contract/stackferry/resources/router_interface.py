@@ -113,17 +113,18 @@ class RouterInterface(Kind):
 def _drop_routes(view: View, leg: Record) -> bool:
     """Take the static routes that lead through a leg from its router; return whether there were any.
 
-    Neutron replaces all routes at once, so what is written here may bring back a route that another leg's removal
-    takes away at the same moment: that one then tries again.
+    Legs are removed side by side, so only these routes are named, and Neutron takes them out by itself: writing the
+    list of those that stay would bring back what another leg's removal has just taken away. Source: Networking API
+    v2.0, "Remove extra routes from router".
     """
     network = view.proxy("network")
     found = [view.get("subnet", ip["subnet_id"]) for ip in leg["fixed_ips"]]
     ranges = [ipaddress.ip_network(subnet["cidr"]) for subnet in found if subnet]
     routes = network.get_router(leg["device_id"]).routes or []
-    kept = [r for r in routes if not any(ipaddress.ip_address(r["nexthop"]) in range_ for range_ in ranges)]
-    if len(kept) < len(routes):
-        network.update_router(leg["device_id"], routes=kept)
-    return len(kept) < len(routes)
+    leading = [r for r in routes if any(ipaddress.ip_address(r["nexthop"]) in range_ for range_ in ranges)]
+    if leading:
+        network.remove_extra_routes_from_router(leg["device_id"], {"router": {"routes": leading}})
+    return bool(leading)
 
 
 def _pairs(fixed_ips: Any) -> set[tuple[str, str]]:
