@@ -91,6 +91,11 @@ class Rig:
         """Byte by byte, the volume's part of both."""
         return _read(self.source, self.copy.size) == _read(self.target, self.copy.size)
 
+    def holds(self, block: int) -> bool:
+        """Whether a block of the source is more than zeros."""
+        offset = self.copy.offset(block)
+        return any(_read(self.source, self.copy.size)[offset : offset + self.copy.length(block)])
+
     def known(self) -> list[int]:
         """The blocks that the journal knows; each must be what the destination holds."""
         with Journal(self.journal, self.copy) as journal:

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stackferry_transfer.blocks import BLOCK
 from stackferry_transfer.errors import PeerLost
 from stackferry_transfer.pace import Pace
 from stackferry_transfer.source import Shared
@@ -80,6 +81,30 @@ def test_a_pull_that_is_killed_again_and_again_arrives(rig: Rig) -> None:
         rig.shared.pace.rate = None
         assert rig.pull().skipped == last
     assert rig.equal()
+
+
+@pytest.mark.parametrize("mode", [Mode.DELTA, Mode.REHASH])
+def test_a_delta_that_is_killed_on_block_devices_goes_on(
+    tmp_path: Path, loop: Callable[[Path], Path], mode: Mode
+) -> None:
+    rig = Rig.make(tmp_path, 64 * BLOCK, block=BLOCK)
+    files, (rig.source, rig.target) = (rig.source, rig.target), (loop(rig.source), loop(rig.target))
+    with rig.serving(shared=Shared(pace=Pace(200e6))):
+        rig.pull()
+        changed = range(0, 64, 2)
+        change(files[0], *changed, block=BLOCK)
+        rig.shared.pace.rate = 30e6
+        with pulling(rig, mode=mode.value, every_blocks=4) as process:
+            lines(process, 30)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait(30) == -signal.SIGKILL
+        known = rig.known()  # each as the device has it, of before or of after
+        assert len(known) < 64
+        rig.shared.pace.rate = None
+        pulled = rig.pull(mode=mode)
+        assert 0 < pulled.written < len(changed) * BLOCK  # not again what was written before the kill
+        assert rig.known() == list(range(64))
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_source_that_is_killed_is_noticed_and_the_next_one_goes_on(rig: Rig) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_transfer import devices, source, work
+from stackferry_transfer import devices, readback, source, work
 from stackferry_transfer.blocks import BLOCK
 from stackferry_transfer.compression import Compression
 from stackferry_transfer.devices import Device, open_destination
+from stackferry_transfer.errors import RepairFailed
 from stackferry_transfer.journal import Journal
 from stackferry_transfer.tally import Repair
 from stackferry_transfer.task import Mode
@@ -45,6 +46,7 @@ def test_a_full_copy_costs_what_is_no_zeros(rig: Rig, connections: int) -> None:
     assert rig.equal()
     assert pulled.zero > 80
     assert pulled.raw > 80
+    assert pulled.written == sum(rig.copy.length(block) for block in range(400) if rig.holds(block))
     assert pulled.same == pulled.skipped == pulled.zstd == pulled.repaired == pulled.resent == 0
     assert pulled.raw * SMALL <= pulled.wire_received <= (pulled.raw + 1) * SMALL + 400 * 37 + connections * 200
     assert seen == sorted(seen)
@@ -80,6 +82,7 @@ def test_a_delta_costs_what_changed(rig: Rig, connections: int) -> None:
         pulled = rig.pull(mode=Mode.DELTA, connections=connections)
         assert rig.equal()
         assert (pulled.same, pulled.raw) == (395, 5)
+        assert pulled.written == 4 * SMALL + rig.copy.length(398)
         assert pulled.wire_received <= 5 * SMALL + 400 * 37
         assert rig.known() == list(range(400))
         again = rig.pull(mode=Mode.DELTA)
@@ -94,6 +97,7 @@ def test_a_delta_clears_what_became_zeros(rig: Rig) -> None:
         rig.source.write_bytes(data)
         pulled = rig.pull(mode=Mode.DELTA, fresh=True)  # which it isn't any more
     assert pulled.zero > 50
+    assert 50 * SMALL < pulled.written < 100 * SMALL  # zeros where there were none
     assert rig.equal()
 
 
@@ -321,6 +325,69 @@ def test_block_devices_cross(tmp_path: Path, loop: Callable[[Path], Path]) -> No
         assert rig.equal()
         assert rig.known() == list(range(21))
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+READING_BACK = pytest.mark.parametrize("mode", [mode for mode in Mode if mode.reads_back])
+
+
+@READING_BACK
+def test_a_bit_that_the_device_flips_is_found_before_it_is_journaled(
+    tmp_path: Path, loop: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    rig = Rig.make(tmp_path, 20 * BLOCK, block=BLOCK)
+    files, (rig.source, rig.target) = (rig.source, rig.target), (loop(rig.source), loop(rig.target))
+    plain, flushed = Device.flush, []
+
+    def flush(self: Device) -> None:
+        plain(self)
+        flushed.append(self)
+        if flips != [len(flushed)]:
+            return
+        with files[1].open("r+b") as file:  # under the device, where its cache doesn't see it
+            file.seek(7 * BLOCK + 1000)
+            byte = file.read(1)[0]
+            file.seek(7 * BLOCK + 1000)
+            file.write(bytes([byte ^ 8]))
+
+    with rig.serving():
+        rig.pull()
+        change(files[0], 3, 7, 11, block=BLOCK)
+        flips = [2 if mode.reads_device else 1]  # at which flush: what is looked at is flushed before
+        monkeypatch.setattr(Device, "flush", flush)
+        with pytest.raises(RepairFailed, match=rf"{rig.target}: block 7 at offset {7 * BLOCK} reads back unlike"):
+            rig.pull(mode=mode, connections=1)
+        monkeypatch.undo()
+        with open_destination(rig.target, rig.copy.size) as device:
+            device.drop_cached(0, 0)
+        assert 7 not in rig.known()
+        assert rig.pull(mode=Mode.DELTA).written >= BLOCK
+        assert rig.equal()
+        assert len(rig.known()) == 20
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_full_copy_leaves_that_to_the_verify(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readback.ReadBack, "check", lambda *_: pytest.fail("it was read back"))
+    with rig.serving():
+        assert rig.pull().complete
+
+
+@READING_BACK
+def test_what_was_not_written_is_not_read_back(rig: Rig, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+    seen: dict[int, bytes] = {}
+    plain = readback.ReadBack.check
+
+    def check(self: readback.ReadBack, written: dict[int, bytes]) -> None:
+        seen.update(written)
+        plain(self, written)
+
+    monkeypatch.setattr(readback.ReadBack, "check", check)
+    with rig.serving():
+        rig.pull()
+        assert seen == {}
+        change(rig.source, 3, 4, 200)
+        rig.pull(mode=mode)
+    assert sorted(seen) == [3, 4, 200]
 
 
 def test_what_is_asked_for_stays_small(rig: Rig) -> None:

@@ -12,6 +12,8 @@ from .steps import StepFields
 
 #: what can be done with a server or a volume of one cloud
 ACTIONS = ("look", "stop", "start", "expose", "withdraw", "attach", "detach", "settle")
+#: how a segment is fetched; all but copy look at every block, and read back what they write
+MODES = ("copy", "delta", "rehash", "verify")
 
 
 class PerformAction(StepFields, Command):
@@ -63,7 +65,12 @@ class FetchSegment(_Segment, Command):
 
     queues = (topology.HOST,)
 
-    mode = text("copy or verify", required=True, validate=validate.OneOf(("copy", "verify")))
+    mode = text(
+        "copy: what the copy's journal doesn't know; delta: what is unlike the journal; rehash: what is unlike the "
+        "device, with a new journal; verify: the same, and a source that has changed since the copy is a failure",
+        required=True,
+        validate=validate.OneOf(MODES),
+    )
     address = need("host:port of the offer")
     certificate = text("PEM certificate of the offering agent", required=True)
     size = number("bytes of the source volume", required=True)

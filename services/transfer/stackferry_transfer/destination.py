@@ -13,6 +13,7 @@ from .connections import interrupt
 from .devices import Device
 from .errors import DeviceTooSmall, PeerLost, PumpError
 from .journal import Journal
+from .readback import ReadBack
 from .receiver import Receiver
 from .recorder import EVERY_BLOCKS, EVERY_SECONDS, Recorder
 from .tally import Progress, Pulled, Tally
@@ -61,27 +62,29 @@ def pull(
         journal.forget(blocks.start, len(blocks))
     if mode.reads_device:
         device.flush()  # what it has stored is looked at
-    recorder = Recorder(journal, device.flush, every_blocks, every_seconds)
     stop = stop or threading.Event()
     work = Work(_unskipped(blocks, journal, tally) if mode is Mode.FULL else all_of(blocks), stop)
-    task = Task(
-        copy if offer is None else replace(copy, id=offer),
-        mode,
-        device,
-        journal,
-        recorder,
-        work,
-        tally,
-        compression,
-        fresh and mode is Mode.FULL,
-    )
-    try:
-        _Crew(task, connect, connections).run(stop)
-    except BaseException:
-        with suppress(PumpError):  # the first error says more
-            recorder.commit()
-        raise
-    recorder.commit()
+    with closing(ReadBack(device, copy)) as readback:
+        check = readback.check if mode.reads_back else None
+        recorder = Recorder(journal, device.flush, every_blocks, every_seconds, check=check)
+        task = Task(
+            copy if offer is None else replace(copy, id=offer),
+            mode,
+            device,
+            journal,
+            recorder,
+            work,
+            tally,
+            compression,
+            fresh and mode is Mode.FULL,
+        )
+        try:
+            _Crew(task, connect, connections).run(stop)
+        except BaseException:
+            with suppress(PumpError):  # the first error says more
+                recorder.commit()
+            raise
+        recorder.commit()
     journal.flush()
     return tally.pulled(len(blocks), work.complete, round(time.monotonic() - began, 3))
 

@@ -126,7 +126,7 @@ class Receiver:
             return
         if reply.kind is not Kind.SAME:
             self._writer.store(asked, block, None if reply.kind is Kind.ZERO else content, reply.digest)
-        self._writer.record(asked, block, reply.digest)
+        self._writer.record(asked, block, reply.digest, written=reply.kind is not Kind.SAME)
         self._task.tally.done(reply.kind.name.lower(), 1, length)
         self._task.work.settle()
 

@@ -1,5 +1,7 @@
 """Writes hashes to the journal, but only after the device was flushed: so the journal never knows more than the disk.
 
+Where it's asked for, what was written is read back in between.
+
 What is journaled and shall change is forgotten first, and that is stored before the device is touched. Whenever
 the process or the machine dies, each hash in the journal is that of the device's block.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .errors import DeviceFailed
 from .journal import Journal
@@ -27,19 +29,23 @@ class Recorder:
         every_blocks: int = EVERY_BLOCKS,
         every_seconds: float = EVERY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        check: Callable[[Mapping[int, bytes]], None] | None = None,
     ) -> None:
-        self._journal, self._flush, self._clock = journal, flush, clock
+        self._journal, self._flush, self._check, self._clock = journal, flush, check, clock
         self._every_blocks, self._every_seconds = every_blocks, every_seconds
         self._pending: dict[int, bytes] = {}
+        self._written: set[int] = set()  # of the pending ones
         self._last = clock()
         self._lock = threading.Lock()  # of what is pending
         self._committing = threading.Lock()  # taken before the other one
         self._failure: BaseException | None = None
 
-    def done(self, block: int, digest: bytes) -> None:
-        """A block was written; when it's time, flush the device and journal all that was."""
+    def done(self, block: int, digest: bytes, written: bool = True) -> None:
+        """A block was written, or is known to be there; when it's time, flush the device and journal all that was."""
         with self._lock:
             self._pending[block] = digest
+            if written:
+                self._written.add(block)
             due = len(self._pending) >= self._every_blocks or self._clock() - self._last >= self._every_seconds
         if due:
             self.commit()
@@ -50,22 +56,26 @@ class Recorder:
             with self._lock:
                 for block in range(first, first + count):
                     self._pending.pop(block, None)
+                    self._written.discard(block)
             self._journal.forget(first, count)
 
     def commit(self) -> None:
-        """Flush the device, then journal what was pending. After a failure nothing is journaled any more.
+        """Flush the device, check what was written, then journal it. After a failure nothing is journaled any more.
 
         The kernel reports a lost write to one flush only; the next one would succeed, without the data.
         """
         with self._committing:
             with self._lock:
                 pending, self._pending, self._last = self._pending, {}, self._clock()
+                written, self._written = self._written, set()
             if self._failure:
                 raise DeviceFailed(str(self._failure)) from self._failure
             if not pending:
                 return
             try:
                 self._flush()
+                if self._check:
+                    self._check({block: pending[block] for block in written})
             except BaseException as error:
                 self._failure = error
                 raise

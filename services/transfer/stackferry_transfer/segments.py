@@ -31,6 +31,7 @@ log = logger(__name__)
 GUEST = 90.0  # seconds that an offered segment waits for an agent
 GONE = 10.0  # seconds without a connection after which its guest has left
 APPEARS = 60.0  # seconds that an attached device gets to appear
+MODES = {"copy": Mode.FULL, "delta": Mode.DELTA, "rehash": Mode.REHASH, "verify": Mode.VERIFY}
 PASSING = (PeerLost, PeerRefused, DeviceBusy)  # worth another try
 
 
@@ -99,7 +100,7 @@ class Segments:
         progress.total = copy.span(blocks.start, len(blocks))
         host, _, port = data["address"].rpartition(":")
         peer = partial(connect, (host, int(port)), self.mine, data["certificate"])
-        mode = Mode.VERIFY if data["mode"] == "verify" else Mode.FULL
+        mode = MODES[data["mode"]]
         stop = _Either(abandon, self.stop)
         with closing(devices.open_shared(path, copy.size)) as device, self._journal(copy) as journal:
             pulled = pull(

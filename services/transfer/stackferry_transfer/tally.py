@@ -27,7 +27,8 @@ class Pulled:
     """What a pull did. ``complete`` is False when it was stopped.
 
     ``blocks`` of the range are either ``skipped`` (journaled before), or were answered: ``same`` + ``zero`` + ``raw`` +
-    ``zstd``, which stand for ``volume_bytes``. ``wire_received`` and ``wire_sent`` are bytes without TLS, which adds
+    ``zstd``, which stand for ``volume_bytes``; ``written`` bytes of these were put on the device, zeros that had to be
+    cleared too. ``wire_received`` and ``wire_sent`` are bytes without TLS, which adds
     some 0.2 %. ``repaired`` blocks were unlike the source in a verify; of these ``destination_differed`` from the
     journal, ``source_changed`` since the journal, or both. ``resent`` is how often a block had to be asked for again.
     """
@@ -41,6 +42,7 @@ class Pulled:
     raw: int = 0
     zstd: int = 0
     volume_bytes: int = 0
+    written: int = 0
     wire_received: int = 0
     wire_sent: int = 0
     repaired: int = 0

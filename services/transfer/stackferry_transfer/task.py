@@ -18,7 +18,7 @@ class Mode(StrEnum):
 
     ``full``: what the journal doesn't know. ``delta``: all, with the journal's hashes. ``rehash``: all, with hashes
     of what the destination's device holds; the journal is made anew. ``verify``: the same, but the journal tells who
-    has changed, and what is written is read back.
+    has changed. In all but the first one, what is written is read back before it's journaled.
     """
 
     FULL = "full"
@@ -30,6 +30,11 @@ class Mode(StrEnum):
     def reads_device(self) -> bool:
         """Whether the hashes are of what the device has stored."""
         return self in (Mode.REHASH, Mode.VERIFY)
+
+    @property
+    def reads_back(self) -> bool:
+        """Whether what was written is read from the device again. A full copy leaves that to the verify after it."""
+        return self is not Mode.FULL
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .blocks import HASH, UNKNOWN, Bytes, digest, is_zero
-from .errors import PeerLost, RepairFailed
+from .errors import PeerLost
 from .stored import StoredReader
 from .tally import Repair
 from .task import Mode, Task
@@ -65,17 +65,18 @@ class Writer:
             self._forget(asked, block)
         if content is not None:
             self._task.device.write(content, offset)
+            self._task.tally.add("written", length)
         elif not self._holds_zeros(offset, length):
             self._task.device.clear(offset, length)
+            self._task.tally.add("written", length)
         if self._task.mode is Mode.VERIFY:
-            self._read_back(block, hash_)
             told = journaled != UNKNOWN
             self._task.tally.repaired(Repair(block, told and known != journaled, told and hash_ != journaled))
 
-    def record(self, asked: Asked, block: int, hash_: bytes) -> None:
+    def record(self, asked: Asked, block: int, hash_: bytes, written: bool) -> None:
         """Note what a block is now, unless the journal says so."""
         if hash_ != asked.journaled_at(block):
-            self._task.recorder.done(block, hash_)
+            self._task.recorder.done(block, hash_, written)
 
     def _forget(self, asked: Asked, block: int) -> None:
         """Before a journaled block changes. Each time waits for a disk, so the rest of its batch goes along.
@@ -95,11 +96,3 @@ class Writer:
         here = bytearray(length)
         self._task.device.read_into(here, offset)
         return is_zero(here)
-
-    def _read_back(self, block: int, hash_: bytes) -> None:
-        self._task.device.flush()
-        if self.stored_digest(block) != hash_:
-            raise RepairFailed(
-                f"{self._task.device.path}: block {block} at offset {self._task.copy.offset(block)} "
-                "reads back unlike what was written"
-            )

@@ -1,0 +1,89 @@
+"""A segment from command to report: each mode, on real block devices where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stackferry_transfer.blocks import BLOCK
+
+from .pair import Pair, pair
+from .rig import change, content
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Iterator[Pair]:
+    with pair(tmp_path) as both:
+        yield both
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A volume of 20 blocks and its destination, which is larger."""
+    source, target = tmp_path / "volume", tmp_path / "target"
+    source.write_bytes(content(20 * BLOCK, block=BLOCK))
+    target.write_bytes(bytes(24 * BLOCK))
+    return source, target
+
+
+@pytest.fixture
+def devices(agents: Pair, files: tuple[Path, Path], loop: Callable[[Path], Path]) -> tuple[Path, Path]:
+    """The files, as block devices that are attached to the agents' hosts."""
+    for side, file in zip(("source", "destination"), files, strict=True):
+        agents.attach(side, loop(file))
+    return files
+
+
+def equal(files: tuple[Path, Path]) -> bool:
+    source, target = (file.read_bytes() for file in files)
+    return source == target[: len(source)] and not any(target[len(source) :])
+
+
+def test_a_volume_is_copied_changed_copied_again_and_verified(agents: Pair, devices: tuple[Path, Path]) -> None:
+    ended = agents.cross("copy")
+    assert ended["outcome"] == "done"
+    full = ended["results"]["counts"]
+    assert full["written"] == (full["raw"] + full["zstd"]) * BLOCK > 0
+    change(devices[0], 2, 13, block=BLOCK)
+    ended = agents.cross("delta")
+    assert (ended["outcome"], ended["notes"]) == ("done", [])
+    assert ended["results"]["counts"]["written"] == 2 * BLOCK
+    assert ended["results"]["digest"]
+    assert equal(devices)
+    verified = agents.cross("verify")
+    assert (verified["outcome"], verified["results"]["counts"]["written"]) == ("done", 0)
+    assert verified["results"]["digest"] == ended["results"]["digest"]
+
+
+def test_a_source_that_has_changed_fails_a_verify_only(agents: Pair, devices: tuple[Path, Path]) -> None:
+    agents.cross("copy")
+    for mode in ("delta", "rehash"):
+        change(devices[0], 5, seed=len(mode), block=BLOCK)
+        ended = agents.cross(mode)
+        assert (ended["outcome"], ended["results"]["counts"]["written"]) == ("done", BLOCK)
+    change(devices[0], 5, seed=99, block=BLOCK)
+    ended = agents.cross("verify")
+    assert (ended["outcome"], ended["retryable"]) == ("failed", False)
+    assert ended["reason"] == "1 blocks of the source changed while they were copied"
+
+
+def test_a_host_without_the_journal_takes_over_with_a_rehash(agents: Pair, devices: tuple[Path, Path]) -> None:
+    agents.cross("copy")
+    (journal,) = (agents.folder / "destination" / "journals").iterdir()
+    journal.unlink()
+    change(devices[1], 4, block=BLOCK)  # which the lost host's journal might have known
+    ended = agents.cross("rehash")
+    assert ended["outcome"] == "done"
+    assert ended["results"]["counts"]["written"] == BLOCK
+    assert equal(devices)
+    assert agents.cross("copy")["results"]["counts"]["skipped"] == 20
+
+
+def test_a_delta_of_a_range_leaves_the_rest(agents: Pair, devices: tuple[Path, Path]) -> None:
+    agents.cross("copy")
+    change(devices[0], 3, 12, block=BLOCK)
+    ended = agents.cross("delta", first=8 * BLOCK, length=8 * BLOCK)
+    assert (ended["results"]["counts"]["blocks"], ended["results"]["counts"]["written"]) == (8, BLOCK)
+    assert agents.cross("delta", length=8 * BLOCK)["results"]["counts"]["written"] == BLOCK
+    assert equal(devices)
