@@ -33,7 +33,7 @@ app.command(rich_help_panel=MIGRATIONS)(migrations.migrate)
 app.command(rich_help_panel=MIGRATIONS)(migrations.watch)
 app.command("list", rich_help_panel=MIGRATIONS)(migrations.list_)
 app.command(rich_help_panel=MIGRATIONS)(migrations.show)
-for _action in ("start", "pause", "resume", "cancel", "retry", "undo"):
+for _action in ("start", "pause", "resume", "cancel", "retry", "cutover", "undo"):
     app.command(_action, rich_help_panel=MIGRATIONS)(getattr(migrations, _action))
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=MIGRATIONS)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from stackferry.client import Client
 from stackferry.errors import Error
+from stackferry.resources.migration_params import SERVER, wrong_choices
 from stackferry.selection import invalid_filters, selectable
 
 from . import os_migrate
@@ -35,6 +36,21 @@ Filters = Annotated[
 Vars = Annotated[
     Path | None,
     typer.Option("--vars", help="An OS Migrate variables file: its filters count.", exists=True, dir_okay=False),
+]
+Warm = Annotated[
+    bool,
+    typer.Option("--warm", help="Copy the disks of servers that run while they do, and stop them only at the end."),
+]
+CutoverWhen = Annotated[
+    str | None,
+    typer.Option(
+        "--cutover", metavar="WHEN",
+        help="With --warm: `auto` (when a pass writes little), `manual` (by `stackferry cutover`), or a time such as "
+        "2026-01-31T02:00:00+01:00.",
+    ),
+]  # fmt: skip
+VolumesAtOnce = Annotated[
+    int | None, typer.Option(min=1, help="Volumes on the conversion hosts at the same time, at most.")
 ]
 Migration = Annotated[str, typer.Argument(help="Id of the migration, or its beginning.")]
 
@@ -65,6 +81,22 @@ def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Pat
             raise Error(f"--filter {text!r}: {'; '.join(line for lines in wrong.values() for line in lines)}")
         chosen.setdefault("filters", {}).setdefault(kind, []).append(item)
     return chosen
+
+
+def migration_params(warm: bool, cutover: str | None) -> dict[str, Any] | None:
+    """What the servers' documents shall say of how they're moved; raise Error naming what can't be understood."""
+    if cutover and not warm:
+        raise Error("--cutover says when a warm migration ends; add --warm")
+    said = {"mode": "warm", **({"cutover": cutover} if cutover else {})} if warm else None
+    if said and (wrong := dict(wrong_choices(SERVER, said))):
+        raise Error(f"--cutover: {'; '.join(wrong['cutover'])}")
+    return said
+
+
+def waiting_to_cut_over(steps: list[dict[str, Any]]) -> list[str]:
+    """Names and ids of the servers that can be told to cut over."""
+    open_ = [s for s in steps if s["action"] == "cutover" and s["state"] in ("waiting", "resting")]
+    return [str(word) for step in open_ for word in (step["name"], step["source_id"])]
 
 
 def image_blobs(directory: Path, vars_file: Path | None) -> Path:

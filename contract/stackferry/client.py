@@ -74,15 +74,18 @@ class Client:
     def migrate(
         self, source: Place | None, destination: Place | None, *, mode: str = "run",
         selection: dict[str, Any] | None = None, documents: list[dict[str, Any]] | None = None,
-        image_blobs: str | None = None,
+        image_blobs: str | None = None, migration_params: dict[str, Any] | None = None,
+        volumes_at_once: int | None = None,
     ) -> str:  # fmt: skip
         """Request a migration; return its id.
 
         *source*, *destination*: a cloud's name in the services' ``clouds.yaml``, or ``{cloud, project}``.
         *mode*: ``run``, ``plan`` (write nothing) or ``export``. *selection*: ``{kinds, filters}``. *documents*:
         resources to import instead of reading a source. *image_blobs*: folder, as the services see it, where an
-        export leaves the payloads of images, and where the documents' images take theirs from. Raises
-        InvalidMessage for a request that makes no sense.
+        export leaves the payloads of images, and where the documents' images take theirs from. *migration_params*:
+        what the servers' ``_migration_params`` say instead of their own, such as ``{"mode": "warm"}``.
+        *volumes_at_once*: how many are on the conversion hosts at the same time, at most. Raises InvalidMessage for a
+        request that makes no sense.
         """
         migration = str(uuid.uuid4())
         request: dict[str, Any] = {"migration": migration, "mode": mode}
@@ -93,6 +96,10 @@ class Client:
             request["selection"] = selection
         if image_blobs:
             request["image_blobs"] = image_blobs
+        if migration_params:
+            request["migration_params"] = migration_params
+        if volumes_at_once:
+            request["volumes_at_once"] = volumes_at_once
         parts = _parts(documents) if documents is not None else []
         if documents is not None:
             request["parts"] = len(parts)
@@ -103,9 +110,10 @@ class Client:
         self._requested.add(migration)
         return migration
 
-    def control(self, migration: str, action: str) -> None:
-        """Tell a migration to start, pause, resume, cancel, retry or undo."""
-        self.send(ControlMigration, {"migration": migration, "action": action})
+    def control(self, migration: str, action: str, servers: list[str] | None = None) -> None:
+        """Tell a migration to start, pause, resume, cancel, retry or undo; or to ``cutover`` (these) warm servers."""
+        which = {"servers": servers} if servers else {}
+        self.send(ControlMigration, {"migration": migration, "action": action, **which})
 
     def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
         """Publish one command."""

@@ -13,6 +13,7 @@ FITS = {
     "resume": PHASES,
     "cancel": ("new", "planning", "planned", "running", "stuck"),
     "retry": ("planned", "done", "cancelled", "stuck"),
+    "cutover": ("running",),
     "undo": ("running", "done", "cancelled", "stuck"),
 }
 ACTIONS = tuple(FITS)

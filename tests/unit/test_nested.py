@@ -131,7 +131,9 @@ def test_a_floating_ip_leads_to_a_port(document: Document, floating_ip: Document
 
 def test_the_defaults_are_os_migrates_and_ours() -> None:
     theirs = {**EXAMPLES["workloads"]["_migration_params"]}
-    assert defaults(SERVER) == {**theirs, "source_access": "auto", "mode": "cold", "engine": "pump"}
+    ours = {"source_access": "auto", "mode": "cold", "cutover": "auto", "cutover_below": 64 << 20, "pass_interval": 300,
+            "engine": "pump"}  # fmt: skip
+    assert defaults(SERVER) == {**theirs, **ours}
 
 
 def test_defaults_are_nobodys_own() -> None:
@@ -147,6 +149,15 @@ def test_defaults_are_nobodys_own() -> None:
             "_migration_params.floating_ip_mode: 'some' is none of auto, existing, new, skip",
         ),
         ({"mode": "hot"}, "_migration_params.mode: 'hot' is none of cold, warm"),
+        (
+            {"cutover": "tonight"},
+            "_migration_params.cutover: 'tonight' is none of auto, manual, or a time such as 2026-01-31T02:00:00+01:00",
+        ),
+        (
+            {"mode": "warm", "source_access": "detach"},
+            "_migration_params.source_access: a disk that is detached from its server can't be copied while that runs: "
+            "say snapshot",
+        ),
         ({"data_copy": "yes"}, "_migration_params.data_copy: Not a valid boolean."),
         ({"additional_volumes": [{"uuid": 7}]}, "_migration_params.additional_volumes.0.uuid: Not a valid string."),
         ({"boot_volume_params": []}, "_migration_params.boot_volume_params: expected an object"),

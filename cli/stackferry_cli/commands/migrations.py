@@ -10,6 +10,7 @@ from stackferry.phases import refusal
 
 from .. import live, options, output, report
 from ..options import (
+    CutoverWhen,
     Destination,
     DestinationProject,
     Filters,
@@ -19,6 +20,8 @@ from ..options import (
     Source,
     SourceProject,
     Vars,
+    VolumesAtOnce,
+    Warm,
     client,
     place,
 )
@@ -32,6 +35,9 @@ def migrate(
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
+    warm: Warm = False,
+    cutover_when: CutoverWhen = None,
+    volumes_at_once: VolumesAtOnce = None,
     detach: Annotated[bool, typer.Option("--detach", help="Only request it and print its id.")] = False,
     format_: Output = output.Format.table,
 ) -> None:
@@ -39,7 +45,8 @@ def migrate(
     chosen = options.selection(kinds, filters, vars_file)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        migration = ferry.migrate(*sides, selection=chosen)
+        params = options.migration_params(warm, cutover_when)
+        migration = ferry.migrate(*sides, selection=chosen, migration_params=params, volumes_at_once=volumes_at_once)
         if detach:
             print(migration)
             return
@@ -127,6 +134,24 @@ def cancel(migration: Migration) -> None:
 def retry(migration: Migration = "last") -> None:
     """Try again whatever failed, and what it held up."""
     _tell(migration, "retry")
+
+
+def cutover(
+    migration: Migration = "last",
+    servers: Annotated[
+        list[str] | None, typer.Option("--server", help="Only this server, by name or id; may be repeated.")
+    ] = None,
+) -> None:
+    """Cut warm servers over: after the pass that is under way they are stopped, copied for the last time, and started
+    at the destination."""
+    with client() as ferry:
+        id_ = options.find(ferry, migration)
+        waiting = options.waiting_to_cut_over(ferry.show(id_)["steps"])
+        if missing := [name for name in servers or waiting or ["?"] if name not in waiting]:
+            which = "no server" if missing == ["?"] else f"no server {missing[0]!r}"
+            raise Error(f"{id_}: {which} waits to cut over")
+        ferry.control(id_, "cutover", servers)
+        output.console.print(f"{id_}: told to cut over")
 
 
 def undo(migration: Migration, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:

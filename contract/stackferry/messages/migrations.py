@@ -8,6 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from .. import topology
 from ..phases import ACTIONS, PHASES
+from ..resources.migration_params import SERVER, wrong_choices
 from .document import DocumentsField
 from .fields import flag, migration_id, number, text
 from .message import Command, Fact
@@ -31,11 +32,19 @@ class RequestMigration(Command):
         allow_none=True,
         validate=validate.Regexp(r"/", error="an absolute path is needed"),
     )
+    migration_params = fields.Dict(
+        keys=fields.String(),
+        metadata={"description": "what all servers' `_migration_params` say instead of their own: mode, cutover ..."},
+    )
+    volumes_at_once = number(
+        "volumes of this migration on the conversion hosts at the same time, at most; absent: as they have room",
+        validate=validate.Range(1),
+    )
     parts = number("how many SubmitDocuments belong to this request", validate=validate.Range(0, 100_000))
 
     @validates_schema
     def _sides(self, data: dict[str, Any], **_: Any) -> None:
-        errors = {}
+        errors: dict[str, Any] = {}
         if not data.get("source") and not data.get("parts"):
             errors["source"] = ["name a source cloud, or submit documents and say in how many parts"]
         if not data.get("destination") and data.get("mode") != "export":
@@ -44,6 +53,11 @@ class RequestMigration(Command):
             errors["source"] = ["an export needs a source cloud"]
         if data.get("image_blobs") and data.get("source") and data.get("mode") != "export":
             errors["image_blobs"] = ["payloads come straight from the source cloud; leave it out"]
+        known = {param.name for param in SERVER}
+        said = data.get("migration_params") or {}
+        wrong = {name: "there is no such parameter" for name in said if name not in known}
+        if wrong or (wrong := dict(wrong_choices(SERVER, said))):
+            errors["migration_params"] = wrong
         if errors:
             raise ValidationError(errors)
 
@@ -59,12 +73,15 @@ class SubmitDocuments(Command):
 
 
 class ControlMigration(Command):
-    """Start, pause, resume, cancel, retry or undo a migration."""
+    """Start, pause, resume, cancel, retry or undo a migration; or cut over its warm servers."""
 
     queues = (topology.COORDINATOR,)
 
     migration = migration_id()
     action = text("what to do", required=True, validate=validate.OneOf(ACTIONS))
+    servers = fields.List(
+        fields.String(), metadata={"description": "cutover: only these servers, by name or id; absent: all"}
+    )
 
 
 class MigrationChanged(Fact):

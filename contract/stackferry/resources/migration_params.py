@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from marshmallow import ValidationError, validate
 
-from .fields import Flag, Many, Portable, Struct, Text
+from .fields import Flag, Many, Number, Portable, Struct, Text
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,24 @@ class MigrationParam:
 def one_of(description: str, *words: str) -> Text:
     """A field that takes one of a few words."""
     return Text(description, validate=validate.OneOf(words, error="{input!r} is none of {choices}"))
+
+
+def _cutover(value: str) -> None:
+    if value not in ("auto", "manual"):
+        try:
+            moment(value)
+        except ValueError:
+            raise ValidationError(
+                f"{value!r} is none of auto, manual, or a time such as 2026-01-31T02:00:00+01:00"
+            ) from None
+
+
+def moment(text: str) -> float:
+    """A time as RFC 3339 writes it, in seconds since the epoch; ValueError for anything else, or without a zone."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return found.timestamp()
 
 
 _BOOT_VOLUME: dict[str, Any] = {
@@ -81,7 +100,25 @@ SERVER = (
                "auto", "snapshot", "detach"), ours=True,
     ),
     MigrationParam(
-        "mode", "cold", one_of("warm: a first copy is made while the server still runs", "cold", "warm"), ours=True
+        "mode", "cold",
+        one_of("warm: copies are made while the server runs, until it's cut over; one that is stopped is moved cold",
+               "cold", "warm"), ours=True,
+    ),
+    MigrationParam(
+        "cutover", "auto",
+        Text("when a warm server is stopped for the last pass. auto: when a pass writes little, or no less than the "
+             "one before; manual: when it's asked for (`stackferry cutover`); or a time (RFC 3339, with its zone)",
+             validate=_cutover), ours=True,
+    ),
+    MigrationParam(
+        "cutover_below", 64 << 20,
+        Number("auto: bytes that a pass may write at most, so that the last one follows", validate=validate.Range(0)),
+        ours=True,
+    ),
+    MigrationParam(
+        "pass_interval", 300,
+        Number("manual, or a time: seconds from the end of a pass to the next one", validate=validate.Range(1)),
+        ours=True,
     ),
     MigrationParam("engine", "pump", one_of("what moves the bytes", "pump", "nbd"), ours=True),
 )  # fmt: skip
@@ -99,7 +136,9 @@ def chosen(declared: tuple[MigrationParam, ...], document: dict[str, Any]) -> di
 
 
 def wrong_choices(declared: tuple[MigrationParam, ...], said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield (name, what is wrong) of values that can't be meant."""
+    """Yield (name, what is wrong) of values that can't be meant, alone or together."""
+    if said.get("mode") == "warm" and said.get("source_access") == "detach":
+        yield "source_access", "a disk that is detached from its server can't be copied while that runs: say snapshot"
     for param in declared:
         if said.get(param.name) is not None:
             try:

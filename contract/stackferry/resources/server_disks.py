@@ -35,6 +35,9 @@ def mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
         for n, id_ in enumerate(ids)
         if id_ and (copy or n != boot)
     ]
+    if given := hints.get("given_volume_ids"):  # they were there before the server, and may outlive it
+        first = [_entry(id_, 0, False) for id_ in given[:1] if id_]
+        rest = [_entry(id_, -1, False) for id_ in given[1:] if id_]
     if first or not body.get("image"):
         return {"block_device_mapping": first + rest}
     if not rest:

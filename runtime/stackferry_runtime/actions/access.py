@@ -4,12 +4,14 @@
 itself, taken off its server and put back afterwards. ``auto``: a snapshot where the quota has room, else detach.
 A disk that a server boots from always takes a snapshot.
 The disk of a server that was booted from an image is read from a snapshot image. All that is made here carries the
-marker in its metadata, by which it's found again. Source: Block Storage API v3, "Volume snapshots".
+marker in its metadata, by which it's found again; in a pass of a warm workload with the pass's number, so that no pass
+takes an older one's for its own. Source: Block Storage API v3, "Volume snapshots".
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from stackferry.errors import EndedInError
@@ -35,23 +37,43 @@ def expose(view: View, volume: str, known: dict[str, Any]) -> Done:
         if server := known.get("server"):
             attachments.detach(view, volume, {"server": server})
         return Done({"volume": volume, "access": "detach", "size": record["size"]})
-    snapshot = _snapshot(view, record, known["marker"])
+    snapshot = _snapshot(view, record, mark_of(known))
     made = {"snapshot_id": snapshot["id"], "size": record["size"]}
-    copy = _marked_volume(view, known["marker"], {**made, "volume_type": record["volume_type"]})
+    copy = _marked_volume(view, known, {**made, "volume_type": record["volume_type"]})
     return Done({"volume": copy["id"], "access": "snapshot", "size": record["size"]})
 
 
 def withdraw(view: View, volume: str, known: dict[str, Any]) -> Done:
-    """Take back whatever any try of :func:`expose` has done."""
-    for copy in _marked(view, known["marker"]):
+    """Take back whatever any try of :func:`expose` has done: in one pass, or in all of them where none is said."""
+    mine = _of_pass(known)
+    for copy in _marked(view, mine):
         if attachments.users(copy):
             raise EndedInError(f"volume {copy['id']} is still attached to {attachments.users(copy)[0]}")
         view.proxy("block_storage").delete_volume(copy["id"], ignore_missing=True)
         until(lambda c=copy: view.refresh(Volume.kind, c["id"]), _gone, f"volume {copy['id']} is still being deleted")  # type: ignore[misc]
-    _delete_snapshots(view, volume, known["marker"])
-    _delete_images(view, known["marker"])
+    _delete_snapshots(view, volume, mine)
+    _delete_images(view, known["marker"], mine)
     _put_back(view, volume, known)
     return Done()
+
+
+def mark_of(known: dict[str, Any]) -> str:
+    """The mark of what is made for a disk, in this pass."""
+    return f"{known['marker']}/{known['pass']}" if known.get("pass") else str(known["marker"])
+
+
+Mine = Callable[[Any], bool]  # whether a mark is of ours
+
+
+def _exactly(mark: str) -> Mine:
+    return lambda found: bool(found == mark)
+
+
+def _of_pass(known: dict[str, Any]) -> Mine:
+    if known.get("pass"):
+        return _exactly(mark_of(known))
+    marker = str(known["marker"])
+    return lambda found: found == marker or str(found or "").startswith(f"{marker}/")
 
 
 def _access(view: View, record: Record, known: dict[str, Any]) -> str:
@@ -60,7 +82,7 @@ def _access(view: View, record: Record, known: dict[str, Any]) -> str:
         return "snapshot"
     if asked != "auto":
         return str(asked)
-    if _marked(view, known["marker"]):
+    if _marked(view, _exactly(mark_of(known))):
         return "snapshot"  # an earlier try has begun so
     short = quotas.beyond(view, {"volumes": 1, "gigabytes": 2 * int(record["size"]), "snapshots": 1})
     return "detach" if short else "snapshot"
@@ -80,7 +102,7 @@ def _known(view: View, volume: str) -> Record:
 
 def _snapshot(view: View, record: Record, marker: str) -> Any:
     storage = view.proxy("block_storage")
-    found = next(iter(_snapshots(view, record["id"], marker)), None)
+    found = next(iter(_snapshots(view, record["id"], _exactly(marker))), None)
     if found is None:
         found = storage.create_snapshot(
             volume_id=record["id"], name=f"{NAME}{record['id']}", metadata={MARK: marker}, is_forced=True
@@ -91,26 +113,31 @@ def _snapshot(view: View, record: Record, marker: str) -> Any:
     )  # fmt: skip
 
 
-def _snapshots(view: View, volume: str, marker: str) -> list[Any]:
+def _snapshots(view: View, volume: str, mine: Mine) -> list[Any]:
     listed = view.proxy("block_storage").snapshots(details=True, volume_id=volume)
-    return [s for s in listed if (s.metadata or {}).get(MARK) == marker]
+    return [s for s in listed if mine((s.metadata or {}).get(MARK))]
 
 
-def _marked_volume(view: View, marker: str, body: dict[str, Any]) -> Record:
-    storage = view.proxy("block_storage")
-    found = _marked(view, marker)
+def _marked_volume(view: View, known: dict[str, Any], body: dict[str, Any]) -> Record:
+    storage, mark = view.proxy("block_storage"), mark_of(known)
+    found = _marked(view, _exactly(mark))
     if not found:
         told = {name: value for name, value in body.items() if value is not None}
-        made = storage.create_volume(name=f"{NAME}{marker.rpartition('/')[2]}", metadata={MARK: marker}, **told)
+        made = storage.create_volume(name=f"{NAME}{_subject(known['marker'])}", metadata={MARK: mark}, **told)
         found = [{"id": made.id}]
     id_ = found[0]["id"]
     made = until(lambda: view.refresh(Volume.kind, id_), _available("volume"), f"volume {id_} is still being made")
     return made or {}
 
 
-def _marked(view: View, marker: str) -> list[Record]:
+def _subject(marker: str) -> str:
+    """The id of what a marker is about."""
+    return marker.rpartition("/")[2]
+
+
+def _marked(view: View, mine: Mine) -> list[Record]:
     view.forget(Volume.kind)
-    return [r for r in view.records(Volume.kind) if (r["metadata"] or {}).get(MARK) == marker]
+    return [r for r in view.records(Volume.kind) if mine((r["metadata"] or {}).get(MARK))]
 
 
 def _available(what: str) -> Any:
@@ -128,12 +155,12 @@ def _gone(record: Record | None) -> bool:
     return record is None
 
 
-def _delete_snapshots(view: View, volume: str, marker: str) -> None:
+def _delete_snapshots(view: View, volume: str, mine: Mine) -> None:
     storage = view.proxy("block_storage")
-    for snapshot in _snapshots(view, volume, marker):
+    for snapshot in _snapshots(view, volume, mine):
         storage.delete_snapshot(snapshot.id, ignore_missing=True)
     until(
-        lambda: {"left": _snapshots(view, volume, marker), "status": "deleting"},
+        lambda: {"left": _snapshots(view, volume, mine), "status": "deleting"},
         lambda found: not (found or {}).get("left"), f"the snapshot of volume {volume} is still being deleted",
     )  # fmt: skip
 
@@ -150,18 +177,18 @@ def _put_back(view: View, volume: str, known: dict[str, Any]) -> None:
 
 def _boot_disk(view: View, server: str, known: dict[str, Any]) -> Done:
     """Make a volume of the disk of a server that was booted from an image."""
-    images, name = view.proxy("image"), f"{NAME}{server}"
-    found = _images(view, known["marker"])
+    images, name, mark = view.proxy("image"), f"{NAME}{server}", mark_of(known)
+    found = _images(view, server, _exactly(mark))
     if not found:
-        view.proxy("compute").create_server_image(server, name=name, metadata={MARK: known["marker"]}, wait=False)
-        found = _images(view, known["marker"])
+        view.proxy("compute").create_server_image(server, name=name, metadata={MARK: mark}, wait=False)
+        found = _images(view, server, _exactly(mark))
     if not found:
         raise EndedInError(f"Nova made no image of server {server}")
     image = until(
         lambda: _image(images, found[0].id), _available("image"), f"the image of server {server} is being made"
     )
     size = max(math.ceil((image or {})["bytes"] / GIB), (image or {})["min_disk"], 1)
-    copy = _marked_volume(view, known["marker"], {"image_id": found[0].id, "size": size})
+    copy = _marked_volume(view, known, {"image_id": found[0].id, "size": size})
     return Done({"volume": copy["id"], "access": "image", "size": size})
 
 
@@ -171,14 +198,12 @@ def _image(images: Any, id_: str) -> Record:
     return {"status": status, "bytes": image.virtual_size or image.size or 0, "min_disk": image.min_disk or 0}
 
 
-def _images(view: View, marker: str) -> list[Any]:
-    listed = view.proxy("image").images(
-        owner=view.project_id, name=f"{NAME}{marker.rpartition('/')[2].removesuffix(BOOT)}"
-    )
-    return [image for image in listed if (image.properties or {}).get(MARK) == marker]
+def _images(view: View, server: str, mine: Mine) -> list[Any]:
+    listed = view.proxy("image").images(owner=view.project_id, name=f"{NAME}{server}")
+    return [image for image in listed if mine((image.properties or {}).get(MARK))]
 
 
-def _delete_images(view: View, marker: str) -> None:
+def _delete_images(view: View, marker: str, mine: Mine) -> None:
     if marker.endswith(BOOT):
-        for image in _images(view, marker):
+        for image in _images(view, _subject(marker).removesuffix(BOOT), mine):
             view.proxy("image").delete_image(image.id, ignore_missing=True)

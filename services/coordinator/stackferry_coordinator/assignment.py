@@ -27,11 +27,11 @@ class Fleet:
 
     hosts: tuple[Host, ...]
 
-    def emptiest(self, place: dict[str, Any]) -> Host | None:
-        """The host of a project with the largest share of free slots; None when none has room."""
+    def emptiest(self, place: dict[str, Any], rather: str | None = None) -> Host | None:
+        """The host of a project with the largest share of free slots, or *rather* this one; None when none has room."""
         mine = [h for h in self.hosts if (h.cloud, h.project) == (place["cloud"], place.get("project") or "")]
         free = [h for h in mine if h.used < h.slots]
-        return min(free, key=lambda h: (h.used / h.slots, h.id)) if free else None
+        return min(free, key=lambda h: (h.id != rather, h.used / h.slots, h.id)) if free else None
 
     def missing(self, *places: dict[str, Any]) -> str | None:
         """Say in which of these projects no host answers; None when there's one in each."""
@@ -49,12 +49,15 @@ class Fleet:
 
 
 def assign(
-    wanting: list[str], source: dict[str, Any], destination: dict[str, Any], fleet: Fleet
+    wanting: list[tuple[str, str | None]], source: dict[str, Any], destination: dict[str, Any], fleet: Fleet
 ) -> list[dict[str, str]]:
-    """Return {step, source_host, destination_host} of the steps that get a place now, in order."""
+    """Return {step, source_host, destination_host} of the steps that get a place now, in order.
+
+    *wanting*: each with the destination's host that it had before, whose journal knows what is there.
+    """
     given = []
-    for step in wanting:
-        pair = fleet.emptiest(source), fleet.emptiest(destination)
+    for step, before in wanting:
+        pair = fleet.emptiest(source), fleet.emptiest(destination, before)
         if pair[0] is None or pair[1] is None:
             break
         fleet = fleet.taking(pair[0], pair[1])

@@ -12,6 +12,9 @@ from . import moves
 from .ledger import OPEN, Ledger, Step
 from .workload import COORDINATOR, Task, task_of
 
+#: hints that say nothing about another round
+OF_A_ROUND = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode")
+
 
 def follow(ledger: Ledger, now: float) -> None:
     """Look at the workloads in which something has changed."""
@@ -65,7 +68,7 @@ def _carry_on(ledger: Ledger, group: str) -> None:
     elif not head.hints.get("taken_back"):
         for step in steps:
             if step.state == "holding":
-                moves.release(ledger, step.key.rpartition("/")[0])
+                moves.release(ledger, step.key)
         for step in steps:
             if step.action == "ensure" and step.state == "done" and step.made:
                 ledger.put(replace(step, state="removed"))
@@ -92,7 +95,7 @@ def _compensations(steps: list[Step]) -> list[Step]:
     """The steps that take back what the tries of a workload's steps have done."""
     found = []
     for step in steps:
-        if step.compensates or not step.attempt:
+        if step.compensates or not step.attempt or step.key != step.of:
             continue
         task = task_of(step.key)
         if step.action == "ensure":
@@ -140,6 +143,6 @@ def begin_again(ledger: Ledger, group: str) -> None:
     for step in ledger.of_group(group):
         if step.compensates:
             continue
-        hints = {n: v for n, v in step.hints.items() if n not in ("failing", "taken_back", "only_look")}
+        hints = {n: v for n, v in step.hints.items() if n not in OF_A_ROUND}
         fresh = replace(step, hints=hints, made=(), destination_id=None, results={}, outcome=None)
         ledger.put(replace(fresh, notes=(), changes=()))

@@ -28,6 +28,8 @@ def agent_seen(connection: Connection, upsert: Callable[..., Any], data: dict[st
     """Note that an agent is there, or leaves."""
     values = {**{n: data.get(n) for n in AGENT}, "project": data.get("project") or ""}
     values["draining"] = bool(data.get("draining"))
+    if data.get("stopping"):  # it may be back soon: its host's work isn't given to others at once
+        data, values["slots"] = {**data, "stopping": False}, 0
     _seen(connection, upsert, t.agent, {"host": data["host"], "instance": data["instance"]}, values, data, now)
 
 
@@ -59,14 +61,40 @@ def importers(connection: Connection, now: float) -> list[str]:
 
 def agents_on(connection: Connection, host: str, now: float) -> list[str]:
     """The certificates of the agents on a host that were seen lately."""
-    query = select(t.agent.c.certificate).where(t.agent.c.host == host, t.agent.c.seen > now - AGENT_SILENT)
+    query = select(t.agent.c.certificate).where(t.agent.c.host == host, *_answering(now))
     return list(connection.execute(query).scalars())
+
+
+def _answering(now: float) -> tuple[Any, ...]:
+    return t.agent.c.seen > now - AGENT_SILENT, t.agent.c.slots > 0
+
+
+def lost(connection: Connection, now: float, silent: float) -> list[tuple[str, str, list[str]]]:
+    """(migration, key of the place, hosts) of volumes on hosts that have been silent for so long, where others could
+    do their work."""
+    holding = (
+        select(t.step.c.migration, t.step.c.key, t.step.c.results, t.migration.c.request)
+        .join(t.migration, t.migration.c.id == t.step.c.migration)
+        .where(t.step.c.state == "holding", t.migration.c.paused.is_(False))
+    )
+    rows = list(connection.execute(holding))
+    if not rows:
+        return []
+    alive = set(connection.execute(select(t.agent.c.host).where(t.agent.c.seen > now - silent)).scalars())
+    known = {(host.cloud, host.project) for host in hosts(connection, now).hosts if host.slots}
+    found = []
+    for migration, key, results, request in rows:
+        sides = {results[f"{side}_host"]: request[side] for side in ("source", "destination")}
+        gone = [host for host in sides if host not in alive]
+        if gone and all((sides[host]["cloud"], sides[host].get("project") or "") in known for host in gone):
+            found.append((migration, key, gone))
+    return found
 
 
 def hosts(connection: Connection, now: float) -> Fleet:
     """Every host with an agent that answers, and how many of its slots are taken; whoever else asks must wait."""
     slots: dict[tuple[str, str, str], int] = defaultdict(int)
-    query = select(t.agent).where(t.agent.c.seen > now - AGENT_SILENT).order_by(t.agent.c.host).with_for_update()
+    query = select(t.agent).where(*_answering(now)).order_by(t.agent.c.host).with_for_update()
     for row in connection.execute(query).mappings():
         slots[(row["host"], row["cloud"], row["project"])] += 0 if row["draining"] else row["slots"]
     used: Counter[str] = Counter()

@@ -198,7 +198,7 @@ def _stops(workload: Node, index: _Index) -> list[Node]:
     for stop in itinerary.stops(workload.key, workload.document):
         kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]
         node = Node(stop.key, stop.task.action, kind, stop.subject.document, group=workload.key)
-        node.problem = workload.problem
+        node.problem = workload.problem or itinerary.problem(workload.document)
         if stop.task.action == "ensure":
             _follow_links(node, index)
         if stop.task.action == "check":

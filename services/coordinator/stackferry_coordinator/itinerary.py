@@ -19,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import compensation, controls, moves, planning, undo
+from . import compensation, controls, moves, planning, relocation, rounds, undo
 from .ledger import Head, Ledger, Step
+from .workload_commands import destination_before, downtime, epoch_of, fetch_mode, placed_before
 
 IN_FLIGHT = 32  # tries under way at once in one migration
 HOSTLESS = 60.0  # seconds that a volume waits while no conversion host answers
@@ -45,6 +46,7 @@ Handler = Callable[[Ledger, dict[str, Any], float], "list[Do] | None"]
 def react(ledger: Ledger, message: str, data: dict[str, Any], now: float) -> list[Do]:
     """Take in one message (by its name, such as ``step-ended``); return the tries that are now due."""
     again = HANDLERS[message](ledger, data, now) or []
+    rounds.follow(ledger, now)
     compensation.follow(ledger, now)
     _conclude(ledger, now)
     compensation.follow(ledger, now)
@@ -116,7 +118,7 @@ def _ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         _remove_surplus(ledger, step)
         return
     if data["outcome"] in GOOD:
-        _succeeded(ledger, step, data)
+        _succeeded(ledger, step, data, now)
     elif data["outcome"] == "interrupted" or data.get("retryable") or moves.given_up(ledger, step):
         moves.again(ledger, step, data, now)
     else:
@@ -140,7 +142,7 @@ def _details(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
+def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     outcome = data["outcome"]
     if step.made and outcome in ("unchanged", "updated") and data.get("destination_id") in step.made:
         outcome = "created"  # an earlier try of this step made it, and this one found it
@@ -151,7 +153,11 @@ def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
         moves.close(ledger, step, "done", outcome=outcome, reason=None)
         return
     results = {**step.results, **(data.get("results") or {})}
-    hints = {name: value for name, value in step.hints.items() if name != "doubt"}
+    hints = {name: value for name, value in step.hints.items() if name not in ("doubt", "postponed")}
+    if step.action == "copy" and hints.get("mode") == "rehash":
+        hints["read_in"] = epoch_of(ledger, step)
+    if step.group == step.key and step.kind == "server" and step.action == "ensure":
+        results |= downtime(ledger, step.group, now)
     step = replace(step, destination_id=data.get("destination_id") or step.destination_id, results=results, hints=hints)
     details = _details(data)
     if _somebody_elses(step):
@@ -219,7 +225,8 @@ def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     if ledger.head.phase != "running" or (step.group and moves.failing(ledger, step.group)):
         return []
     offer = {name: data[name] for name in OFFERED if data.get(name) is not None}
-    ledger.put(replace(step, hints={**step.hints, "offer": offer}, due=now + moves.MOVING_LEASE))
+    mode = {"mode": fetch_mode(ledger, step)} if step.group else {}
+    ledger.put(replace(step, hints={**step.hints, "offer": offer, **mode}, due=now + moves.MOVING_LEASE))
     return [Do(step.key, step.attempt, "fetch")]
 
 
@@ -228,7 +235,19 @@ def _assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is not None and step.state == "wanting":
         hosts = {name: data[name] for name in ("source_host", "destination_host")}
+        before = destination_before(ledger, step)
+        epoch = placed_before(ledger, step).hints.get("epoch", 0)
+        if before not in (None, hosts["destination_host"]):  # the journal of what is there stayed on that host
+            epoch += 1
+        step = replace(step, hints={**step.hints, "epoch": epoch})
         moves.close(ledger, step, "holding", outcome="done", results=hosts)
+
+
+def _host_lost(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """A conversion host has been silent for long, and another one can do its work."""
+    step = ledger.step(data["step"])
+    if step is not None and step.state == "holding":
+        relocation.relocate(ledger, step, set(data["hosts"]))
 
 
 def _unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -245,8 +264,15 @@ def _unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
 def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     """Nobody could work on a try now: it rests, and isn't counted."""
     step = ledger.step(data["step"])
-    if step is not None and (step.state, step.attempt) == ("asked", data["attempt"]):
-        ledger.put(replace(step, state="resting", due=now + moves.SETTLE, tries=step.tries - 1, reason=data["reason"]))
+    if step is None or (step.state, step.attempt) != ("asked", data["attempt"]):
+        return
+    since = step.hints.get("postponed", now)
+    if step.group and now - since > moves.POSTPONED:
+        moves.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
+        return
+    hints = {**step.hints, "postponed": since}
+    step = replace(step, hints=hints, tries=step.tries - 1, reason=data["reason"])
+    ledger.put(replace(step, state="resting", due=now + moves.SETTLE))
 
 
 def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -274,6 +300,8 @@ def _ticked(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
             _rested(ledger, step)
         elif step.claim is not None:
             moves.again(ledger, step, {"outcome": "interrupted", "reason": "its worker fell silent"}, now)
+        elif moves.given_up(ledger, step):  # nobody has begun it, and whoever still gets the command is refused
+            moves.close(ledger, step, "skipped", reason="given up before it was begun")
         else:
             ledger.put(replace(step, due=now + moves.LEASE))
             again.append(Do(step.key, step.attempt))
@@ -284,6 +312,8 @@ def _rested(ledger: Ledger, step: Step) -> None:
     """A rest is over: another try, unless its workload is given up, and the try could make nothing of its own."""
     if moves.given_up(ledger, step) and step.action != "ensure":
         moves.close(ledger, step, "skipped", reason="given up")
+    elif step.action == "cutover":
+        ledger.deciding.add(step.key)
     else:
         ledger.put(replace(step, state="ready", due=None))
 
@@ -292,7 +322,10 @@ def _rested(ledger: Ledger, step: Step) -> None:
 
 
 def _controlled(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    controls.CONTROLS[data["action"]](ledger, now)
+    if data["action"] == "cutover":
+        rounds.ask(ledger, data.get("servers"))
+    else:
+        controls.CONTROLS[data["action"]](ledger, now)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -308,6 +341,7 @@ HANDLERS: dict[str, Handler] = {
     "segment-offered": _offered,
     "assigned": _assigned,
     "unassignable": _unassignable,
+    "host-lost": _host_lost,
     "postponed": _postponed,
     "tick": _ticked,
 }
@@ -342,6 +376,8 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
     due = []
     for step in ledger.ready(max(room, 0)):
         hints = step.hints if step.attempt else {**step.hints, "first_asked": now}
+        if step.action == "stop" and not step.tries:
+            hints = {**hints, "since": now}
         asked = replace(step, state="asked", attempt=step.attempt + 1, tries=step.tries + 1, claim=None, done=0)
         asked = replace(asked, hints=hints, due=now + moves.LEASE)
         ledger.put(asked)

@@ -80,7 +80,7 @@ class Step:
     @property
     def of(self) -> str:
         """The key of the step whose doing it takes back; its own when it takes nothing back."""
-        return self.key.partition("/undo/")[0].partition("/surplus/")[0]
+        return self.key.partition("/undo/")[0].partition("/surplus/")[0].partition("/move/")[0]
 
 
 class Ledger:
@@ -93,6 +93,7 @@ class Ledger:
         self.parts: dict[tuple[int, int], list[Document]] = {}
         self.troubled: dict[str, str] = {}  # workload → why it can't go on; until that's dealt with
         self.moved: set[str] = set()  # workloads with a step that has changed its state; until they're looked at
+        self.deciding: set[str] = set()  # cut-overs that are to be decided now: another pass, or not
         self._after: dict[str, list[tuple[str, bool]]] = {}
         self._before: dict[str, list[tuple[str, bool]]] = {}
 

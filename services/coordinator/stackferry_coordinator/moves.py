@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .ledger import OPEN, Ledger, Step
-from .workload import task_of
+from .workload import place_of, task_of
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
 LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again
@@ -15,6 +15,7 @@ SETTLE = 15.0  # seconds after which a request whose sender died can no longer t
 BACKOFF = (2.0, 5.0, 15.0, 60.0)  # seconds before another try after a failure that may pass
 TRIES = 5
 PATIENCE = 5.0  # seconds until a look at what a cloud is still busy with
+POSTPONED = 900.0  # seconds without an agent on a host after which its volume's workload is given up
 PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
 
 
@@ -51,15 +52,18 @@ def free(ledger: Ledger, step: Step) -> None:
     if step.action == "assign":
         ledger.put(replace(step, state="wanting", due=None))
     elif step.action == "release":
-        release(ledger, step.key.rpartition("/")[0])
+        release(ledger, place_of(step.key))
         close(ledger, replace(step, outcome="done"), "done")
+    elif step.action == "cutover":
+        ledger.put(replace(step, state="resting", due=None))
+        ledger.deciding.add(step.key)
     else:
         ledger.put(replace(step, state="ready"))
 
 
-def release(ledger: Ledger, volume: str) -> None:
+def release(ledger: Ledger, key: str) -> None:
     """Give a volume's place on the conversion hosts back."""
-    place = ledger.step(f"{volume}/assign")
+    place = ledger.step(key)
     if place is not None and place.state == "holding":
         ledger.put(replace(place, state="removed"))
 
@@ -141,10 +145,20 @@ def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
 
 
 def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
-    """Give steps another round, as soon as what they wait for is over."""
-    chosen = [step.key for step in ledger.all() if which(step)]
+    """Give steps another round, as soon as what they wait for is over; what comes after them waits for them again."""
+    chosen = {step.key: step.state not in OPEN for step in ledger.all() if which(step)}
+    reopen_keys(ledger, chosen)
+
+
+def reopen_keys(ledger: Ledger, chosen: dict[str, bool]) -> None:
+    """The same for these steps; the value says whether a step was over."""
     for key in chosen:
         ledger.put(replace(known(ledger, key), state="waiting", tries=0, reason=None, due=None))
+    for key, over in chosen.items():
+        for later, _ in ledger.after(key):
+            after = known(ledger, later)
+            if over and later not in chosen and after.state in ("waiting", "ready"):
+                ledger.put(replace(after, state="waiting", waits=after.waits + 1))
     for key in chosen:
         waits = sum(1 for before, _ in ledger.before(key) if known(ledger, before).state in OPEN)
         ledger.put(replace(known(ledger, key), waits=waits))

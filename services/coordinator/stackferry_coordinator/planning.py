@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from stackferry.resources import KINDS
 from stackferry.selection import filter_of, selects_kind
 
 from . import moves
@@ -33,9 +34,17 @@ def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
     payloads = {"run": from_source or files, "export": files}.get(head.mode, False)
     rules = selects_kind(selection, "security_group_rule") and not filter_of(selection, "security_group_rule")
     moved = head.mode == "run" and from_source
+    documents = [_as_asked(document, head.request.get("migration_params")) for document in documents]
     return build(
         documents, payloads=payloads, all_rules=exported and rules, workloads=moved, compared=head.mode != "run"
     )
+
+
+def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[str, Any]:
+    """A server's document with the request's say on how it's moved."""
+    if not params or document.get("type") != KINDS["server"].type:
+        return document
+    return {**document, "_migration_params": {**(document.get("_migration_params") or {}), **params}}
 
 
 def _plan(ledger: Ledger) -> None:

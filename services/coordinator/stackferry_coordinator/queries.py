@@ -75,7 +75,7 @@ def _by_kind(connection: Connection, migration: str) -> list[dict[str, Any]]:
 
 def _steps(connection: Connection, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     wanted = ("key", "action", "kind", "name", "state", "attempt", "outcome", "source_id", "destination_id",
-              "reason", "notes", "changes", "seconds", "done", "total", "group")  # fmt: skip
+              "reason", "notes", "changes", "seconds", "done", "total", "group", "results")  # fmt: skip
     columns = [t.step.c[name] for name in wanted]
     query = select(*columns)
     if data.get("documents"):

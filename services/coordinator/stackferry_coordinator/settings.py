@@ -21,3 +21,8 @@ class Settings(Common):
         "seconds between looks at the clock: how late a lease or a rest may end",
         validate.Range(0, min_inclusive=False),
     )
+    host_lost: float = setting(
+        60.0,
+        "seconds without a word from any agent of a conversion host after which its volumes go to other hosts",
+        validate.Range(min=30),  # an agent that nobody hears of stops writing after 20
+    )

@@ -20,13 +20,15 @@ from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.phases import refusal
 
-from . import fleet
+from . import fleet, rounds
 from . import tables as t
 from .assignment import assign
 from .commands import command
 from .itinerary import MOVING, Do, granted, opened, react
 from .ledger import Head
 from .store import Store
+from .workload import place_of
+from .workload_commands import destination_before
 
 SOURCE = "stackferry/coordinator"
 BATCH = 64
@@ -37,7 +39,10 @@ Facts = list[dict[str, Any]]
 class Coordinator:
     """Takes in messages, and sends what follows from them."""
 
-    def __init__(self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0
+    ) -> None:
+        self.host_lost = host_lost
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
@@ -96,8 +101,8 @@ class Coordinator:
         now: float,
         cause: Envelope | None,
     ) -> None:
-        if name == "control-migration" and (why := refusal(store.head.phase, store.head.paused, data["action"])):
-            raise InvalidMessage("invalid", {"action": why})
+        if name == "control-migration":
+            _check_control(store, data)
         before = store.head
         facts: Facts = [{"name": name, "data": data}]
         dues = react(store, name, data, now)
@@ -127,7 +132,9 @@ class Coordinator:
         if missing := known.missing(*sides):
             name, said = "unassignable", [{"step": s.key, "reason": missing} for s in store.wanting(BATCH)]
         else:
-            wanting = [step.key for step in store.wanting(fleet.share(connection, known, held))]
+            room = fleet.share(connection, known, held)
+            room = min(room, max(0, request.get("volumes_at_once", room + held) - held))
+            wanting = [(step.key, destination_before(store, step)) for step in store.wanting(room)]
             name, said = "assigned", assign(wanting, *sides, known)
         dues: list[Do] = []
         for about in said:
@@ -138,7 +145,7 @@ class Coordinator:
 
     def _peers(self, connection: Connection, store: Store, dues: list[Do], now: float) -> dict[str, list[str]]:
         """Who fetches → the certificates of those that answer."""
-        asked = {who for due in dues if (who := _offers(store, due)) is not None}
+        asked = {who for due in dues for who in _both(store, due)}
         return {
             who: fleet.importers(connection, now) if who == "importers" else fleet.agents_on(connection, who, now)
             for who in asked
@@ -196,8 +203,11 @@ class Coordinator:
             is_late = t.step.c.state.in_(("asked", "resting")) & (t.step.c.due <= now)
             late = list(connection.execute(select(t.step.c.migration).distinct().where(is_late)).scalars())
             late += [id_ for id_ in fleet.wanting(connection, now) if id_ not in late]
+            lost = fleet.lost(connection, now, self.host_lost)
         for migration in late:
             self._internal(migration, "tick", {"migration": migration}, now)
+        for migration, step, hosts in lost:
+            self._internal(migration, "host-lost", {"migration": migration, "step": step, "hosts": hosts}, now)
 
     def forget(self) -> None:
         """Forget the ids of messages that can't come again, and workers that left without a word."""
@@ -260,6 +270,14 @@ class Coordinator:
             fleet.agent_seen(connection, self.upsert, data, self.clock())
 
 
+def _check_control(store: Store, data: dict[str, Any]) -> None:
+    """Raise InvalidMessage when a migration can't be told that now."""
+    if why := refusal(store.head.phase, store.head.paused, data["action"]):
+        raise InvalidMessage("invalid", {"action": why})
+    if data["action"] == "cutover" and (why := rounds.refusal(store, data.get("servers"))):
+        raise InvalidMessage("invalid", {"servers": why})
+
+
 def _offers(store: Store, due: Do) -> str | None:
     """Who fetches what this try offers: ``importers``, or the id of a conversion host; None for any other try."""
     step = store.step(due.key)
@@ -267,8 +285,20 @@ def _offers(store: Store, due: Do) -> str | None:
         return None
     if step.action == "transfer":
         return "importers"
-    place = store.step("/".join([*step.key.split("/")[:2], "assign"]))
-    return place.results.get("destination_host", "") if place else ""
+    return _host(store, step.key, "destination_host")
+
+
+def _both(store: Store, due: Do) -> list[str]:
+    """Who fetches what this try offers, and which conversion host offers it: either must answer."""
+    who = _offers(store, due)
+    if who is None or who == "importers":
+        return [who] if who else []
+    return [who, _host(store, due.key, "source_host")]
+
+
+def _host(store: Store, key: str, side: str) -> str:
+    place = store.step(place_of(key))
+    return str(place.results.get(side, "")) if place else ""
 
 
 def _postponed(store: Store, dues: list[Do], peers: dict[str, list[str]], facts: Facts, now: float) -> list[Do]:
@@ -276,11 +306,12 @@ def _postponed(store: Store, dues: list[Do], peers: dict[str, list[str]], facts:
     possible, left = [], list(dues)
     while left:
         due = left.pop(0)
-        who = _offers(store, due)
-        if who is None or peers.get(who):
+        silent = next((who for who in _both(store, due) if not peers.get(who)), None)
+        if silent is None:
             possible.append(due)
             continue
-        what = "no importer has shown its certificate yet" if who == "importers" else f"no agent answers on host {who}"
+        importers = silent == "importers"
+        what = "no importer has shown its certificate yet" if importers else f"no agent answers on host {silent}"
         data = {"migration": store.head.id, "step": due.key, "attempt": due.attempt, "reason": what}
         facts.append({"name": "postponed", "data": data})
         left += react(store, "postponed", data, now)

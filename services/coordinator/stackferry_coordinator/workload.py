@@ -38,19 +38,43 @@ WORKLOAD = (
     Task("check", "server", "check", "check", DESTINATION),
     Task("check-volume", "volume", "check", "check", DESTINATION, when="detached"),
     Task("look", "server", "look", "look", SOURCE, after=("check",)),
+    # Warm: while the server runs, its disks are copied from snapshots, again and again (see ``rounds``).
+    Task("warm-assign", "volume", "warm-assign", "assign", COORDINATOR, after=("look",), undo="release", when="warm"),
+    Task("warm-expose", "volume", "warm-expose", "expose", SOURCE, after=("warm-assign",), undo="withdraw",
+         when="warm"),
+    Task("warm-volume", "volume", "", "ensure", DESTINATION, after=("warm-expose",), when="warm"),
+    Task("warm-attach-source", "volume", "warm-attach-source", "attach", SOURCE, after=("warm-assign", "warm-expose"),
+         undo="detach", when="warm"),
+    Task("warm-attach-destination", "volume", "warm-attach-destination", "attach", DESTINATION,
+         after=("warm-assign", "warm-volume"), undo="detach", when="warm"),
+    Task("warm-copy", "segment", "warm-copy", "copy", HOSTS, after=("warm-attach-source", "warm-attach-destination"),
+         when="warm"),
+    Task("warm-detach-source", "volume", "warm-detach-source", "detach", SOURCE, after=("warm-copy",), when="warm"),
+    Task("warm-detach-destination", "volume", "warm-detach-destination", "detach", DESTINATION, after=("warm-copy",),
+         when="warm"),
+    Task("warm-release", "volume", "warm-release", "release", COORDINATOR,
+         after=("warm-detach-source", "warm-detach-destination"), when="warm"),
+    Task("warm-withdraw", "volume", "warm-withdraw", "withdraw", SOURCE, after=("warm-detach-source",), when="warm",
+         tolerated=True),
+    Task("cutover", "server", "cutover", "cutover", COORDINATOR, after=("warm-release", "warm-withdraw"), when="warm"),
+    Task("look-again", "server", "look-again", "look", SOURCE, after=("cutover",), when="warm"),
     # A server is stopped when the first of its disks has a place on the conversion hosts, not earlier.
-    Task("lead", "volume", "assign", "assign", COORDINATOR, after=("look", "check-volume"), undo="release",
-         when="lead"),
-    Task("stop", "server", "stop", "stop", SOURCE, after=("look", "lead"), undo="start"),
+    Task("lead", "volume", "assign", "assign", COORDINATOR, after=("look", "look-again", "check-volume"),
+         undo="release", when="lead"),
+    Task("stop", "server", "stop", "stop", SOURCE, after=("look", "lead", "look-again"), undo="start"),
     Task("assign", "volume", "assign", "assign", COORDINATOR, after=("stop",), undo="release", when="rest"),
     Task("expose", "volume", "expose", "expose", SOURCE, after=("stop", "lead", "assign"), undo="withdraw"),
-    Task("volume", "volume", "", "ensure", DESTINATION, after=("expose",)),
-    Task("attach-source", "volume", "attach-source", "attach", SOURCE, after=("expose",), undo="detach"),
-    Task("attach-destination", "volume", "attach-destination", "attach", DESTINATION, after=("volume",), undo="detach"),
-    Task("copy", "segment", "copy", "copy", HOSTS, after=("attach-source", "attach-destination")),
-    Task("verify", "segment", "verify", "verify", HOSTS, after=("copy",)),
-    Task("detach-source", "volume", "detach-source", "detach", SOURCE, after=("verify",)),
-    Task("detach-destination", "volume", "detach-destination", "detach", DESTINATION, after=("verify",)),
+    Task("volume", "volume", "", "ensure", DESTINATION, after=("expose",), when="cold"),
+    Task("attach-source", "volume", "attach-source", "attach", SOURCE, after=("lead", "assign", "expose"),
+         undo="detach"),
+    Task("attach-destination", "volume", "attach-destination", "attach", DESTINATION,
+         after=("lead", "assign", "volume", "warm-volume"), undo="detach"),
+    Task("copy", "segment", "copy", "copy", HOSTS,
+         after=("attach-source", "attach-destination")),
+    # The last pass of a warm workload reads back what it writes, and an earlier one has verified the rest.
+    Task("verify", "segment", "verify", "verify", HOSTS, after=("copy",), when="cold"),
+    Task("detach-source", "volume", "detach-source", "detach", SOURCE, after=("copy", "verify")),
+    Task("detach-destination", "volume", "detach-destination", "detach", DESTINATION, after=("copy", "verify")),
     Task("release", "volume", "release", "release", COORDINATOR, after=("detach-source", "detach-destination")),
     Task("withdraw", "volume", "withdraw", "withdraw", SOURCE, after=("detach-source",), tolerated=True),
     Task("port", "port", "", "ensure", DESTINATION, after=("stop",)),
@@ -76,6 +100,7 @@ class Subject:
     owner: str = ""
     lead: bool = False
     detached: bool = False
+    warm: bool = False
     number: int = 0  # of a segment
     first: int = 0  # byte of a segment
     length: int = 0  # bytes of a segment; 0: to the end
@@ -87,6 +112,8 @@ WHEN = {
     "detached": lambda subject: subject.detached,
     "lead": lambda subject: subject.lead,
     "rest": lambda subject: not subject.lead,
+    "cold": lambda subject: not subject.warm,
+    "warm": lambda subject: subject.warm,
 }
 
 
@@ -95,15 +122,32 @@ def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
     if not group.startswith("server/"):
         volume = Subject("volume", group, document, lead=True, detached=True)
         return [volume, *_segments(volume)]
-    found = [Subject("server", group, document)]
-    for number, disk in enumerate(_volumes(group, document)):
-        subject = Subject("volume", _key("volume", disk), disk, group, lead=number == 0)
+    volumes = _volumes(group, document)
+    warm = is_warm(document) and bool(volumes)
+    found = [Subject("server", group, document, warm=warm)]
+    for number, disk in enumerate(volumes):
+        subject = Subject("volume", _key("volume", disk), disk, group, lead=number == 0, warm=warm)
         found += [subject, *_segments(subject)]
     found += [Subject("port", _key("port", port), port, group) for port in document["params"].get("ports") or []]
     if document["_migration_params"].get("floating_ip_mode") != "skip":
         addresses = document["params"].get("floating_ips") or []
         found += [Subject("floating_ip", _key("floating_ip", ip), ip, group) for ip in addresses]
     return found
+
+
+def is_warm(document: dict[str, Any]) -> bool:
+    """Whether a server's disks are copied while it runs; one that doesn't run is simply moved."""
+    return document["_migration_params"].get("mode") == "warm" and document["_info"].get("status") == RUNS
+
+
+def problem(document: dict[str, Any]) -> str | None:
+    """What is wrong with how a server is to be moved; None when nothing is."""
+    detaches = document["_migration_params"].get("source_access") == "detach"
+    return (
+        "source_access: a disk can't be detached and copied while its server runs"
+        if detaches and is_warm(document)
+        else None
+    )
 
 
 def _key(kind: str, document: dict[str, Any]) -> str:
@@ -123,6 +167,7 @@ def _volumes(group: str, document: dict[str, Any]) -> list[dict[str, Any]]:
     return volumes
 
 
+RUNS = "ACTIVE"  # the status of a server that runs
 VOLUME = "openstack.network.ServerVolume"
 
 
@@ -131,7 +176,7 @@ def _segments(volume: Subject) -> list[Subject]:
     starts = range(0, size, SEGMENT) if size else [0]
     return [
         Subject("segment", volume.key, volume.document, volume.key, number=n, first=first,
-                length=min(SEGMENT, size - first) if size else 0)
+                length=min(SEGMENT, size - first) if size else 0, warm=volume.warm)
         for n, first in enumerate(starts)
     ]  # fmt: skip
 
@@ -170,6 +215,11 @@ def step_key(task: Task, subject: Subject) -> str:
     return "/".join(part for part in parts if part)
 
 
+def place_of(key: str) -> str:
+    """The key of the step that holds a volume's place on the hosts, from that of one that is done there."""
+    return "/".join([*key.split("/")[:2], "warm-assign" if "/warm-" in key else "assign"])
+
+
 def _related(one: Subject, other: Subject) -> bool:
     """Whether a step about one subject waits for a step about another: the same, its owner, or a part of it."""
     if one.each == other.each:
@@ -182,5 +232,5 @@ def task_of(key: str) -> Task | None:
     kind, _, rest = key.partition("/")
     _, _, name = rest.partition("/")
     name = name.partition("/")[0]
-    each = {"copy": "segment", "verify": "segment"}.get(name, kind)
+    each = {"copy": "segment", "verify": "segment", "warm-copy": "segment"}.get(name, kind)
     return next((task for task in WORKLOAD if task.name == name and task.each == each), None)

@@ -8,7 +8,7 @@ from stackferry import messages, topology
 from stackferry.messages import Message
 
 from .ledger import Ledger, Step
-from .workload import SOURCE, Task, subjects, task_of
+from .workload import RUNS, SOURCE, Task, is_warm, place_of, subjects, task_of
 
 Command = tuple[type[Message], dict[str, Any], str]
 
@@ -31,6 +31,15 @@ class Workload:
         """What a step has found."""
         step = self.steps.get(key)
         return step.results if step else {}
+
+    def exposed(self, subject: str, warm: bool = False) -> dict[str, Any]:
+        """What is known of the volume by which a disk is read: in a pass while its server runs, or in the last one."""
+        return self.results(f"{subject}/{'warm-' if warm else ''}expose")
+
+    def hint(self, key: str, name: str, otherwise: Any = None) -> Any:
+        """A hint of a step."""
+        step = self.steps.get(key)
+        return step.hints.get(name, otherwise) if step else otherwise
 
     def marker(self, key: str) -> str:
         """The text by which what is made for a subject is found again: in its metadata, in either cloud."""
@@ -55,6 +64,10 @@ def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
 
 
 def _server_hints(work: Workload) -> dict[str, Any]:
+    if work.asked.get("data_copy") is False:
+        given = [(work.asked.get("boot_volume") or {}).get("uuid"),
+                 *[v.get("uuid") for v in work.asked.get("additional_volumes") or ()]]  # fmt: skip
+        return {"port_ids": [work.id_of(key) for key in work.parts("port")], "given_volume_ids": given}
     boot = f"volume/{work.group.partition('/')[2]}-boot"
     volumes = [work.id_of(f"volume/{v['_info']['id']}") for v in work.document["params"].get("volumes") or []]
     found = {"port_ids": [work.id_of(key) for key in work.parts("port")], "volume_ids": volumes}
@@ -66,7 +79,8 @@ def sized(ledger: Ledger, step: Step) -> dict[str, Any]:
     document = ledger.documents[step.key]
     if step.kind != "volume" or document["_info"].get("size"):
         return document
-    size = Workload(ledger, step).results(f"{step.key}/expose").get("size")
+    work = Workload(ledger, step)
+    size = work.exposed(step.key).get("size") or work.exposed(step.key, warm=True).get("size")
     return {**document, "_info": {**document["_info"], "size": size}}
 
 
@@ -77,6 +91,8 @@ def perform(ledger: Ledger, step: Step, base: dict[str, Any]) -> Command:
         raise KeyError(step.key)
     subject = step.of.removesuffix(f"/{task.name}")
     resource, known = DATA[step.action](work, subject, task)
+    if step.compensates:
+        known.pop("pass", None)  # whatever any pass has left
     at_source = task.side == SOURCE
     place = ledger.head.request["source" if at_source else "destination"]
     queue = messages.PerformAction.queues[0 if at_source else 1].name
@@ -91,21 +107,46 @@ def _look(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]
 
 
 def _power(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
-    return _source_id(subject), {"was": work.results(f"{work.group}/look").get("status")}
+    return _source_id(subject), {"was": power(work)}
+
+
+def power(work: Workload) -> str | None:
+    """How the server was when it was last looked at, before it was stopped."""
+    again = work.results(f"{work.group}/look-again")
+    status: str | None = (again or work.results(f"{work.group}/look")).get("status")
+    return status
+
+
+def downtime(ledger: Ledger, group: str, now: float) -> dict[str, Any]:
+    """Return for how many seconds a server that ran was in neither cloud, once it runs at the destination."""
+    stop, cutover = ledger.step(f"{group}/stop"), ledger.step(f"{group}/cutover")
+    looks = [step for name in ("look-again", "look") if (step := ledger.step(f"{group}/{name}"))]
+    ran = next((step.results["status"] for step in looks if step.results.get("status")), None) == RUNS
+    found: dict[str, Any] = {}
+    if ran and stop is not None and "since" in stop.hints:
+        found["downtime"] = round(now - stop.hints["since"], 1)
+    if cutover is not None and cutover.results.get("passes"):
+        found["passes"] = cutover.results["passes"] + 1
+    return found
 
 
 def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
-    access = {"access": work.asked.get("source_access") or "auto", "marker": work.marker(subject)}
-    server = None if work.group == subject else _source_id(work.group)
-    attached = [a.get("device") for a in work.ledger.documents[subject]["_info"].get("attachments") or ()]
-    device = {"device": attached[0]} if attached else {}
-    return _source_id(subject), {**access, **device, "server": server, **work.results(f"{subject}/expose")}
+    warm = task.when == "warm"
+    asked = "snapshot" if is_warm(work.document) else work.asked.get("source_access") or "auto"
+    known: dict[str, Any] = {"access": asked, "marker": work.marker(subject)}
+    if warm:
+        known["pass"] = work.hint(f"{subject}/warm-expose", "pass", 1)
+    if attached := [a.get("device") for a in work.ledger.documents[subject]["_info"].get("attachments") or ()]:
+        known["device"] = attached[0]
+    known["server"] = None if work.group == subject else _source_id(work.group)
+    return _source_id(subject), {**known, **work.exposed(subject, warm)}
 
 
 def _attachment(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
     side = "source" if task.side == SOURCE else "destination"
-    volume = work.results(f"{subject}/expose").get("volume") if side == "source" else work.id_of(subject)
-    return volume, {"server": work.results(f"{subject}/assign").get(f"{side}_host")}
+    exposed = work.exposed(subject, warm=task.name.startswith("warm-"))
+    volume = exposed.get("volume") if side == "source" else work.id_of(subject)
+    return volume, {"server": work.results(place_of(f"{subject}/{task.name}")).get(f"{side}_host")}
 
 
 def _settle(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
@@ -133,18 +174,52 @@ DATA = {
 def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certificates: list[str]) -> Command:
     """A try takes two commands: offer the segment on the source's host; then, with the offer, fetch it."""
     work, subject = Workload(ledger, step), "/".join(step.key.split("/")[:2])
-    hosts = work.results(f"{subject}/assign")
+    hosts, epoch = work.results(place_of(step.key)), epoch_of(ledger, step)
+    # A journal says nothing about the volume of another round, and nothing once another host has written to it.
+    copy = "/".join([ledger.head.id, str(work.id_of(subject)), *([str(epoch)] if epoch else [])])
     about = {
-        # by the volume that is made: a journal says nothing about the one of another round
-        **base, "step": step.key, "copy": f"{ledger.head.id}/{work.id_of(subject)}", "first": step.hints["first"],
+        **base, "step": step.key, "copy": copy, "first": step.hints["first"],
         "length": step.hints["length"],
     }  # fmt: skip
     if not fetch:
-        host, volume = hosts["source_host"], work.results(f"{subject}/expose").get("volume")
+        host, volume = hosts["source_host"], work.exposed(subject, warm="/warm-" in step.key).get("volume")
         data = {**about, "host": host, "volume": volume, "certificates": certificates}
         return messages.OfferSegment, data, topology.host_queue(host).name
     host = hosts["destination_host"]
-    offer = {**step.hints["offer"], "mode": step.action}
+    offer = {**step.hints["offer"], "mode": step.hints["mode"]}
     return messages.FetchSegment, {
         **about, **offer, "host": host, "volume": work.id_of(subject)
     }, topology.host_queue(host).name  # fmt: skip
+
+
+def fetch_mode(ledger: Ledger, step: Step) -> str:
+    """How a segment is fetched: ``copy`` what isn't known to be there, ``rehash`` to find that out from the device, or
+    ``delta`` with what the journal knows. All but the first read back what they write; so in the end each block of a
+    volume that crossed warm, or by several hosts, was read from the device."""
+    if step.action == "verify":
+        return "verify"
+    work, epoch = Workload(ledger, step), epoch_of(ledger, step)
+    number = step.key.rpartition("/")[2]
+    warm = f"{'/'.join(step.key.split('/')[:2])}/warm-copy/{number}"
+    if work.hint(warm, "read_in") == epoch:
+        return "delta"
+    first = not work.hint(warm, "pass") and (step.key == warm or warm not in work.steps)
+    return "copy" if first and not epoch else "rehash"
+
+
+def epoch_of(ledger: Ledger, step: Step) -> int:
+    """How often the volume's way has led to another host of the destination."""
+    place = ledger.step(place_of(step.key))
+    return int(place.hints.get("epoch", 0)) if place else 0
+
+
+def placed_before(ledger: Ledger, place: Step) -> Step:
+    """The place that a volume had last: of this step, or of the passes before."""
+    passes = ledger.step(f"{place.key.rpartition('/')[0]}/warm-assign")
+    return passes if passes is not None and not place.results else place
+
+
+def destination_before(ledger: Ledger, place: Step) -> str | None:
+    """The host of the destination that a volume was attached to last."""
+    host: str | None = placed_before(ledger, place).results.get("destination_host")
+    return host

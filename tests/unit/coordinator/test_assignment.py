@@ -20,8 +20,18 @@ def fleet(**slots: int) -> Fleet:
     )
 
 
+def asking(many: int) -> list[tuple[str, str | None]]:
+    return [(f"v{n}", None) for n in range(many)]
+
+
+def test_a_volume_goes_back_to_the_host_that_has_its_journal() -> None:
+    hosts = fleet(s1=1, s2=1, d1=4, d2=2)
+    given = assign([("a", "d2"), ("b", "gone")], SRC, DST, hosts)
+    assert [place["destination_host"] for place in given] == ["d2", "d1"]
+
+
 def test_every_slot_is_used_and_none_twice() -> None:
-    given = assign([f"v{n}" for n in range(20)], SRC, DST, fleet(s1=4, s2=2, d1=3, d2=3))
+    given = assign(asking(20), SRC, DST, fleet(s1=4, s2=2, d1=3, d2=3))
     assert [place["step"] for place in given] == [f"v{n}" for n in range(6)]
     assert Counter(place["source_host"] for place in given) == {"s1": 4, "s2": 2}
     assert Counter(place["destination_host"] for place in given) == {"d1": 3, "d2": 3}
@@ -29,17 +39,17 @@ def test_every_slot_is_used_and_none_twice() -> None:
 
 def test_a_thousand_volumes_leave_no_slot_idle() -> None:
     hosts = fleet(**{f"{side}{n}": 4 for side in "sd" for n in range(8)})
-    assert len(assign([f"v{n}" for n in range(1000)], SRC, DST, hosts)) == 32
+    assert len(assign(asking(1000), SRC, DST, hosts)) == 32
 
 
 def test_a_host_that_was_added_is_the_emptiest() -> None:
     old = Fleet((Host("s1", "src", "", 4, 3), Host("s2", "src", "", 4, 0), Host("d1", "dst", "p", 9, 0)))
-    assert {place["source_host"] for place in assign(["a", "b"], SRC, DST, old)} == {"s2"}
+    assert {place["source_host"] for place in assign(asking(2), SRC, DST, old)} == {"s2"}
 
 
 def test_hosts_of_other_projects_and_drained_ones_get_nothing() -> None:
     others = Fleet((Host("s1", "src", "q", 4, 0), Host("s2", "src", "", 0, 0), Host("d1", "dst", "p", 4, 0)))
-    assert assign(["v"], SRC, DST, others) == []
+    assert assign(asking(1), SRC, DST, others) == []
     assert others.missing(SRC, DST) is None
     assert Fleet(others.hosts[::2]).missing(SRC, DST) == "no conversion host answers in cloud 'src'"
     assert fleet(s1=1).missing(SRC, DST) == "no conversion host answers in cloud 'dst', project 'p'"

@@ -110,8 +110,8 @@ def _count_postponed(ledger, data, now, real=itinerary.HANDLERS["postponed"]):
     ledger.put(replace(step, tries=step.tries + 1))
 
 
-def _spare_always(ledger, step, data, real=itinerary._succeeded):
-    real(ledger, step, {**data, "payload_missing": False})
+def _spare_always(ledger, step, data, now, real=itinerary._succeeded):
+    real(ledger, step, {**data, "payload_missing": False}, now)
 
 
 def handled(message, by):

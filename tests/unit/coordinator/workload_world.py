@@ -1,7 +1,9 @@
 """Two clouds with servers and disks, conversion hosts, and workers that die at any moment; for the workloads' rules.
 
 Each action takes effect as the real one does: again and again with the same result. A worker may die before its
-request takes effect, while the cloud still works on it, or afterwards, before it has answered.
+request takes effect, while the cloud still works on it, or afterwards, before it has answered. A server that runs
+writes to its disks now and then; a conversion host may fall silent with the journals that it has, for good or
+for long.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from stackferry_coordinator.commands import command
 from stackferry_coordinator.itinerary import Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger
 from stackferry_coordinator.moves import SETTLE
+from stackferry_coordinator.workload import place_of
+from stackferry_coordinator.workload_commands import destination_before
 
 from .simulation import FINAL, MIGRATION, Violation
 
@@ -35,6 +39,7 @@ class Unkind:
     controls: tuple[str, ...] = ()
     broken: str = ""
     after: bool = False
+    lose: float = 0.0  # how often a conversion host is lost
 
 
 @dataclass
@@ -63,8 +68,12 @@ class Clouds:
     attached: dict[str, str | None] = field(default_factory=dict)  # volume of either cloud → server
     clones: dict[str, str] = field(default_factory=dict)  # marker → volume at the source
     made: dict[str, str] = field(default_factory=dict)  # id at the destination → step
-    content: dict[str, set[int]] = field(default_factory=dict)  # destination volume → segments that it has
-    verified: dict[str, set[int]] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)  # source volume → how often its server has written to it
+    frozen: dict[str, int] = field(default_factory=dict)  # clone → the same when it was made
+    #: destination volume → segment → what it holds, of which writes; and what of it was read from the device
+    content: dict[str, dict[int, int]] = field(default_factory=dict)
+    verified: dict[str, dict[int, int]] = field(default_factory=dict)
+    journals: dict[str, dict[str, int]] = field(default_factory=dict)  # host → copy and segment → what it says is there
 
 
 @dataclass
@@ -83,6 +92,7 @@ class WorkloadWorld:
     facts: list[tuple[str, Answer]] = field(default_factory=list)
     log: list[tuple[str, Answer, float]] = field(default_factory=list)
     served: set[tuple[str, int]] = field(default_factory=set)
+    silent: dict[str, float] = field(default_factory=dict)  # lost hosts, since when
     counter: int = 0
 
     def __post_init__(self) -> None:
@@ -107,6 +117,9 @@ class WorkloadWorld:
         for _ in range(30000):
             if controls and self.random.random() < 0.02:
                 self._control(controls.pop(0))
+            if self.random.random() < self.unkind.lose:
+                self._lose()
+            self._write()
             if self._over() and not controls:
                 break
             self._step()
@@ -119,10 +132,39 @@ class WorkloadWorld:
         return self.ledger.head.phase in FINAL and not (self.commands or self.requests or self.facts)
 
     def _control(self, action: str) -> None:
-        if refusal(self.ledger.head.phase, self.ledger.head.paused, action) is None:
+        if action == "cutover":
+            fits = self.ledger.head.phase == "running"
+        else:
+            fits = refusal(self.ledger.head.phase, self.ledger.head.paused, action) is None
+        if fits:
             self._tell("control-migration", {"migration": MIGRATION, "action": action})
         if self.ledger.head.paused:
             self._tell("control-migration", {"migration": MIGRATION, "action": "resume"})
+
+    def _write(self) -> None:
+        """Servers that run write to their disks, sooner or later."""
+        for id_, document in self.servers.items():
+            if self.clouds.power[id_] == "ACTIVE" and self.random.random() < 0.05:
+                for disk in document["params"]["volumes"]:
+                    self.clouds.written[disk["_info"]["id"]] = self._version(disk["_info"]["id"]) + 1
+
+    def _version(self, volume: str) -> int:
+        return self.clouds.written.get(volume, 0)
+
+    def _lose(self) -> None:
+        """One conversion host of a cloud falls silent; if it was the other one, that is back with all it had."""
+        cloud = self.random.choice(("src", "dst"))
+        host = f"{cloud}-host{self.random.choice((1, 2))}"
+        for other in [h for h in self.silent if h.startswith(cloud) and h != host]:
+            del self.silent[other]
+        self.silent.setdefault(host, self.now)
+
+    def _notice(self) -> None:
+        """What the shell tells the core of hosts that have been silent for long."""
+        gone = {host for host, since in self.silent.items() if self.now - since > 60}
+        for step in self.ledger.all() if gone else ():
+            if step.state == "holding" and (hosts := sorted(gone & set(step.results.values()))):
+                self._tell("host-lost", {"migration": MIGRATION, "step": step.key, "hosts": hosts})
 
     def _step(self) -> None:
         choices: list[Callable[[], None]] = [self._wait]
@@ -145,10 +187,11 @@ class WorkloadWorld:
                 used.update(step.results.values())
         if over := [host for host, many in used.items() if many > self.slots]:
             raise Violation(f"{over[0]} has {used[over[0]]} volumes, and room for {self.slots}")
-        hosts = [Host(f"{cloud}-host{n}", cloud, "", self.slots, used[f"{cloud}-host{n}"])
-                 for cloud in ("src", "dst") for n in (1, 2)]  # fmt: skip
+        hosts = [Host(host, cloud, "", self.slots, used[host])
+                 for cloud in ("src", "dst") for n in (1, 2) if (host := f"{cloud}-host{n}") not in self.silent]  # fmt: skip
         wanting = self.ledger.wanting(10) if self.ledger.head.counts.get("wanting") else []
-        for place in assign([s.key for s in wanting], {"cloud": "src"}, {"cloud": "dst"}, Fleet(tuple(hosts))):
+        asked = [(s.key, destination_before(self.ledger, s)) for s in wanting]
+        for place in assign(asked, {"cloud": "src"}, {"cloud": "dst"}, Fleet(tuple(hosts))):
             data = {"migration": MIGRATION, **place}
             self.log.append(("assigned", data, self.now))
             self._send(react(self.ledger, "assigned", data, self.now))
@@ -164,6 +207,7 @@ class WorkloadWorld:
             self._land()
         self.now = max(self.now, later)
         self._tell("tick", {"migration": MIGRATION})
+        self._notice()
 
     def _report(self) -> None:
         name, data = self.facts.pop(self.random.randrange(len(self.facts)))
@@ -180,11 +224,21 @@ class WorkloadWorld:
             self.commands.append(again)
             if self.random.random() < 0.3:
                 return
+        if self._at_lost_host(sent.do):
+            return  # nobody reads that queue any more
         if sent.do.verb != "fetch" and not self._claim(sent):
             return
         if dies and self.random.random() < 0.5:
             return
         self._work(sent.do, alive=not dies)
+
+    def _at_lost_host(self, do: Do) -> bool:
+        step = self.ledger.step(do.key)
+        if step is None or step.action not in ("copy", "verify"):
+            return False
+        place = self.ledger.step(place_of(do.key))
+        side = "destination_host" if do.verb == "fetch" else "source_host"
+        return place.results.get(side) in self.silent
 
     def _claim(self, sent: Command) -> bool:
         self.counter += 1
@@ -254,31 +308,38 @@ class WorkloadWorld:
 
     def _start(self, step: Any, data: Answer) -> Answer:
         disks = [v["_info"]["id"] for v in self.servers[data["resource"]]["params"]["volumes"]]
-        if left := [m for m in self.clouds.clones if m.partition("/")[2] in disks]:
+        if left := [m for m in self.clouds.clones if m.split("/")[1] in disks]:
             raise Violation(f"{step.key} was begun before {left} were given back")
         if data["known"]["was"] == "ACTIVE":
             self.clouds.power[data["resource"]] = "ACTIVE"
         return {"outcome": "done"}
 
     def _expose(self, step: Any, data: Answer) -> Answer:
-        owner = data["known"]["server"]
-        if owner and self.clouds.power[owner] != "SHUTOFF":
+        owner, marker, number = data["known"]["server"], data["known"]["marker"], data["known"].get("pass")
+        if owner and not number and self.clouds.power[owner] != "SHUTOFF":
             raise Violation(f"{step.key} was begun while its server runs")
-        volume = self.clouds.clones.setdefault(data["known"]["marker"], f"clone-of-{data['resource']}")
-        self.clouds.attached.setdefault(volume, None)
-        return {"outcome": "done", "results": {"volume": volume}}
+        mark = f"{marker}/{number}" if number else marker
+        if mark not in self.clouds.clones:
+            self.counter += 1
+            volume = self.clouds.clones[mark] = f"clone-{self.counter}-of-{data['resource']}"
+            self.clouds.attached[volume], self.clouds.frozen[volume] = None, self._version(data["resource"])
+        return {"outcome": "done", "results": {"volume": self.clouds.clones[mark]}}
 
     def _withdraw(self, step: Any, data: Answer) -> Answer:
-        volume = self.clouds.clones.get(data["known"]["marker"])
-        if volume and self.clouds.attached[volume]:
+        marker, number = data["known"]["marker"], data["known"].get("pass")
+        mine = [m for m in self.clouds.clones if m == (f"{marker}/{number}" if number else marker)
+                or (not number and m.startswith(f"{marker}/"))]  # fmt: skip
+        if any(self.clouds.attached[self.clouds.clones[mark]] for mark in mine):
             return {"outcome": "failed", "reason": "it's attached", "retryable": True}
-        if volume:
-            del self.clouds.clones[data["known"]["marker"]], self.clouds.attached[volume]
+        for mark in mine:
+            del self.clouds.attached[self.clouds.clones.pop(mark)]
         return {"outcome": "done"}
 
     def _attach(self, step: Any, data: Answer) -> Answer:
         volume, host = data["resource"], data["known"]["server"]
-        place = self.ledger.step("/".join([*step.key.split("/")[:2], "assign"]))
+        if volume not in self.clouds.attached:
+            return {"outcome": "failed", "reason": "there's no such volume", "retryable": False}
+        place = self.ledger.step(place_of(step.key))
         if place.state != "holding" or host not in place.results.values():
             raise Violation(f"{step.key} uses {host} without a place there")
         if self.clouds.attached[volume] not in (None, host):
@@ -311,8 +372,12 @@ class WorkloadWorld:
         for volume in hints["volume_ids"]:
             if self.clouds.attached.get(volume, "") is not None:
                 raise Violation(f"{id_} boots while {volume} is attached to {self.clouds.attached.get(volume)}")
-            if not self.clouds.verified.get(volume):
-                raise Violation(f"{id_} boots from {volume}, which nobody has verified")
+            content, verified = self.clouds.content.get(volume, {}), self.clouds.verified.get(volume, {})
+            if not content or verified != content:
+                raise Violation(f"{id_} boots from {volume}, of which not all was verified: {content}, {verified}")
+            source = self.clouds.made[volume].partition("/")[2]
+            if stale := {segment for segment, version in content.items() if version != self._version(source)}:
+                raise Violation(f"{id_} boots from {volume}, whose segments {stale} are older than the source")
             self.clouds.attached[volume] = id_
         if missing := [port for port in hints["port_ids"] if port not in self.clouds.made]:
             raise Violation(f"{id_} boots without its port {missing}")
@@ -329,15 +394,41 @@ class WorkloadWorld:
     def _copy(self, step: Any, data: Answer) -> Answer:
         if self.clouds.attached.get(data["volume"]) != data["host"]:
             return {"outcome": "failed", "reason": "the device is not there", "retryable": True}
-        self.clouds.content.setdefault(data["volume"], set()).add(data["first"])
-        return {"outcome": "created"}
+        source = self._read(step)
+        if source is None:
+            return {"outcome": "failed", "reason": "the source's device is not there", "retryable": True}
+        journal = self.clouds.journals.setdefault(data["host"], {})
+        content = self.clouds.content.setdefault(data["volume"], {})
+        verified = self.clouds.verified.setdefault(data["volume"], {})
+        segment, key = data["first"], f"{data['copy']}/{data['first']}"
+        known = journal.get(key) if data["mode"] != "rehash" else content.get(segment)
+        if not (data["mode"] == "copy" and known is not None):  # what a copy knows to be there, it skips
+            written = known != source  # and what a journal says to be there isn't written
+            content[segment] = source if written else content.get(segment)
+            if data["mode"] == "rehash" or (data["mode"] == "delta" and written):
+                verified[segment] = content[segment]
+            elif written:
+                verified.pop(segment, None)
+            journal[key] = source
+        return {"outcome": "done", "results": {"counts": {"written": self.random.choice((0, 1 << 30))}}}
+
+    def _read(self, step: Any) -> int | None:
+        """What of the source a host can read for this step: how often it had been written to."""
+        subject = step.key.rpartition("/")[0].rpartition("/")[0]
+        name = "warm-expose" if "/warm-" in step.key else "expose"
+        volume = (self.ledger.step(f"{subject}/{name}").results or {}).get("volume")
+        place = self.ledger.step(place_of(step.key))
+        if self.clouds.attached.get(volume) != place.results.get("source_host"):
+            return None
+        return self.clouds.frozen.get(volume, self._version(volume))
 
     def _verify(self, step: Any, data: Answer) -> Answer:
         if self.clouds.attached.get(data["volume"]) != data["host"]:
             raise Violation(f"{step.key} was begun when the device was gone")
         if data["first"] not in self.clouds.content.get(data["volume"], ()):
             raise Violation(f"{step.key} was begun before it was copied")
-        self.clouds.verified.setdefault(data["volume"], set()).add(data["first"])
+        content = self.clouds.content[data["volume"]][data["first"]]
+        self.clouds.verified.setdefault(data["volume"], {})[data["first"]] = content
         return {"outcome": "unchanged"}
 
     def _settle(self, step: Any, data: Answer) -> Answer:
@@ -351,7 +442,7 @@ class WorkloadWorld:
             raise Violation(f"it's stuck, though nothing is broken for good: {self.ledger.head.reason}")
         hosts = {v: s for v, s in self.clouds.attached.items() if s and "-host" in s}
         said = [s.key for s in self.ledger.all() if s.action == "withdraw" and s.state == "failed"]
-        clones = [m for m in self.clouds.clones if f"volume/{m.partition('/')[2]}/withdraw" not in said]
+        clones = [m for m in self.clouds.clones if f"volume/{m.split('/')[1]}/withdraw" not in said]
         if hosts or clones:
             raise Violation(f"left over: {hosts or clones}")
         if held := [s.key for s in self.ledger.all() if s.state in ("holding", "wanting")]:
