@@ -1,17 +1,32 @@
-"""Following a migration: a progress bar on a terminal, plain lines in a pipe."""
+"""Following a migration: progress bars on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Protocol
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from stackferry.client import FINAL, Client
 from stackferry.envelope import Envelope
-from stackferry.messages import MigrationChanged, StepEnded
+from stackferry.messages import MigrationChanged
+from stackferry.progress import Progress
 
+from .bars import Bars
+from .lines import Lines
 from .output import console
 
-OVER = ("done", "failed", "skipped", "removed")
+EVERY = 0.5  # seconds between two looks
+
+
+class Display(Protocol):
+    """What people see."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(self, *_: object) -> None: ...
+    def fact(self, fact: Envelope) -> None:
+        """Something happened."""
+
+    def show(self, progress: Progress, now: float) -> None:
+        """This is where everything is now."""
 
 
 def follow(ferry: Client, migration: str, quiet: bool = False) -> None:
@@ -19,48 +34,28 @@ def follow(ferry: Client, migration: str, quiet: bool = False) -> None:
     state = ferry.show(migration)
     if state["phase"] in FINAL:
         return
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, disable=quiet or not console.is_terminal, transient=True,
-    ) as progress:  # fmt: skip
-        task = progress.add_task(state["phase"], total=None)
-        ended = _over(state["totals"])
-        progress.update(task, completed=ended, total=_total(state["totals"]))
-        for fact in ferry.follow(migration):
-            if not quiet:
-                _line(fact, progress)
-            if fact.type == MigrationChanged.type:
-                totals = fact.data["totals"]
-                ended = _over(totals)
-                progress.update(task, description=fact.data["phase"], completed=ended, total=_total(totals))
-            elif fact.type == StepEnded.type:
-                progress.update(task, advance=1)
-
-
-def _over(totals: dict[str, int]) -> int:
-    return sum(totals.get(state, 0) for state in OVER)
-
-
-def _total(totals: dict[str, int]) -> int | None:
-    return sum(totals.values()) or None
-
-
-def _line(fact: Envelope, progress: Progress) -> None:
-    data = fact.data
-    if fact.type == StepEnded.type:
-        text = _step(data)
-        if console.is_terminal and data["outcome"] in ("created", "updated", "unchanged", "removed"):
-            return  # the bar shows these
-    elif fact.type == MigrationChanged.type:
-        text = f"{data['phase']}{' (paused)' if data.get('paused') else ''}"
-        if data.get("reason"):
-            text += f": {data['reason']}"
-    else:
+    if quiet:
+        for _ in ferry.follow(migration):
+            pass
         return
-    progress.console.print(text, markup=False)
+    with Bars(state) if console.is_terminal else Lines() as display:
+        _follow(ferry, state, display)
 
 
-def _step(data: dict[str, Any]) -> str:
-    text = f"{data['outcome']:11} {(data.get('kind') or '').replace('_', ' ')} {data.get('name') or ''}".rstrip()
-    seconds = f" ({data['seconds']:.1f} s)" if data.get("seconds") else ""
-    return f"{text}{seconds}" + (f": {data['reason']}" if data.get("reason") else "")
+def _follow(ferry: Client, state: dict, display: Display) -> None:  # type: ignore[type-arg]
+    progress, shown = Progress(), 0.0
+    progress.load(state["steps"], time.monotonic())
+    while True:
+        fact, now = ferry.hear(state["id"], EVERY), time.monotonic()
+        if fact is not None:
+            display.fact(fact)
+            progress.take(fact.type.split(".")[1], fact.data, now)
+        if fact is not None and fact.type == MigrationChanged.type:
+            if fact.data["phase"] in FINAL:
+                display.show(progress, now)
+                return
+            if fact.data["phase"] != fact.data.get("was"):  # there are steps that weren't there before
+                progress.load(ferry.show(state["id"])["steps"], now)
+        if now - shown >= EVERY:
+            display.show(progress, now)
+            shown = now

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
+from stackferry.moved import overall, report
 from stackferry.resources import order
 
-from . import output
+from . import output, workloads
 
 COLUMNS = ("kind", "created", "updated", "unchanged", "failed", "skipped", "seconds")
 BAD = ("failed", "conflict", "missing")
@@ -46,13 +48,22 @@ def exit_code(migration: dict[str, Any]) -> int:
     return output.SOME_FAILED if failures(migration["steps"]) else output.OK
 
 
+def whole(migration: dict[str, Any]) -> dict[str, Any]:
+    """Return a migration with all that is known of its servers and disks, for programs."""
+    if not any(step.get("group") for step in migration["steps"]):
+        return migration
+    steps, now = migration["steps"], time.monotonic()
+    return {**migration, "progress": overall(steps, now), "workloads": report(steps, now)}
+
+
 def print_report(migration: dict[str, Any], format_: output.Format) -> None:
-    """Print what became of a migration."""
+    """Print what became of a migration, and where its workloads are."""
     if format_ is not output.Format.table:
-        output.show(migration, format_)
+        output.show(whole(migration), format_)
         return
     steps = migration["steps"]
     output.show(by_kind(steps), format_, COLUMNS)
+    workloads.print_workloads(report(steps, time.monotonic()), overall(steps, time.monotonic()))
     for step in steps:
         for note in step["notes"] or []:
             output.console.print(f"  note: {_title(step)}: {note}")

@@ -174,12 +174,16 @@ class Client:
         Raises NoAnswer when nothing was heard for *timeout* seconds.
         """
         while True:
-            fact = self._next(self._facts, lambda f: f.data.get("migration") == migration, timeout)
+            fact = self.hear(migration, timeout)
             if fact is None:
                 raise NoAnswer(f"nothing was heard of migration {migration} for {timeout:g} s")
             yield fact
             if fact.type == MigrationChanged.type and fact.data["phase"] in FINAL:
                 return
+
+    def hear(self, migration: str, timeout: float | None = None) -> Envelope | None:
+        """Return the next fact of a migration; None when there was none for *timeout* seconds."""
+        return self._next(self._facts, lambda f: f.data.get("migration") == migration, timeout)
 
     def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
         """Return the migration (see :meth:`show`) once it has ended or needs a person."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import ExitStack
 from typing import Any
 
@@ -136,3 +137,35 @@ def test_a_running_server_of_an_image_crosses_with_its_root_disk(source, destina
     assert c.compute.get_server(made).status == "SHUTOFF"
     assert left_over(source) == left_over(destination) == []
     assert {i.name for i in c.image.images(owner=c.current_project_id)} == {"base", "conversion"}
+
+
+def block_digest(tenant: Any, volume_id: str) -> str:
+    """What docs/progress.md tells people to compute."""
+    total = hashlib.sha256()
+    with tenant.box.volume_file(tenant.cloud, volume_id).open("rb") as content:
+        while block := content.read(MIB):
+            total.update(hashlib.sha256(block).digest())
+    return total.hexdigest()
+
+
+def test_people_see_where_a_server_is_and_what_it_took(source, destination, server, hosts, ferry, cli):
+    words = ["migrate", "-s", source.entry, "-d", destination.entry, "-k", "network", "-k", "subnet", "-k", "server",
+             "-f", "server=db", "-f", "network=net", "-f", "subnet=v4"]  # fmt: skip
+    lines = cli(*words).splitlines()
+    said = [line for line in lines if line.startswith("server db: ")]
+    assert said[-1] == "server db: done", lines
+    assert "server db: copying" in said
+    state = json.loads(cli("show", "-o", "json"))
+    (db,) = state["workloads"]
+    assert (db["phase"], db["kind"], db["destination_id"] is not None) == ("done", "server", True)
+    assert db["seconds"] > 1
+    assert state["progress"]["phases"] == {"done": 1}
+    for disk in db["disks"]:
+        assert (disk["bytes"], disk["bytes_total"], disk["bytes_verified"]) == (1 << 30, 1 << 30, 1 << 30)
+        assert disk["is_verified"]
+        assert disk["digest"] == block_digest(source, disk["source_id"])
+        assert disk["digest"] == block_digest(destination, disk["destination_id"])
+        assert disk["counts"]["copy"]["zero"] == 1020
+        assert 4 * MIB < disk["bytes_on_wire"] < 6 * MIB
+    table = cli("show")
+    assert disk["digest"][:12] in table

@@ -14,7 +14,7 @@ from .questions import Answer, CheckCloud, DescribeMigrations
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
 from .steps import OUTCOMES, StepClaimed, StepEnded, StepProgressed
-from .workloads import AgentSeen, FetchSegment, OfferSegment, PerformAction, SegmentOffered
+from .workloads import AgentSeen, FetchSegment, OfferSegment, PerformAction, SegmentOffered, WorkloadChanged
 
 __all__ = [
     "MODES",
@@ -54,5 +54,6 @@ __all__ = [
     "StepProgressed",
     "SubmitDocuments",
     "WorkerSeen",
+    "WorkloadChanged",
     "check",
 ]

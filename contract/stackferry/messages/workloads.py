@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from .. import topology
-from .fields import flag, need, number, text
+from .fields import flag, migration_id, need, number, text
 from .message import Command, Fact
 from .scope import nested_place
 from .steps import StepFields
@@ -74,6 +74,24 @@ class FetchSegment(_Segment, Command):
     address = need("host:port of the offer")
     certificate = text("PEM certificate of the offering agent", required=True)
     size = number("bytes of the source volume", required=True)
+
+
+#: it's there; it's given up, and being taken back; that is over; it was removed by `undo`; it gets another round
+WORKLOAD_STATES = ("done", "failing", "failed", "skipped", "removed", "again")
+
+
+class WorkloadChanged(Fact):
+    """A server, or a volume that is attached nowhere, has arrived, or is given up, or taken back."""
+
+    key = "migration.workload"
+
+    migration = migration_id()
+    workload = need("key of the workload: server/<id> or volume/<id>, with the id at the source")
+    name = text("its name", allow_none=True)
+    state = text("what became of it", required=True, validate=validate.OneOf(WORKLOAD_STATES))
+    reason = text("why, when it failed", allow_none=True)
+    destination_id = text("id at the destination", allow_none=True)
+    results = fields.Dict(load_default=dict, metadata={"description": "downtime in seconds, passes ..."})
 
 
 class AgentSeen(Fact):

@@ -19,7 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import compensation, controls, moves, planning, relocation, rounds, undo
+from stackferry.progress import meter
+
+from . import compensation, controls, moves, news, planning, relocation, rounds, undo
 from .ledger import Head, Ledger, Step
 from .workload_commands import destination_before, downtime, epoch_of, fetch_mode, placed_before
 
@@ -50,6 +52,7 @@ def react(ledger: Ledger, message: str, data: dict[str, Any], now: float) -> lis
     compensation.follow(ledger, now)
     _conclude(ledger, now)
     compensation.follow(ledger, now)
+    news.note(ledger, now)
     return again + _ask(ledger, now)
 
 
@@ -214,7 +217,9 @@ def _remove_surplus(ledger: Ledger, step: Step) -> None:
 def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is not None and step.state == "asked" and step.attempt == data["attempt"]:
-        ledger.put(replace(step, due=now + moves.MOVING_LEASE, done=data["done"], total=data.get("total")))
+        kept = meter.noted(step.hints.get("meter"), step.attempt, data["done"] - step.done, now)
+        moved = {"done": data["done"], "total": data.get("total"), "hints": {**step.hints, "meter": kept}}
+        ledger.put(replace(step, due=now + moves.MOVING_LEASE, **moved))
 
 
 def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:

@@ -83,6 +83,13 @@ class Step:
         return self.key.partition("/undo/")[0].partition("/surplus/")[0].partition("/move/")[0]
 
 
+def verdict(head: Step) -> str:
+    """What has become of a workload, by its own step: ``again`` while that isn't known."""
+    if head.state in ("done", "failed", "skipped", "removed"):
+        return head.state
+    return "failing" if "failing" in head.hints else "again"
+
+
 class Ledger:
     """A migration in memory."""
 
@@ -94,6 +101,7 @@ class Ledger:
         self.troubled: dict[str, str] = {}  # workload → why it can't go on; until that's dealt with
         self.moved: set[str] = set()  # workloads with a step that has changed its state; until they're looked at
         self.deciding: set[str] = set()  # cut-overs that are to be decided now: another pass, or not
+        self.heads: set[str] = set()  # workloads of which there is something to tell (see ``news``)
         self._after: dict[str, list[tuple[str, bool]]] = {}
         self._before: dict[str, list[tuple[str, bool]]] = {}
 
@@ -107,6 +115,8 @@ class Ledger:
         self.steps[step.key] = step
         if step.group and (old is None or old.state != step.state):
             self.moved.add(step.group)
+        if step.key == step.group and old is not None and verdict(old) != verdict(step):
+            self.heads.add(step.key)
         counts = Counter(self.head.counts)
         if old is not None:
             counts[old.state] -= 1

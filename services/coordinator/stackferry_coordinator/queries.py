@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
+from stackferry.progress import meter
 
 from . import tables as t
 
@@ -75,7 +77,7 @@ def _by_kind(connection: Connection, migration: str) -> list[dict[str, Any]]:
 
 def _steps(connection: Connection, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     wanted = ("key", "action", "kind", "name", "state", "attempt", "outcome", "source_id", "destination_id",
-              "reason", "notes", "changes", "seconds", "done", "total", "group", "results")  # fmt: skip
+              "reason", "notes", "changes", "seconds", "done", "total", "group", "results", "hints")  # fmt: skip
     columns = [t.step.c[name] for name in wanted]
     query = select(*columns)
     if data.get("documents"):
@@ -85,5 +87,17 @@ def _steps(connection: Connection, data: dict[str, Any]) -> Iterator[dict[str, A
             (t.document.c.migration == t.step.c.migration) & (t.document.c.key == t.step.c.key),
         )
     query = query.where(t.step.c.migration == data["migration"]).order_by(t.step.c.order)
+    now = time.time()
     for row in connection.execute(query).mappings():
-        yield dict(row)
+        yield _step(dict(row), now)
+
+
+#: what of a step's hints people are told
+TOLD = ("length", "pass", "failing", "first_asked")
+
+
+def _step(row: dict[str, Any], now: float) -> dict[str, Any]:
+    """A step as it's answered; with how fast it moves bytes, while it does."""
+    hints = row.pop("hints")
+    rate = meter.told(hints.get("meter"), now) if row["state"] == "asked" else None
+    return {**row, **{name: hints[name] for name in TOLD if name in hints}, **({} if rate is None else {"rate": rate})}

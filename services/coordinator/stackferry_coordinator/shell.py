@@ -20,7 +20,7 @@ from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.phases import refusal
 
-from . import fleet, rounds
+from . import fleet, news, rounds
 from . import tables as t
 from .assignment import assign
 from .commands import command
@@ -119,6 +119,7 @@ class Coordinator:
             before.paused,
         ) or name == "request-migration":
             rows.append(_fact_row(store.head, before, cause))
+        rows += [_told(messages.WorkloadChanged, data, cause) for data in news.facts(store)]
         if rows:
             connection.execute(insert(t.outbox), rows)
 
@@ -335,10 +336,14 @@ def _fact_row(head: Head, before: Head, cause: Envelope | None) -> dict[str, Any
         "reason": head.reason,
         "totals": head.counts,
     }
-    envelope = messages.MigrationChanged.make(SOURCE, data, cause)
+    return _told(messages.MigrationChanged, data, cause)
+
+
+def _told(fact: type[messages.Fact], data: dict[str, Any], cause: Envelope | None) -> dict[str, Any]:
+    envelope = fact.make(SOURCE, data, cause)
     return {
         "exchange": topology.FACTS.name,
-        "key": messages.MigrationChanged.key,
+        "key": fact.key,
         "message": envelope.id,
         "body": envelope.to_bytes(),
     }

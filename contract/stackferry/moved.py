@@ -1,0 +1,77 @@
+"""What became of the servers and disks of a migration: sizes, digests, bytes on the wire, seconds, downtime. Pure.
+
+A disk's ``digest`` is a sha256 over the sha256 of each of its blocks (1 MiB), in order: both sides were read for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from .progress import Progress
+from .progress.words import WARM, parts
+
+Row = dict[str, Any]
+#: names of steps that move bytes
+MOVING = ("copy", "verify", f"{WARM}copy")
+
+
+def report(steps: Iterable[Row], now: float) -> list[Row]:
+    """Return one entry a server, or volume that is attached nowhere: where it is, and what it took."""
+    rows = [row for row in steps if row.get("group")]
+    progress, by_group = Progress(), defaultdict(list)
+    progress.load(rows, now)
+    for row in rows:
+        by_group[row["group"]].append(row)
+    return [_workload(standing.as_dict(), by_group[standing.key]) for standing in progress.standings(now)]
+
+
+def overall(steps: Iterable[Row], now: float) -> Row:
+    """Return where all of it is, and how many workloads are in which phase."""
+    progress = Progress()
+    progress.load(steps, now)
+    total, phases = progress.total(now)
+    return {**total.as_dict(), "phases": dict(sorted(phases.items()))}
+
+
+def _workload(standing: Row, rows: list[Row]) -> Row:
+    head = next((row for row in rows if row["key"] == standing["key"]), {})
+    results = head.get("results") or {}
+    disks = [{**disk, **_disk(disk["key"], rows)} for disk in standing.get("disks") or []]
+    began = [row["first_asked"] for row in rows if row.get("first_asked") and "/undo/" not in row["key"]]
+    over = results.get("over")
+    return {
+        **standing, "outcome": head.get("outcome"), "source_id": head.get("source_id"),
+        "destination_id": head.get("destination_id"), "disks": disks,
+        "bytes_on_wire": sum(disk["bytes_on_wire"] for disk in disks),
+        "seconds": round(over - min(began), 3) if over and began else None,
+        "downtime": results.get("downtime"), "passes": _many(results.get("passes")),
+    }  # fmt: skip
+
+
+def _disk(key: str, rows: list[Row]) -> Row:
+    steps = [row for row in rows if row["key"].startswith(f"{key}/") and "/undo/" not in row["key"]]
+    own: Row = next((row for row in rows if row["key"] == key), {})
+    counts: dict[str, Counter[str]] = {name: Counter() for name in MOVING}
+    digests: dict[str, set[str]] = {name: set() for name in MOVING}
+    seconds: Counter[str] = Counter()
+    for row in steps:
+        _, name, _ = parts(row["key"])
+        if name in MOVING:
+            found = row.get("results") or {}
+            counts[name].update({n: v for n, v in (found.get("counts") or {}).items() if type(v) is int})
+            digests[name].update([found["digest"]] if found.get("digest") else [])
+            seconds[name] += row.get("seconds") or 0
+    digest = digests["verify"] or digests["copy"]
+    sent = sum(count["wire_received"] + count["wire_sent"] for count in counts.values())
+    return {
+        "source_id": own.get("source_id"), "destination_id": own.get("destination_id"),
+        "digest": next(iter(digest)) if len(digest) == 1 else None, "is_verified": bool(digests["verify"]),
+        "bytes_on_wire": sent, "counts": {name: dict(count) for name, count in counts.items() if count},
+        "seconds": {name: round(many, 3) for name, many in seconds.items()},
+    }  # fmt: skip
+
+
+def _many(passes: Any) -> Any:
+    return len(passes) if isinstance(passes, list) else passes

@@ -1,0 +1,141 @@
+"""A volume on its way: its segments, and what of them is copied and verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .meter import Meter, steady
+from .standing import Amount
+from .words import WARM, parts
+
+GIB = 1 << 30
+UNTOLD = -1  # how far a try is of which nothing was heard yet
+
+
+class Known:
+    """A step, as far as is known."""
+
+    __slots__ = ("attempt", "done", "key", "length", "name", "rate", "results", "spared", "state", "subject",
+                 "takes_back", "turn", "warm")  # fmt: skip
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.key: str = row["key"]
+        self.subject, self.name, number = parts(self.key)
+        self.takes_back = "/undo/" in self.key or "/surplus/" in self.key
+        self.warm = self.name.startswith(WARM)
+        self.state: str = row["state"]
+        self.attempt: int = row.get("attempt") or 0
+        self.length: int = row.get("length") or row.get("total") or 0
+        self.done: int = row.get("done") or 0
+        self.turn: int = row.get("pass") or 1
+        self.rate: float = row.get("rate") or 0.0
+        self.spared = bool(number) and row.get("outcome") == "unchanged"
+        self.results: dict[str, Any] = row.get("results") or {}
+        if self.state == "done":
+            self.finish()
+        elif self.state != "asked":
+            self.done = 0
+        elif not self.done:
+            self.done = UNTOLD
+
+    @property
+    def active(self) -> bool:
+        """Whether somebody works on it, or will soon."""
+        return self.state in ("asked", "resting")
+
+    def begins(self, attempt: int) -> bool:
+        """Whether this is news of another try; then it's the one that counts."""
+        if attempt <= self.attempt:
+            return False
+        self.state, self.attempt, self.done = "asked", attempt, UNTOLD
+        return True
+
+    def moved_to(self, done: int, total: int | None) -> int:
+        """Note how far it is; return the bytes since the last word. The first one tells what was there already."""
+        before, self.done = self.done, done
+        self.length = self.length or total or 0
+        return max(done - before, 0) if before >= 0 else 0
+
+    def finish(self) -> int:
+        """It's done; return the bytes since the last word."""
+        before, self.state = self.done, "done"
+        self.length = self.length or max(before, 0)
+        self.done = self.length
+        return self.done - before if before >= 0 else 0
+
+    def spare(self) -> None:
+        """Nothing had to be done for it."""
+        self.state, self.spared = "done", True
+
+
+class Disk:
+    """One volume of a workload."""
+
+    def __init__(self, key: str, name: str, meter: Meter | None, now: float) -> None:
+        self.key, self.name, self.meter = key, name, meter or Meter(now, now)
+        self._seen = meter is not None
+        self.steps: list[Known] = []
+        self.segments: dict[str, list[Known]] = {"copy": [], "verify": [], "warm-copy": []}
+        self.said = ""  # its phase, when it was last asked for
+        self.passes = 0  # warm ones, as far as they have begun
+        self.size = 0
+
+    def add(self, step: Known, now: float) -> None:
+        """Add one of its steps, as it was read."""
+        self.steps.append(step)
+        if step.name in self.segments:
+            self.segments[step.name].append(step)
+        if step.warm and step.attempt:
+            self.passes = max(self.passes, step.turn)
+        self.learn(step.name, step.results)
+        if step.rate and not self._seen:
+            self.meter = steady(self.meter.rate(now) + step.rate, now)
+
+    def learn(self, name: str, results: dict[str, Any]) -> None:
+        """Take in what a step has found: the size of a boot disk that was no volume."""
+        if name.removeprefix(WARM) == "expose" and results.get("size"):
+            self.size = int(results["size"]) * GIB
+
+    def moved(self, many: int, now: float) -> None:
+        """So many bytes more are done."""
+        self.meter = self.meter.add(many, now)
+
+    def begin_pass(self, step: Known) -> None:
+        """A warm step has begun; one that had been done before begins another pass."""
+        self.passes = max(self.passes, 1)
+        if step.name == "warm-expose" and step.turn <= self.passes and step.attempt > 1 and self._pass_over():
+            self.passes += 1
+            for other in self.steps:
+                if other.warm and other is not step:
+                    other.state, other.done = "waiting", 0
+
+    def _pass_over(self) -> bool:
+        return bool(self.segments["warm-copy"]) and all(s.state == "done" for s in self.segments["warm-copy"])
+
+    @property
+    def warm(self) -> bool:
+        """Whether its first passes are made while its server runs."""
+        return bool(self.segments["warm-copy"])
+
+    @property
+    def _final(self) -> bool:
+        """Whether the last pass has come, or is the only one."""
+        return not self.warm or any(step.state != "waiting" for step in self.segments["copy"])
+
+    @property
+    def turn(self) -> int:
+        """Number of the pass that is under way."""
+        return self.passes + 1 if self._final else max(self.passes, 1)
+
+    def copied(self) -> Amount:
+        """What of the pass that is under way is copied."""
+        return self._amount(self.segments["copy" if self._final else "warm-copy"])
+
+    def verified(self) -> Amount:
+        """What is verified."""
+        return self._amount(self.segments["verify"])
+
+    def _amount(self, steps: list[Known]) -> Amount:
+        wanted = [step for step in steps if not step.spared]
+        total = sum(step.length for step in wanted) or (self.size if wanted else 0)
+        return Amount(min(sum(max(step.done, 0) for step in wanted), total), total)

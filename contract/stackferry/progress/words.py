@@ -1,0 +1,51 @@
+"""What the steps of a workload are called when people look on."""
+
+from __future__ import annotations
+
+#: name of a step → the phase in which it is
+WORDS = {
+    "check": "checking",
+    "look": "checking",
+    "cutover": "waiting for cut-over",
+    "assign": "waiting for a host",
+    "stop": "stopping",
+    "expose": "preparing",
+    "attach-source": "preparing",
+    "attach-destination": "preparing",
+    "copy": "copying",
+    "verify": "verifying",
+    "detach-source": "releasing",
+    "detach-destination": "releasing",
+    "detach": "releasing",
+    "withdraw": "releasing",
+    "attach": "preparing",
+    "settle": "finishing",
+}
+#: of several that are true at once, the first is said
+RANKS = ("copying", "verifying", "stopping", "preparing", "checking", "releasing", "creating", "finishing",
+         "waiting for cut-over", "waiting for a host")  # fmt: skip
+#: what is still said in the moment before the next step begins
+LASTING = ("copying", "verifying", "stopping", "preparing", "releasing", "creating", "finishing")
+#: steps of the coordinator alone, of which no fact tells
+SILENT = ("assign", "release")
+WARM = "warm-"
+
+
+def parts(key: str) -> tuple[str, str, str]:
+    """Return what a step is about, its name, and the number of its segment."""
+    kind, _, rest = key.partition("/")
+    id_, _, rest = rest.partition("/")
+    name, _, number = rest.partition("/")
+    return f"{kind}/{id_}", name, number
+
+
+def word(subject: str, name: str) -> str:
+    """Return the phase of a step that is under way."""
+    if not name:
+        return "creating" if subject.startswith(("server/", "floating_ip/")) else "preparing"
+    return WORDS.get(name.removeprefix(WARM), "running")
+
+
+def steady(before: str, said: str) -> str:
+    """Return what to say after what was said before."""
+    return before if said == "waiting" and before in LASTING else said
