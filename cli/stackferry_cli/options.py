@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from stackferry.client import Client
 from stackferry.errors import Error
+from stackferry.mapping import invalid
 from stackferry.resources.migration_params import SERVER, wrong_choices
 from stackferry.selection import invalid_filters, selectable
 
@@ -51,6 +52,15 @@ CutoverWhen = Annotated[
 ]  # fmt: skip
 VolumesAtOnce = Annotated[
     int | None, typer.Option(min=1, help="Volumes on the conversion hosts at the same time, at most.")
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="KIND:OLD=NEW",
+        help="What is called OLD at the source is NEW at the destination; may be repeated. "
+        "KIND: flavor, volume_type, availability_zone, network (external), image, keypair.",
+    ),
 ]
 Migration = Annotated[str, typer.Argument(help="Id of the migration, or its beginning.")]
 
@@ -97,6 +107,21 @@ def waiting_to_cut_over(steps: list[dict[str, Any]]) -> list[str]:
     """Names and ids of the servers that can be told to cut over."""
     open_ = [s for s in steps if s["action"] == "cutover" and s["state"] in ("waiting", "resting")]
     return [str(word) for step in open_ for word in (step["name"], step["source_id"])]
+
+
+def mapping(texts: list[str] | None) -> dict[str, dict[str, str]]:
+    """What is called otherwise at the destination; raise Error naming what can't be understood."""
+    found: dict[str, dict[str, str]] = {}
+    for text in texts or []:
+        kind, colon, names = text.partition(":")
+        old, equals, new = names.partition("=")
+        if not (colon and equals and kind and old and new):
+            raise Error(f"--map {text!r}: expected KIND:OLD=NEW, such as flavor:m1.small=s.1")
+        if wrong := invalid({kind: {old: new}}):
+            raise Error(f"--map {text!r}: {'; '.join(line for lines in wrong.values() for line in lines)}")
+        if found.setdefault(kind, {}).setdefault(old, new) != new:
+            raise Error(f"--map {text!r}: {kind} {old!r} was mapped to {found[kind][old]!r} already")
+    return found
 
 
 def image_blobs(directory: Path, vars_file: Path | None) -> Path:

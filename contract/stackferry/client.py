@@ -75,7 +75,7 @@ class Client:
         self, source: Place | None, destination: Place | None, *, mode: str = "run",
         selection: dict[str, Any] | None = None, documents: list[dict[str, Any]] | None = None,
         image_blobs: str | None = None, migration_params: dict[str, Any] | None = None,
-        volumes_at_once: int | None = None,
+        volumes_at_once: int | None = None, mapping: dict[str, dict[str, str]] | None = None,
     ) -> str:  # fmt: skip
         """Request a migration; return its id.
 
@@ -84,8 +84,9 @@ class Client:
         resources to import instead of reading a source. *image_blobs*: folder, as the services see it, where an
         export leaves the payloads of images, and where the documents' images take theirs from. *migration_params*:
         what the servers' ``_migration_params`` say instead of their own, such as ``{"mode": "warm"}``.
-        *volumes_at_once*: how many are on the conversion hosts at the same time, at most. Raises InvalidMessage for a
-        request that makes no sense.
+        *volumes_at_once*: how many are on the conversion hosts at the same time, at most. *mapping*: what is called
+        otherwise at the destination, ``{kind: {name: name there}}`` (see ``stackferry.mapping``). Raises InvalidMessage
+        for a request that makes no sense.
         """
         migration = str(uuid.uuid4())
         request: dict[str, Any] = {"migration": migration, "mode": mode}
@@ -100,6 +101,8 @@ class Client:
             request["migration_params"] = migration_params
         if volumes_at_once:
             request["volumes_at_once"] = volumes_at_once
+        if mapping:
+            request["mapping"] = mapping
         parts = _parts(documents) if documents is not None else []
         if documents is not None:
             request["parts"] = len(parts)

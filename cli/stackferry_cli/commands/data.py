@@ -18,6 +18,7 @@ from ..options import (
     DestinationProject,
     Filters,
     KindsOption,
+    Map,
     Output,
     Source,
     SourceProject,
@@ -95,6 +96,7 @@ def plan(
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
+    maps: Map = None,
     format_: Output = output.Format.table,
 ) -> None:
     """Say what an import or a migration would do, field by field; write nothing.
@@ -103,15 +105,15 @@ def plan(
     """
     if (directory is None) == (source is None):
         raise Error("name a data directory, or a source cloud (--source)")
-    chosen = options.selection(kinds, filters, vars_file)
+    chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
     with client() as ferry:
         if directory is not None:
             found = _selected(documents.read_directory(directory), chosen)
             there, blobs = place(destination, destination_project), _blobs(directory, vars_file)
-            migration = ferry.migrate(None, there, mode="plan", documents=found, image_blobs=blobs)
+            migration = ferry.migrate(None, there, mode="plan", documents=found, image_blobs=blobs, mapping=mapping)
         else:
             sides = place(source, source_project), place(destination, destination_project)
-            migration = ferry.migrate(*sides, mode="plan", selection=chosen)
+            migration = ferry.migrate(*sides, mode="plan", selection=chosen, mapping=mapping)
         state = _finish(ferry, migration, format_, quiet=True)
     report.print_plan(state, format_)
     raise typer.Exit(report.exit_code(state))
@@ -126,18 +128,19 @@ def import_(
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
+    maps: Map = None,
     format_: Output = output.Format.table,
 ) -> None:
     """Make a destination match a data directory: create what is missing, update what differs.
 
     Servers and volumes need their source cloud too (--source): their disks are read there.
     """
-    chosen = options.selection(kinds, filters, vars_file)
+    chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
     found = _selected(documents.read_directory(directory), chosen)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
         blobs = None if source else _blobs(directory, vars_file)
-        migration = ferry.migrate(*sides, documents=found, image_blobs=blobs)
+        migration = ferry.migrate(*sides, documents=found, image_blobs=blobs, mapping=mapping)
         state = _finish(ferry, migration, format_)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))

@@ -15,6 +15,7 @@ from ..options import (
     DestinationProject,
     Filters,
     KindsOption,
+    Map,
     Migration,
     Output,
     Source,
@@ -38,15 +39,18 @@ def migrate(
     warm: Warm = False,
     cutover_when: CutoverWhen = None,
     volumes_at_once: VolumesAtOnce = None,
+    maps: Map = None,
     detach: Annotated[bool, typer.Option("--detach", help="Only request it and print its id.")] = False,
     format_: Output = output.Format.table,
 ) -> None:
     """Move a project from one cloud to another, all in one. A second run changes nothing that is right already."""
-    chosen = options.selection(kinds, filters, vars_file)
+    chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
         params = options.migration_params(warm, cutover_when)
-        migration = ferry.migrate(*sides, selection=chosen, migration_params=params, volumes_at_once=volumes_at_once)
+        migration = ferry.migrate(
+            *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once
+        )
         if detach:
             print(migration)
             return

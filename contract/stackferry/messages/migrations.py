@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from .. import topology
+from ..mapping import invalid
 from ..phases import ACTIONS, PHASES
 from ..resources.migration_params import SERVER, wrong_choices
 from .document import DocumentsField
@@ -40,6 +41,11 @@ class RequestMigration(Command):
         "volumes of this migration on the conversion hosts at the same time, at most; absent: as they have room",
         validate=validate.Range(1),
     )
+    mapping = fields.Dict(
+        allow_none=True,
+        metadata={"description": "what is called otherwise at the destination: {kind: {name: name there}}; of flavors, "
+                  "volume_types, availability_zones, external networks, images, keypairs"},
+    )  # fmt: skip
     parts = number("how many SubmitDocuments belong to this request", validate=validate.Range(0, 100_000))
 
     @validates_schema
@@ -58,6 +64,9 @@ class RequestMigration(Command):
         wrong = {name: "there is no such parameter" for name in said if name not in known}
         if wrong or (wrong := dict(wrong_choices(SERVER, said))):
             errors["migration_params"] = wrong
+        if data.get("mapping") and data.get("mode") == "export":
+            errors["mapping"] = ["an export says what the source calls things; leave it out"]
+        errors |= invalid(data.get("mapping") or {})
         if errors:
             raise ValidationError(errors)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from stackferry.mapping import mapped
 from stackferry.resources import KINDS
 from stackferry.selection import filter_of, selects_kind
 
@@ -50,7 +51,7 @@ def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[s
 def _plan(ledger: Ledger) -> None:
     """Turn the documents into steps."""
     head = ledger.head
-    nodes = _nodes(head, ledger.all_documents(head.attempt))
+    nodes = _nodes(head, [mapped(d, head.request.get("mapping")) for d in ledger.all_documents(head.attempt)])
     if head.mode == "plan":
         nodes = [node for node in nodes if node.action == "ensure"]
     keys = {node.key for node in nodes}

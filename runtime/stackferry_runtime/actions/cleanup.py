@@ -1,0 +1,115 @@
+"""Deleting at the source what was moved: the only place in the product that does so, and only when it's asked for.
+
+``arrived`` looks at the destination, ``at_rest`` at the source, and only ``clean_up`` deletes: the server, then its
+volumes, floating IPs and ports that nobody else uses. What is used elsewhere, or has snapshots, is kept and said.
+Source: Compute API v2.1, "Servers", "Servers actions (os-instance-actions)"; Block Storage API v3, "Volumes".
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from stackferry.errors import EndedInError, Unfinished
+from stackferry.resources.server import Server
+from stackferry.resources.settling import named
+from stackferry.resources.view import Record, View
+from stackferry.resources.volume import Volume
+
+from .done import Done, until
+from .unused import Kept, delete_floating_ips, delete_ports, delete_volumes
+
+#: what makes a server run, or its disks other than they were
+AWAKENINGS = ("evacuate", "reboot", "rebuild", "restore", "resume", "start", "unpause", "unrescue", "unshelve")
+
+
+def arrived(view: View, resource: str, known: dict[str, Any]) -> Done:
+    """Raise EndedInError unless a server is ACTIVE at the destination, or a volume there, with all its volumes."""
+    kind = Server if known["kind"] == "server" else Volume
+    record = view.refresh(kind.kind, resource)
+    if record is None:
+        raise EndedInError(f"{known['kind']} {resource} is gone from the destination: nothing was deleted")
+    good = ("ACTIVE",) if kind is Server else ("available", "in-use")
+    if record["status"] not in good:
+        raise EndedInError(f"{named(kind, record)} is {record['status']} at the destination: nothing was deleted")
+    for id_ in known.get("volumes") or ():
+        volume = view.refresh(Volume.kind, id_)
+        if volume is None or volume["status"] not in ("available", "in-use"):
+            what = volume["status"] if volume else "gone"
+            raise EndedInError(f"volume {id_} of {named(kind, record)} is {what} at the destination")
+    return Done()
+
+
+def at_rest(view: View, resource: str, known: dict[str, Any]) -> Done:
+    """Raise EndedInError when what is at the source isn't what was moved any more; results: what is kept, and why."""
+    if known["kind"] == "volume":
+        return Done()
+    record = view.refresh(Server.kind, resource)
+    return Done({"kept": _unmoved(view, record, known) if record else {}})
+
+
+def clean_up(view: View, resource: str, known: dict[str, Any]) -> Done:
+    """Delete a server or a volume at the source, with what belongs to it; what is gone already is fine."""
+    kept = Kept(dict(known.get("kept") or {}))
+    volumes = [resource] if known["kind"] == "volume" else list(known["volumes"])
+    gone = [*volumes, *known.get("floating_ips", ()), *known.get("ports", ())]
+    if known["kind"] == "server":
+        _delete_server(view, resource, known)
+        gone.insert(0, resource)
+    delete_volumes(view, volumes, kept)
+    delete_floating_ips(view, known.get("floating_ips") or [], known.get("ports") or [], kept)
+    delete_ports(view, known.get("ports") or [], kept)
+    notes = [f"kept at the source: {why}" for why in kept.reasons.values()]
+    return Done({"deleted": [id_ for id_ in gone if id_ not in kept.reasons], "kept": kept.reasons}, notes)
+
+
+def _unmoved(view: View, record: Record, known: dict[str, Any]) -> dict[str, str]:
+    """The volumes that were taken off a server since; raise EndedInError when it must not be deleted."""
+    what = named(Server, record)
+    if record["status"] != "SHUTOFF" or record["task_state"]:
+        busy = f", {record['task_state']}" if record["task_state"] else ""
+        raise EndedInError(f"{what} is not stopped at the source ({record['status']}{busy}): nothing was deleted")
+    if record["is_locked"]:
+        raise EndedInError(f"{what} is locked at the source: openstack server unlock {record['id']}")
+    if when := _awake_since(view, record["id"], known.get("moved_at")):
+        raise EndedInError(f"{what} ran again at the source ({when}) after it was moved: nothing was deleted")
+    attached, moved = {str(id_) for id_ in record["attached_volumes"] or ()}, set(known["volumes"])
+    if more := sorted(attached - moved):
+        raise EndedInError(
+            f"{what} has a volume that was not moved ({more[0]}): detach it, or move it; nothing was deleted"
+        )
+    if record["image"] and not known.get("has_boot_disk"):
+        raise EndedInError(f"the root disk of {what} was not copied (boot_disk_copy): delete it by hand")
+    return {id_: f"volume {id_} was taken off {what} since it was moved" for id_ in sorted(moved - attached)}
+
+
+def _awake_since(view: View, server: str, moved_at: float | None) -> str | None:
+    """Say what made a server run after it had been moved; a cloud that doesn't tell is believed."""
+    try:
+        actions = list(view.proxy("compute").server_actions(server)) if moved_at else []
+    except Exception as error:
+        if getattr(error, "status_code", None) in (403, 404):
+            return None
+        raise
+    for action in actions:
+        began = datetime.fromisoformat(str(action.start_time)).replace(tzinfo=UTC)
+        if action.action in AWAKENINGS and began.timestamp() > (moved_at or 0.0):
+            return f"{action.action} at {began:%Y-%m-%d %H:%M:%S} UTC"
+    return None
+
+
+def _delete_server(view: View, server: str, known: dict[str, Any]) -> None:
+    """Delete it unless an earlier try has; look at it once more before."""
+    record = view.refresh(Server.kind, server)
+    if record is not None and record["task_state"] != "deleting" and "DELETED" not in str(record["status"]):
+        _unmoved(view, record, {**known, "volumes": [*known["volumes"], *known.get("kept", {})]})
+        view.proxy("compute").delete_server(server, ignore_missing=True)
+    found = until(lambda: view.refresh(Server.kind, server), _is_gone, f"server {server} is still being deleted")
+    if found is not None:
+        raise Unfinished(f"server {server} is {found['status']}: its volumes are free once this cloud has reclaimed it")
+
+
+def _is_gone(record: Record | None) -> bool:
+    if record is not None and record["status"] == "ERROR":
+        raise EndedInError(f"{named(Server, record)} can't be deleted: it has gone to ERROR")
+    return record is None or "DELETED" in str(record["status"])
