@@ -13,7 +13,8 @@ from amqp.exceptions import AccessRefused
 from stackferry.errors import BrokerUnavailable, Error, NoAnswer
 
 from . import output
-from .commands import clouds, data, dead_letters, local, migrations
+from .commands import clouds, data, dead_letters, hosts, local, migrations
+from .hosts.connections import CloudUnavailable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +36,7 @@ app.command("list", rich_help_panel=MIGRATIONS)(migrations.list_)
 app.command(rich_help_panel=MIGRATIONS)(migrations.show)
 for _action in ("start", "pause", "resume", "cancel", "retry", "cutover", "undo"):
     app.command(_action, rich_help_panel=MIGRATIONS)(getattr(migrations, _action))
+app.add_typer(hosts.app, name="hosts", rich_help_panel=MIGRATIONS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=MIGRATIONS)
 
 
@@ -42,7 +44,7 @@ def main() -> None:
     """Run; no traceback for what a user can mend."""
     try:
         app()
-    except (BrokerUnavailable, NoAnswer) as error:
+    except (BrokerUnavailable, NoAnswer, CloudUnavailable) as error:
         _end(error, output.UNAVAILABLE)
     except Error as error:
         _end(error, output.BAD_INPUT)

@@ -51,7 +51,7 @@ def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
     for variable, kind in FILTERS.items():
         if variable not in variables:
             continue
-        items = _value(variables, variable)
+        items = value(variables, variable)
         problems = invalid_filters({"filters": {kind: items}}) if isinstance(items, list) else {"": ["expected a list"]}
         if problems:
             raise Error(f"{variable}: {'; '.join(text for texts in problems.values() for text in texts)}")
@@ -61,7 +61,7 @@ def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
 
 def image_blobs_dir(variables: dict[str, Any]) -> str | None:
     """Return the folder of the images' payloads, if the variables say one."""
-    folder = _value(variables, "os_migrate_image_blobs_dir")
+    folder = value(variables, "os_migrate_image_blobs_dir")
     if not isinstance(folder, str | None):
         raise Error("os_migrate_image_blobs_dir: expected a path")
     return folder
@@ -71,16 +71,16 @@ def clouds(variables: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a clouds.yaml with the clouds ``src`` and ``dst``."""
     entries = {}
     for side in ("src", "dst"):
-        auth = _value(variables, f"os_migrate_{side}_auth")
+        auth = value(variables, f"os_migrate_{side}_auth")
         if auth is None:
             continue
         if not isinstance(auth, dict):
             raise Error(f"os_migrate_{side}_auth: expected auth_url, username, password, ...")
         entry: dict[str, Any] = {"auth": auth}
         for variable, key in CLOUD_KEYS.items():
-            if (value := _value(variables, f"os_migrate_{side}_{variable}")) is not None:
-                entry[key] = value
-        if _value(variables, f"os_migrate_{side}_validate_certs") is False:
+            if (said := value(variables, f"os_migrate_{side}_{variable}")) is not None:
+                entry[key] = said
+        if value(variables, f"os_migrate_{side}_validate_certs") is False:
             entry["verify"] = False
         entries[side] = entry
     if not entries:
@@ -88,12 +88,12 @@ def clouds(variables: dict[str, Any]) -> dict[str, Any]:
     return {"clouds": entries}
 
 
-def _value(variables: dict[str, Any], name: str) -> Any:
+def value(variables: dict[str, Any], name: str) -> Any:
     """The value of a variable; raise Error naming what Ansible would fill in first."""
-    value = variables.get(name)
-    if templates := list(_templates(value, name)):
+    said = variables.get(name)
+    if templates := list(_templates(said, name)):
         raise Error(f"{', '.join(templates)}: a template that only Ansible fills in; write the value itself")
-    return value
+    return said
 
 
 def _templates(value: Any, path: str) -> Iterator[str]:

@@ -222,6 +222,18 @@ class Publisher:
                 self._forget()
                 raise BrokerUnavailable(f"{queue.name} can't be declared: {error}") from None
 
+    def delete(self, name: str) -> None:
+        """Delete a queue that nobody needs any more; it need not be there. Raise BrokerUnavailable when it can't be."""
+        with self._lock:
+            self._open()
+            assert self._connection is not None  # noqa: S101 - for the type checker
+            try:
+                with self._connection.channel() as channel:
+                    channel.queue_delete(name)
+            except BUS_ERRORS as error:
+                self._forget()
+                raise BrokerUnavailable(f"{name} can't be deleted: {error}") from None
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

@@ -28,7 +28,9 @@ from .messages import (
     Answer,
     CheckCloud,
     Command,
+    ControlHost,
     ControlMigration,
+    DescribeHosts,
     DescribeMigrations,
     MigrationChanged,
     RequestMigration,
@@ -118,6 +120,10 @@ class Client:
         which = {"servers": servers} if servers else {}
         self.send(ControlMigration, {"migration": migration, "action": action, **which})
 
+    def control_host(self, host: str, action: str) -> None:
+        """Tell the coordinator to drain a conversion host (id of its server), to resume or to forget it."""
+        self.send(ControlHost, {"host": host, "action": action})
+
     def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
         """Publish one command."""
         envelope = message.make(SOURCE, data)
@@ -152,6 +158,12 @@ class Client:
         queue = CheckCloud.queues[0 if side == "source" else 1]
         (answer,) = self._ask(CheckCloud, {"place": {"cloud": place} if isinstance(place, str) else place}, queue)
         return answer
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """Return every conversion host: how full it is, whether it gets work, and why not."""
+        (answer,) = self._ask(DescribeHosts, {})
+        found: list[dict[str, Any]] = answer["hosts"]
+        return found
 
     def _ask(
         self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None

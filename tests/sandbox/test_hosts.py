@@ -52,7 +52,8 @@ def test_agents_run_as_the_user_data_says(kit: Any, sandbox: Sandbox, wait: Wait
         "STACKFERRY_SERVER_ID": host.id,
         "STACKFERRY_DEVICES_DIR": f"{folder}/dev/disk/by-id",
         "STACKFERRY_STATE_DIR": f"{folder}/var/lib/stackferry",
-        "STACKFERRY_LISTEN_ADDRESS": "127.0.0.1",
+        "STACKFERRY_LISTEN_ADDRESS": given["environ"]["STACKFERRY_LISTEN_ADDRESS"],
+        "STACKFERRY_ADVERTISE_ADDRESS": "",
         "STACKFERRY_INSTANCE": "2",
         "STACKFERRY_READY_FILE": f"{folder}/run/agent-2.ready",
     }

@@ -6,6 +6,7 @@ from it.
 
 from .document import DocumentSchema
 from .exports import DocumentsExported, ExportEnded, ExportProject
+from .hosts import HOST_ACTIONS, AgentSeen, ControlHost, DescribeHosts
 from .images import FetchImage, ImageOffered, LoadImage, OfferImage, SaveImage
 from .message import REGISTRY, Command, Fact, Message, check
 from .migrations import MODES, ControlMigration, MigrationChanged, RequestMigration, SubmitDocuments
@@ -14,9 +15,10 @@ from .questions import Answer, CheckCloud, DescribeMigrations
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
 from .steps import OUTCOMES, StepClaimed, StepEnded, StepProgressed
-from .workloads import AgentSeen, FetchSegment, OfferSegment, PerformAction, SegmentOffered, WorkloadChanged
+from .workloads import FetchSegment, OfferSegment, PerformAction, SegmentOffered, WorkloadChanged
 
 __all__ = [
+    "HOST_ACTIONS",
     "MODES",
     "OUTCOMES",
     "REGISTRY",
@@ -25,7 +27,9 @@ __all__ = [
     "CheckCloud",
     "Command",
     "CompareResource",
+    "ControlHost",
     "ControlMigration",
+    "DescribeHosts",
     "DescribeMigrations",
     "DocumentSchema",
     "DocumentsExported",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from .. import topology
-from .fields import flag, migration_id, need, number, text
+from .fields import migration_id, need, number, text
 from .message import Command, Fact
 from .scope import nested_place
 from .steps import StepFields
@@ -92,19 +92,3 @@ class WorkloadChanged(Fact):
     reason = text("why, when it failed", allow_none=True)
     destination_id = text("id at the destination", allow_none=True)
     results = fields.Dict(load_default=dict, metadata={"description": "downtime in seconds, passes ..."})
-
-
-class AgentSeen(Fact):
-    """An agent on a conversion host is there; sent at start and every few seconds."""
-
-    key = "agent.seen"
-
-    host = need("id of the server that it runs on")
-    instance = need("which process: no two that run have the same text")
-    cloud = need("name of the host's cloud in clouds.yaml")
-    project = text("its project, as migrations name it; absent: the one that the credentials are for", allow_none=True)
-    slots = number("copies that it takes part in at once", required=True, validate=validate.Range(1, 1000))
-    version = text("version of the software", required=True)
-    certificate = text("public certificate (PEM) of its data connections", required=True)
-    draining = flag("it takes nothing new", load_default=False)
-    stopping = flag("it's about to end: this is the last that is heard of it", load_default=False)

@@ -6,46 +6,85 @@ that the load is even, and a host that was added takes work at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A conversion host with agents that answer; ``slots``: volumes at once, ``used``: volumes now."""
+    """A conversion host with agents that answer; ``slots``: volumes at once, ``used``: volumes now.
+
+    ``draining``: it's to get nothing new. ``unfit``: why its agents can't be used at all.
+    """
 
     id: str
     cloud: str
     project: str
     slots: int
     used: int
+    draining: bool = False
+    unfit: str | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can be given another volume."""
+        return not self.draining and self.unfit is None and self.used < self.slots
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Every host that can be given work."""
+    """Every host that answers."""
 
     hosts: tuple[Host, ...]
 
+    @property
+    def slots(self) -> int:
+        """Volumes at once, on all hosts that get work."""
+        return sum(host.slots for host in self.hosts if not host.draining and host.unfit is None)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are hosts, and none of them has room: nobody need be looked at."""
+        fit = [host for host in self.hosts if host.unfit is None]
+        return bool(fit) and not any(host.has_room for host in fit)
+
     def emptiest(self, place: dict[str, Any], rather: str | None = None) -> Host | None:
         """The host of a project with the largest share of free slots, or *rather* this one; None when none has room."""
-        mine = [h for h in self.hosts if (h.cloud, h.project) == (place["cloud"], place.get("project") or "")]
-        free = [h for h in mine if h.used < h.slots]
+        free = [host for host in self._of(place) if host.has_room]
         return min(free, key=lambda h: (h.id != rather, h.used / h.slots, h.id)) if free else None
 
     def missing(self, *places: dict[str, Any]) -> str | None:
-        """Say in which of these projects no host answers; None when there's one in each."""
-        there = {(host.cloud, host.project) for host in self.hosts}
-        gone = [place for place in places if (place["cloud"], place.get("project") or "") not in there]
-        where = " and ".join(
-            f"cloud {p['cloud']!r}" + (f", project {p['project']!r}" if p.get("project") else "") for p in gone
-        )
-        return f"no conversion host answers in {where}" if gone else None
+        """Say in which of these projects no host can be used; None when there's one in each. A drained one counts."""
+        return "; ".join(lack for place in places if (lack := self._lack(place))) or None
+
+    def _lack(self, place: dict[str, Any]) -> str | None:
+        mine = self._of(place)
+        if any(host.unfit is None for host in mine):
+            return None
+        where = f"cloud {place['cloud']!r}" + (f", project {place['project']!r}" if place.get("project") else "")
+        return f"no conversion host answers in {where}" + (f" but {mine[0].id}: {mine[0].unfit}" if mine else "")
+
+    def _of(self, place: dict[str, Any]) -> list[Host]:
+        return [h for h in self.hosts if (h.cloud, h.project) == (place["cloud"], place.get("project") or "")]
 
     def taking(self, *hosts: Host) -> Fleet:
         """The fleet after one more volume on each of these."""
         ids = {host.id for host in hosts}
         return Fleet(tuple(replace(h, used=h.used + 1) if h.id in ids else h for h in self.hosts))
+
+
+def unfit(versions: Iterable[str | None], ours: str) -> str | None:
+    """Why agents of these versions get no work from us; None when they can.
+
+    All agents of a host read one queue, so one that can't be used spoils the host.
+    """
+    others = ", ".join(sorted({str(version) for version in versions if _minor(version) != _minor(ours)}))
+    return f"its agents are of version {others}, the coordinator is of {ours}; deploy it anew" if others else None
+
+
+def _minor(version: str | None) -> list[str]:
+    return str(version).split(".")[:2]
 
 
 def assign(

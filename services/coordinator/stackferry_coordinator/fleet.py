@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
+from stackferry import __version__
 
 from . import tables as t
-from .assignment import Fleet, Host
+from .assignment import Fleet, Host, unfit
 
 WORKER_SILENT = 120.0  # seconds: four times as long as a worker is silent
 AGENT_SILENT = 30.0  # an agent says every five seconds that it's there
 GONE = 86400.0  # seconds of silence after which one is forgotten
 WORKER = ("version", "certificate")
-AGENT = ("cloud", "project", "slots", "draining", "version", "certificate")
+AGENT = ("name", "cloud", "project", "slots", "draining", "version", "certificate")
 
 
 def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
@@ -81,7 +82,7 @@ def lost(connection: Connection, now: float, silent: float) -> list[tuple[str, s
     if not rows:
         return []
     alive = set(connection.execute(select(t.agent.c.host).where(t.agent.c.seen > now - silent)).scalars())
-    known = {(host.cloud, host.project) for host in hosts(connection, now).hosts if host.slots}
+    known = {(host.cloud, host.project) for host in hosts(connection, now).hosts if host.slots and host.unfit is None}
     found = []
     for migration, key, results, request in rows:
         sides = {results[f"{side}_host"]: request[side] for side in ("source", "destination")}
@@ -93,14 +94,24 @@ def lost(connection: Connection, now: float, silent: float) -> list[tuple[str, s
 
 def hosts(connection: Connection, now: float) -> Fleet:
     """Every host with an agent that answers, and how many of its slots are taken; whoever else asks must wait."""
-    slots: dict[tuple[str, str, str], int] = defaultdict(int)
     query = select(t.agent).where(*_answering(now)).order_by(t.agent.c.host).with_for_update()
-    for row in connection.execute(query).mappings():
-        slots[(row["host"], row["cloud"], row["project"])] += 0 if row["draining"] else row["slots"]
+    agents = connection.execute(query).mappings()
+    return Fleet(tuple(host for host, _ in grouped(connection, agents)))
+
+
+def grouped(connection: Connection, agents: Iterable[Any]) -> Iterator[tuple[Host, list[Any]]]:
+    """Each host with its agents."""
     used: Counter[str] = Counter()
     for results in connection.execute(select(t.step.c.results).where(t.step.c.state == "holding")).scalars():
         used.update(results.values())
-    return Fleet(tuple(Host(id_, cloud, project, n, used[id_]) for (id_, cloud, project), n in slots.items()))
+    draining = set(connection.execute(select(t.host.c.id).where(t.host.c.draining)).scalars())
+    grouped: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    for row in agents:
+        grouped[(row["host"], row["cloud"], row["project"])].append(row)
+    for (id_, cloud, project), mine in grouped.items():
+        slots = sum(0 if row["draining"] else row["slots"] for row in mine)
+        why = unfit((row["version"] for row in mine), __version__)
+        yield Host(id_, cloud, project, slots, used[id_], id_ in draining, why), mine
 
 
 def wanting(connection: Connection, now: float) -> list[str]:
@@ -113,13 +124,12 @@ def wanting(connection: Connection, now: float) -> list[str]:
     )
     found = list(connection.execute(query).scalars())
     known = hosts(connection, now) if found else Fleet(())
-    full = known.hosts and all(host.used >= host.slots for host in known.hosts)
-    return [] if full else found
+    return [] if known.full else found
 
 
 def share(connection: Connection, fleet: Fleet, held: int) -> int:
     """How many more places one migration may have: all, or its part when others want some too."""
     query = select(func.count(func.distinct(t.step.c.migration))).where(t.step.c.state == "wanting")
     wanting = max(1, connection.execute(query).scalar_one())
-    total = sum(host.slots for host in fleet.hosts)
+    total = fleet.slots
     return total if wanting == 1 else max(0, max(1, total // (2 * wanting)) - held)

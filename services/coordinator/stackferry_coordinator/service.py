@@ -13,7 +13,9 @@ from stackferry.bus import Publisher
 from stackferry.messages import (
     AgentSeen,
     Answer,
+    ControlHost,
     ControlMigration,
+    DescribeHosts,
     DescribeMigrations,
     DocumentsExported,
     ExportEnded,
@@ -29,7 +31,7 @@ from stackferry.messages import (
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.logs import logger
 
-from . import database, queries
+from . import database, hosts, queries
 from .shell import Coordinator as Shell
 
 log = logger(__name__)
@@ -123,6 +125,19 @@ class Coordinator:
         for number, content in enumerate(parts, 1):
             answer = {"content": content, "more": number < len(parts)}
             self.publish(Answer, answer, delivery.envelope, reply_to=reply_to)
+
+    @handles(ControlHost)
+    def on_host(self, delivery: Delivery) -> None:
+        """What people want of a conversion host."""
+        self.running.shell.control_host(delivery.envelope)
+
+    @handles(DescribeHosts)
+    def on_hosts(self, delivery: Delivery) -> None:
+        """What people ask about the conversion hosts."""
+        with self.running.shell.engine.connect() as connection:
+            known = hosts.describe(connection, self.running.shell.clock())
+        answer = {"content": {"hosts": known}}
+        self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(
         DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered,

@@ -24,6 +24,7 @@ from . import fleet, news, rounds
 from . import tables as t
 from .assignment import assign
 from .commands import command
+from .hosts import control
 from .itinerary import MOVING, Do, granted, opened, react
 from .ledger import Head
 from .store import Store
@@ -269,6 +270,17 @@ class Coordinator:
             self.hosts.add(data["host"])
         with self.engine.begin() as connection:
             fleet.agent_seen(connection, self.upsert, data, self.clock())
+
+    def control_host(self, envelope: Envelope) -> None:
+        """Drain a host, let it have work again, or forget one that is gone, with its queue."""
+        data, now = envelope.data, self.clock()
+        with self.engine.begin() as connection:
+            if self._seen(connection, envelope.id, now):
+                return
+            control(connection, self.upsert, data["host"], data["action"])
+        if data["action"] == "forget":
+            self.hosts.discard(data["host"])
+            self.publisher.delete(topology.host_queue(data["host"]).name)
 
 
 def _check_control(store: Store, data: dict[str, Any]) -> None:

@@ -138,6 +138,7 @@ agent = Table(
     "agent", metadata,
     Column("host", String(64), primary_key=True),  # id of the server
     Column("instance", String(255), primary_key=True),
+    Column("name", String(255)),  # of the host, for people
     Column("cloud", String(255), nullable=False),
     Column("project", String(255), nullable=False),
     Column("slots", Integer, nullable=False),  # copies that it takes part in at once
@@ -145,6 +146,13 @@ agent = Table(
     Column("version", String(64)),
     Column("certificate", Text, nullable=False),
     Column("seen", Float, nullable=False),
+)  # fmt: skip
+
+#: what people have said about conversion hosts
+host = Table(
+    "host", metadata,
+    Column("id", String(64), primary_key=True),  # of the server
+    Column("draining", Boolean, nullable=False),
 )  # fmt: skip
 
 worker = Table(

@@ -58,7 +58,7 @@ class Agent:
         shared = Shared(pace=Pace(config.bandwidth or None))
         address = config.listen_address or own_address(config.amqp_uri)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listener = socket.create_server((address, config.listen_port), family=family)
+        listener = socket.create_server((address, port_of(config)), family=family)
         with ExitStack() as stack:
             stack.callback(self.publisher.close)
             server = stack.enter_context(Server(listener, self.identity, shared))
@@ -115,10 +115,18 @@ class Agent:
     def _facts(self, stopping: bool) -> dict[str, object]:
         config = self.config
         return {
-            "host": self.host, "instance": self.instance, "cloud": config.cloud, "project": config.project or None,
+            "host": self.host, "name": config.host_name or socket.gethostname(), "instance": self.instance,
+            "cloud": config.cloud, "project": config.project or None,
             "slots": config.slots, "version": __version__, "certificate": self.identity.certificate,
             "stopping": stopping,
         }  # fmt: skip
+
+
+def port_of(config: Settings) -> int:
+    """The port of this one of a host's agents."""
+    if not config.listen_port or not config.instance.isdecimal():
+        return config.listen_port
+    return config.listen_port + int(config.instance) - 1
 
 
 def own_address(amqp_uri: str) -> str:

@@ -57,7 +57,7 @@ class Segments:
             self.server.offer(Offer(offered_as, path, tuple(data["certificates"]), _blocks(data, copy)))
             try:
                 host, port = self.server.address
-                offered = {"address": f"{host}:{port}", "size": copy.size}
+                offered = {"address": f"{self.settings.advertise_address or host}:{port}", "size": copy.size}
                 self.reports.tell(SegmentOffered, {**about, **offered, "certificate": self.mine.certificate}, envelope)
                 if not self._served(ticket):
                     raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")

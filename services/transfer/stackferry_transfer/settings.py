@@ -15,12 +15,19 @@ class Settings(Common):
     cloud: str = setting("", "name of this host's cloud in the services' clouds.yaml")
     project: str = setting("", "project of this host as migrations name it; empty: the one of the credentials")
     server_id: str = setting("", "id of the server that this is; empty: as cloud-init or the firmware says")
-    instance: str = setting("", "what tells the agents of one host apart in logs")
+    instance: str = setting("", "what tells the agents of one host apart: 1, 2 ...")
+    host_name: str = setting("", "what people call this host; empty: what it calls itself")
     slots: int = setting(4, "volumes that it works on at once", validate.Range(1, 1000))
     devices_dir: str = setting("/dev/disk/by-id", "folder with links that name devices by their volumes' ids")
     state_dir: str = setting("/var/lib/stackferry", "folder of its key and of the journals, for all agents of a host")
     listen_address: str = setting(
         "", "address that it offers volumes at, which the other hosts reach; empty: that by which it reaches the broker"
     )
-    listen_port: int = setting(0, "port that it offers volumes at; 0: any free one", validate.Range(0, 65535))
+    listen_port: int = setting(
+        0, "port that the first agent of a host offers volumes at, the n-th n - 1 above; 0: any free one",
+        validate.Range(0, 65535),
+    )  # fmt: skip
+    advertise_address: str = setting(
+        "", "address that it tells others, when it's reached by another one (a floating IP); empty: listen_address"
+    )
     bandwidth: float = setting(0.0, "bytes a second that it sends at most; 0: no limit", validate.Range(min=0))

@@ -1,6 +1,7 @@
 """The transfer agents of a server: processes that outlive nova and are found again."""
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -37,11 +38,18 @@ def environment(folder: ServerFolder, instance: int) -> dict[str, str]:
         "STACKFERRY_SERVER_ID": folder.path.name,
         "STACKFERRY_DEVICES_DIR": str(folder.by_id),
         "STACKFERRY_STATE_DIR": str(folder.agent_state),
-        "STACKFERRY_LISTEN_ADDRESS": "127.0.0.1",
+        "STACKFERRY_LISTEN_ADDRESS": address(folder),
+        "STACKFERRY_ADVERTISE_ADDRESS": "",
         "STACKFERRY_INSTANCE": str(instance),
         "STACKFERRY_READY_FILE": str(folder.ready_file(instance)),
     }
     return {key: os.environ.get(key, value) for key, value in BASE.items()} | asked | here
+
+
+def address(folder: ServerFolder) -> str:
+    """The loopback address of one server: each has one of its own, so that all can listen at the same port."""
+    number = hashlib.sha256(folder.path.name.encode()).digest()
+    return f"127.{number[0]}.{number[1]}.{number[2] % 253 + 2}"
 
 
 def wanted(folder: ServerFolder) -> int:

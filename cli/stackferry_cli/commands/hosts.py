@@ -1,0 +1,217 @@
+"""hosts deploy, list, drain, resume, delete: conversion hosts, through which servers' disks cross."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+from stackferry.client import Client
+from stackferry.errors import BrokerUnavailable, Error, NoAnswer
+
+from .. import os_migrate, output
+from ..hosts import broker, connections, deleting, deploying, flags, options, variables, waiting
+from ..hosts.options import Place
+from ..hosts.wanted import PORT, Wanted
+from ..options import Destination, DestinationProject, Output, Source, SourceProject, client
+
+app = typer.Typer(help="Conversion hosts: servers in each cloud, through which disks cross.", no_args_is_help=True)
+COLUMNS = ("name", "id", "cloud", "project", "state", "agents", "slots", "used", "version", "seen", "why")
+Host = Annotated[str, typer.Argument(metavar="HOST", help="Id of the host, its beginning, or its name.")]
+
+
+@app.command()
+def deploy(
+    context: typer.Context,
+    source: Source = None,
+    destination: Destination = None,
+    source_project: SourceProject = None,
+    destination_project: DestinationProject = None,
+    vars_file: flags.Vars = None,
+    count: flags.Count = None,
+    flavor: flags.Flavor = None,
+    image: flags.Image = None,
+    name: flags.Name = None,
+    volume_size: flags.VolumeSize = None,
+    availability_zone: flags.Zone = None,
+    network: flags.Existing = None,
+    external_network: flags.External = None,
+    floating_ip: flags.FloatingIp = None,
+    cidr: flags.Cidr = None,
+    dns: flags.Dns = None,
+    mtu: flags.Mtu = None,
+    agents: flags.Agents = 1,
+    slots: flags.Slots = 4,
+    bandwidth: flags.Bandwidth = 0,
+    listen_port: flags.ListenPort = PORT,
+    package: flags.Package = None,
+    pip_arguments: flags.PipArguments = "",
+    pre_hook: flags.PreHook = None,
+    post_hook: flags.PostHook = None,
+    agent_amqp_uri_file: flags.AmqpUriFile = None,
+    ca_file: flags.CaFile = None,
+    peer: flags.Peer = None,
+    ssh_from: flags.SshFrom = None,
+    ssh_public_key: flags.SshPublicKey = None,
+    key_name: flags.KeyName = None,
+    wait: flags.Wait = True,
+    timeout: flags.Timeout = 900,
+) -> None:
+    """Make conversion hosts in the named clouds, and wait until their agents answer.
+
+    A second run makes only what is missing. What says [CLOUD=] may be repeated, once for each cloud:
+    --flavor src=m1.small --flavor dst=v1.large.
+    """
+    said = os_migrate.read(vars_file) if vars_file else {}
+    _note_unread(said)
+    places = _places(source, destination, source_project, destination_project)
+    wanted = options.all_wanted(places, context.params, said, broker.agent_uri(agent_amqp_uri_file))
+    _note_loopback(wanted[0])
+    connected = [(w, connections.connect(w.cloud, w.project, _entry(said, w.cloud))) for w in wanted]
+    deadline = time.monotonic() + timeout
+    if not wait:
+        _deploy(connected, deadline)
+        return
+    with client() as ferry:  # whoever can't be asked is better known of before anything is made
+        ferry.hosts()
+        for one, hosts, connection in _deploy(connected, deadline):
+            waiting.agents(one, hosts, connection, ferry, deadline, output.console.print)
+
+
+def _deploy(connected: list[tuple[Wanted, Any]], deadline: float) -> list[tuple[Wanted, list[deploying.Host], Any]]:
+    """The destination's come first: the source's have to know who'll fetch from them."""
+    done: list[tuple[Wanted, list[deploying.Host], Any]] = []
+    for wanted, connection in reversed(connected):
+        peers = tuple(range_ for _, hosts, _ in done for host in hosts for range_ in host.seen_as)
+        wanted = replace(wanted, peers=(*wanted.peers, *peers))
+        done.append((wanted, deploying.deploy(wanted, connection, output.console.print), connection))
+    for wanted, hosts, connection in done:
+        waiting.active(wanted, hosts, connection, deadline)
+        for host in hosts:
+            if not host.made:
+                output.console.print(f"{wanted.cloud}: {host.name} was there ({host.id}, {host.address})")
+    return done
+
+
+@app.command("list")
+def list_(format_: Output = output.Format.table) -> None:
+    """Show every host: how full it is, whether it gets work, and why not."""
+    with client() as ferry:
+        output.show(ferry.hosts(), format_, COLUMNS)
+
+
+@app.command()
+def drain(host: Host) -> None:
+    """Give a host no new volumes. It finishes those that it has: `list` shows when it's empty."""
+    _tell(host, "drain")
+
+
+@app.command()
+def resume(host: Host) -> None:
+    """Give a drained host work again."""
+    _tell(host, "resume")
+
+
+def _tell(host: str, action: str) -> None:
+    with client() as ferry:
+        id_ = _find(ferry, host)["id"]
+        ferry.control_host(id_, action)
+        deadline = time.monotonic() + ferry.timeout
+        while (row := _find(ferry, id_))["draining"] != (action == "drain"):
+            if time.monotonic() > deadline:
+                raise NoAnswer(f"the coordinator has not done it within {ferry.timeout:g} s")
+    output.console.print(f"{row['name']} ({id_}): {row['state']}, {row['used']} volumes under way")
+
+
+def _find(ferry: Client, text: str) -> dict[str, Any]:
+    """The one host of that name, or whose id begins so."""
+    known = ferry.hosts()
+    found = [row for row in known if row["name"] == text] or [row for row in known if row["id"].startswith(text)]
+    if len(found) != 1:
+        raise Error(f"{len(found) or 'no'} hosts are called {text!r}, or have an id that begins so; see `hosts list`")
+    return found[0]
+
+
+@app.command()
+def delete(
+    hosts: Annotated[list[str] | None, typer.Argument(metavar="[HOST]...", help="Only these, by name or id.")] = None,
+    source: Source = None,
+    destination: Destination = None,
+    source_project: SourceProject = None,
+    destination_project: DestinationProject = None,
+    vars_file: flags.Vars = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if they have work, or nobody knows.")] = False,
+) -> None:
+    """Delete what `hosts deploy` has made in the named clouds: hosts, network, router, security group.
+
+    Nothing else is touched. With HOST, only that one; what hosts share goes with the last of them.
+    """
+    said = os_migrate.read(vars_file) if vars_file else {}
+    places = _places(source, destination, source_project, destination_project)
+    connected = [(p, connections.connect(p.cloud, p.project, _entry(said, p.cloud))) for p in places]
+    found = deleting.look_in(connected, hosts or [])
+    lines = [f"{place.cloud}: {line}" for place, _, mine in found for line in mine.lines()]
+    if not lines:
+        output.console.print("`hosts deploy` has made nothing here")
+        return
+    ids = [server.id for _, _, mine in found for server in mine.servers]
+    if not force:
+        _refuse_busy(ids)
+    if not yes:
+        output.console.print("\n".join(lines))
+        typer.confirm(f"Delete these {len(lines)}?", abort=True)
+    for place, connection, mine in found:
+        with connections.explained(place.cloud):
+            deleting.delete(mine, connection)
+    output.console.print("\n".join(f"deleted: {line}" for line in lines))
+    _forget(ids)
+
+
+def _refuse_busy(ids: list[str]) -> None:
+    try:
+        with client() as ferry:
+            busy = [row for row in ferry.hosts() if row["id"] in ids and row["used"]]
+    except (BrokerUnavailable, NoAnswer) as error:
+        raise type(error)(f"{error}. Whether the hosts have work isn't known; --force deletes them anyway") from None
+    if busy:
+        what = ", ".join(f"{row['name']} ({row['used']} volumes)" for row in busy)
+        raise Error(f"under way on {what}: `hosts drain` them first and wait until they're empty, or say --force")
+
+
+def _forget(ids: list[str]) -> None:
+    """Hosts that are gone need not be listed any more; a coordinator that is away forgets them in a day by itself."""
+    try:
+        with client() as ferry:
+            for id_ in ids:
+                ferry.control_host(id_, "forget")
+    except (BrokerUnavailable, NoAnswer) as error:
+        output.errors.print(f"note: the coordinator doesn't know yet that they're gone: {error}")
+
+
+def _places(
+    source: str | None, destination: str | None, source_project: str | None, destination_project: str | None
+) -> list[Place]:
+    sides = (("src", source, source_project), ("dst", destination, destination_project))
+    if not (places := [Place(side, cloud, project) for side, cloud, project in sides if cloud]):
+        raise Error("which clouds? say -s SOURCE, -d DESTINATION, or both")
+    return places
+
+
+def _entry(said: dict[str, Any], cloud: str) -> dict[str, Any] | None:
+    """What clouds.yaml would say, if the variables file has credentials for a cloud of this name."""
+    if f"os_migrate_{cloud}_auth" not in said:
+        return None
+    entry: dict[str, Any] = os_migrate.clouds(said)["clouds"][cloud]
+    return entry
+
+
+def _note_unread(said: dict[str, Any]) -> None:
+    if names := variables.unread(said):
+        output.errors.print(f"note: no effect here: {', '.join(names)}")
+
+
+def _note_loopback(wanted: Wanted) -> None:
+    if broker.only_here(wanted.guest.amqp_uri):
+        output.errors.print(f"note: hosts are told a broker that only this machine can reach; otherwise {broker.SAY}")

@@ -1,0 +1,191 @@
+"""`stackferry hosts` with the real command: hosts are made, work, are emptied and deleted; nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.clouds
+KINDS = ("networks", "subnets", "routers", "ports", "security_groups", "ips")
+
+
+@pytest.fixture
+def hosts(cli, stack, clouds_file, source, destination, monkeypatch):
+    """The command, and what it made is deleted afterwards."""
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(clouds_file.path))
+    places = ("-s", source.entry, "-d", destination.entry)
+
+    def run(word: str, *words: Any, code: int = 0) -> str:
+        return cli("hosts", word, *words, code=code)
+
+    run.both = places
+    run.made = (*places, "--flavor", "m1.tiny", "--image", "cirros", "--timeout", 60)
+    yield run
+    run("delete", *places, "--yes", "--force")
+
+
+@pytest.fixture
+def image(source, destination):
+    for tenant in (source, destination):
+        images = tenant.connect().image
+        images.create_image(name="cirros", disk_format="raw", container_format="bare", data=b"x" * 512)
+
+
+def inventory(tenant: Any) -> dict[str, list[tuple[str, str]]]:
+    """What a project has, but the ports of routers."""
+    c = tenant.connect()
+    found = {kind: getattr(c.network, kind)(project_id=c.current_project_id) for kind in KINDS}
+    found["servers"] = c.compute.servers()
+    return {
+        kind: sorted((r.name or "", r.id) for r in resources if "router" not in (getattr(r, "device_owner", "") or ""))
+        for kind, resources in found.items()
+    }
+
+
+def rules(tenant: Any, group: str = "os_migrate_conv") -> set[tuple[Any, ...]]:
+    """What a group lets in."""
+    network = tenant.connect().network
+    (group,) = network.security_groups(name=group)
+    return {
+        (r.protocol, r.port_range_min, r.port_range_max, r.remote_ip_prefix)
+        for r in network.security_group_rules(security_group_id=group.id, direction="ingress")
+    }
+
+
+def floating(tenant: Any) -> set[str]:
+    return {ip.floating_ip_address for ip in tenant.connect().network.ips()}
+
+
+def listed(hosts: Any, *tenants: Any) -> list[dict[str, Any]]:
+    clouds = [tenant.entry for tenant in tenants]
+    return [row for row in json.loads(hosts("list", "-o", "json")) if row["cloud"] in clouds]
+
+
+def test_hosts_are_made_once_and_deleted_alone(hosts, source, destination, image):
+    mine = source.connect().network.create_network(name="os_migrate_conv")  # of the same name, and not ours
+    group = source.connect().network.create_security_group(name="os_migrate_conv-too", description="theirs")
+    before = inventory(source), inventory(destination)
+    said = hosts(
+        "deploy", *hosts.made, "--count", f"{destination.entry}=2", "--agents", 2, "--ssh-from", "192.0.2.0/24"
+    )
+    assert said.count("is ready") == 3
+
+    rows = listed(hosts, source, destination)
+    assert [(r["name"], r["state"], r["agents"], r["slots"], r["used"]) for r in rows] == [
+        (name, "ready", 2, 8, 0) for name in sorted(r["name"] for r in rows)
+    ]
+    assert sorted(r["name"] for r in rows) == ["os_migrate_conv_dst", "os_migrate_conv_dst-2", "os_migrate_conv_src"]
+    ssh = ("tcp", 22, 22, "192.0.2.0/24")
+    assert rules(destination) == {ssh}
+    assert rules(source) == {ssh, *(("tcp", 10900, 10901, f"{ip}/32") for ip in floating(destination))}
+    assert len(floating(destination)) == 2
+
+    after = inventory(source), inventory(destination)
+    again = hosts(
+        "deploy", *hosts.made, "--count", f"{destination.entry}=2", "--agents", 2, "--ssh-from", "192.0.2.0/24"
+    )
+    assert (inventory(source), inventory(destination)) == after
+    assert (again.count("was there"), again.count("making")) == (3, 0)
+
+    more = hosts("deploy", *hosts.made, "--count", 2, "--agents", 2)
+    assert (more.count("making"), more.count("was there")) == (1, 3)
+    assert ssh in rules(source)  # nothing was said about it
+
+    hosts("delete", "-s", source.entry, "os_migrate_conv_src-2", "--yes")
+    assert inventory(source) == after[0]
+    hosts("delete", *hosts.both, "--yes")
+    assert (inventory(source), inventory(destination)) == before
+    assert source.connect().network.get_network(mine.id)
+    assert source.connect().network.get_security_group(group.id)
+    assert "made nothing here" in hosts("delete", *hosts.both, "--yes")
+
+
+def test_a_network_that_is_there_is_used_and_stays(hosts, source, image):
+    network = source.connect().network
+    wire = network.create_network(name="wire")
+    network.create_subnet(network_id=wire.id, name="wire", ip_version=4, cidr="10.77.0.0/24")
+    before = inventory(source)
+    hosts("deploy", "-s", source.entry, "--flavor", "m1.tiny", "--image", "cirros", "--network", "wire",
+          "--peer", "198.51.100.0/24", "--timeout", 60)  # fmt: skip
+    (server,) = source.connect().compute.servers()
+    assert list(server.addresses) == ["wire"]
+    assert floating(source) == set()
+    assert rules(source) == {("tcp", 10900, 10900, "198.51.100.0/24")}
+    hosts("delete", "-s", source.entry, "--yes")
+    assert inventory(source) == before
+
+
+def test_a_host_boots_from_a_volume_and_has_the_given_floating_ip(hosts, source, image):
+    network = source.connect().network
+    (outside,) = network.networks(is_router_external=True)
+    given = network.create_ip(floating_network_id=outside.id)
+    hosts("deploy", "-s", source.entry, "--flavor", "m1.tiny", "--image", "cirros", "--volume-size", 1,
+          "--floating-ip", given.floating_ip_address, "--timeout", 60)  # fmt: skip
+    storage = source.connect().block_storage
+    assert [v.size for v in storage.volumes()] == [1]
+    assert floating(source) == {given.floating_ip_address}
+    hosts("delete", "-s", source.entry, "--yes")
+    assert [ip.id for ip in network.ips()] == [given.id]
+    assert list(storage.volumes()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--image", "cirros"], 2, "--flavor is missing"),
+        (["--flavor", "huge", "--image", "cirros"], 2, "--flavor huge.*it has m1.medium, m1.small"),
+        (["--flavor", "m1.tiny"], 2, "--image os_migrate_conv.*it has cirros"),
+        (
+            ["--flavor", "m1.tiny", "--image", "cirros", "--external-network", "wan"],
+            2,
+            "--external-network wan.*public",
+        ),
+        (["--flavor", "m1.tiny", "--image", "cirros", "--network", "lan"], 2, "--network lan: there's none"),
+        (["--flavor", "m1.tiny", "--image", "cirros", "--floating-ip", "192.0.2.1"], 2, "no such floating IP"),
+        (["--flavor", "m1.tiny", "--image", "cirros", "--availability-zone", "moon"], 2, "availability zone"),
+    ],
+)
+def test_what_is_not_there_is_named(hosts, source, image, words, code, says):
+    import re
+
+    said = hosts("deploy", "-s", source.entry, *words, code=code)
+    assert re.search(says, said.replace("\n", " ")), said
+
+
+def test_clouds_and_brokers_that_cannot_be_used(hosts, source, image, monkeypatch):
+    fine = ("--flavor", "m1.tiny", "--image", "cirros")
+    assert "does not answer" in hosts("deploy", "-s", "nobody", *fine, code=3)
+    assert "can't be used" in hosts("deploy", "-s", "no-such-cloud", *fine, code=2)
+    assert "say -s SOURCE" in hosts("deploy", *fine, code=2)
+    monkeypatch.setenv("STACKFERRY_AGENT_AMQP_URI", "broker.example")
+    assert "STACKFERRY_AGENT_AMQP_URI" in hosts("deploy", "-s", source.entry, *fine, code=2)
+    assert inventory(source)["servers"] == []
+
+
+def test_a_host_whose_agent_never_answers_is_said(hosts, source, image, monkeypatch):
+    monkeypatch.setenv("STACKFERRY_AGENT_AMQP_URI", "amqp://transfer:wrong@127.0.0.1:1//")
+    fine = ("--flavor", "m1.tiny", "--image", "cirros")
+    said = hosts("deploy", "-s", source.entry, *fine, "--timeout", 25, code=3)
+    assert "no agent on os_migrate_conv_src" in said
+    assert "wrong" not in said
+
+
+def test_a_drained_host_gets_no_more_volumes(hosts, source, image):
+    hosts("deploy", "-s", source.entry, "--flavor", "m1.tiny", "--image", "cirros", "--timeout", 60)
+    (row,) = listed(hosts, source)
+    assert "drained, 0 volumes" in hosts("drain", row["id"][:12])
+    (drained,) = listed(hosts, source)
+    assert (drained["state"], drained["draining"], drained["why"]) == ("drained", True, "it was told to")
+    assert "ready" in hosts("resume", row["id"])
+    assert "no hosts are called" in hosts("drain", "nobody-of-that-name", code=2)
+
+
+def test_without_openstacksdk_it_says_what_to_install(hosts, source, tmp_path, monkeypatch):
+    (tmp_path / "openstack").mkdir()
+    (tmp_path / "openstack/__init__.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert "stackferry-cli[hosts]" in hosts("deploy", "-s", source.entry, "--flavor", "m1.tiny", code=2)
+    monkeypatch.delenv("PYTHONPATH")
