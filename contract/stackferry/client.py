@@ -21,7 +21,7 @@ from typing import Any
 from kombu import Connection, Queue
 
 from . import topology
-from .bus import Outgoing, Publisher, connect
+from .bus import BUS_ERRORS, Outgoing, Publisher, connect
 from .envelope import Envelope
 from .errors import Error, InvalidMessage, NoAnswer
 from .messages import (
@@ -46,18 +46,18 @@ Place = str | dict[str, Any]
 class Client:
     """One integrator's connection. Not for several threads at once.
 
-    It listens from the moment it's made, so nothing that follows from a request is missed.
+    It listens from the moment it's made, so nothing that follows from a request is missed. A connection that was lost,
+    such as while the program did something else for minutes, is made anew, and questions are asked again.
     """
 
     def __init__(self, amqp_uri: str, timeout: float = 30) -> None:
-        self.timeout = timeout
-        self.id = uuid.uuid4().hex
+        self.timeout, self._uri = timeout, amqp_uri
         self._publisher = Publisher(amqp_uri, "client publisher")
-        self._connection: Connection = connect(amqp_uri, "client")
+        self._connections = 0
         self._requested: set[str] = set()
         self._facts: deque[Envelope] = deque()
         self._answers: deque[Envelope] = deque()
-        self._listen()
+        self._connect()
 
     def __enter__(self) -> Client:
         return self
@@ -168,10 +168,11 @@ class Client:
     def _ask(
         self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None
     ) -> list[dict[str, Any]]:
-        question = self.send(message, {**data, "reply_to": self.id}, queue)
-        parts = []
+        question, asked, parts = self.send(message, {**data, "reply_to": self.id}, queue), self._connections, []
         while True:
             answer = self._next(self._answers, lambda a: a.correlationid == question.id, self.timeout)
+            if answer is None and self._connections != asked:
+                return self._ask(message, data, queue)
             if answer is None:
                 where = (queue or message.queues[0]).name
                 raise NoAnswer(f"nobody on {where} answered within {self.timeout:g} s; are the services up?")
@@ -186,10 +187,15 @@ class Client:
     def follow(self, migration: str, timeout: float | None = None) -> Iterator[Envelope]:
         """Yield the facts of a migration as they come, until it has ended or needs a person.
 
-        Raises NoAnswer when nothing was heard for *timeout* seconds.
+        Raises NoAnswer when nothing was heard for *timeout* seconds. What was told while the connection was lost is not
+        yielded.
         """
         while True:
-            fact = self.hear(migration, timeout)
+            connections, fact = self._connections, self.hear(migration, timeout)
+            if fact is None and self._connections != connections:
+                if self.show(migration)["phase"] in FINAL:
+                    return
+                continue
             if fact is None:
                 raise NoAnswer(f"nothing was heard of migration {migration} for {timeout:g} s")
             yield fact
@@ -197,7 +203,7 @@ class Client:
                 return
 
     def hear(self, migration: str, timeout: float | None = None) -> Envelope | None:
-        """Return the next fact of a migration; None when there was none for *timeout* seconds."""
+        """Return the next fact of a migration; None when there was none for *timeout* seconds, or some were missed."""
         return self._next(self._facts, lambda f: f.data.get("migration") == migration, timeout)
 
     def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
@@ -219,6 +225,13 @@ class Client:
         return state
 
     # -- listening ---------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        """Connect, with queues of a new name: the broker may not know yet that the old ones' owner is gone."""
+        self.id = uuid.uuid4().hex
+        self._connection: Connection = connect(self._uri, "client")
+        self._connections += 1
+        self._listen()
 
     def _listen(self) -> None:
         channel = self._connection.channel()
@@ -258,7 +271,14 @@ class Client:
             try:
                 self._connection.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
             except TimeoutError:
-                self._connection.heartbeat_check()
+                self._beat()
+            except BUS_ERRORS:
+                self._connect()
+                return None
+
+    def _beat(self) -> None:
+        with contextlib.suppress(*BUS_ERRORS):  # the next look at the connection finds out, too
+            self._connection.heartbeat_check()
 
 
 def _parts(documents: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -44,9 +44,9 @@ def keeps(items: list[Any] | None, name: str | None) -> bool:
 
 
 def selects_kind(selection: Mapping[str, Any] | None, kind: str) -> bool:
-    """Whether a selection asks for resources of this kind; servers and volumes must be named, for now."""
+    """Whether a selection asks for resources of this kind."""
     kinds = (selection or {}).get("kinds")
-    return not KINDS[kind].by_workload if kinds is None else kind in kinds
+    return kinds is None or kind in kinds
 
 
 def selects(selection: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:

@@ -1,14 +1,18 @@
 """A realistic tenant crosses between two real clouds, and nothing changes the second time."""
 
 import json
+import socket
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 from stackferry_sandbox.seed import seed_tenant
 
 from ..unit.coordinator.test_recorded import folded
+from .hosts import conversion_host
 from .recording import recording
+from .test_workloads import left_over, sha256
 
 pytestmark = pytest.mark.clouds
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -18,6 +22,12 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 def seeded(source, sandbox):
     seed_tenant(source.connect(), sandbox.connect("src-admin"), disks=sandbox.disks("src"))
     return source
+
+
+@pytest.fixture
+def hosts(seeded, destination, stack):
+    with ExitStack() as both:
+        yield [both.enter_context(conversion_host(t, stack.uri("transfer"))) for t in (seeded, destination)]
 
 
 def outcomes(state):
@@ -38,15 +48,22 @@ def writes(sandbox, cloud, project_id, since):
     ]
 
 
-def test_a_tenant_crosses_a_second_run_writes_nothing_and_undo_leaves_nothing(seeded, destination, ferry, sandbox):
+def test_a_tenant_crosses_a_second_run_writes_nothing_and_undo_leaves_nothing(
+    seeded, destination, hosts, ferry, sandbox
+):
     before = described(destination.connect().network, destination)
-    state = ferry.wait(ferry.migrate(seeded.entry, destination.entry), timeout=120)
+    state = ferry.wait(ferry.migrate(seeded.entry, destination.entry), timeout=240)
     assert state["phase"] == "done"
     assert bad(state) == []
-    assert outcomes(state)["created"] > 60
+    assert outcomes(state)["created"] > 80
+    disks = [s for s in state["steps"] if (s["kind"], s["action"]) == ("volume", "ensure")]
+    assert len(disks) > 5
+    for disk in disks:
+        assert sha256(destination, disk["destination_id"]) == sha256(seeded, disk["source_id"]), disk["name"]
+    assert left_over(seeded) == left_over(destination) == []
 
     since = time.time()
-    again = ferry.wait(ferry.migrate(seeded.entry, destination.entry), timeout=120)
+    again = ferry.wait(ferry.migrate(seeded.entry, destination.entry), timeout=240)
     assert bad(again) == []
     assert set(outcomes(again)) == {"unchanged"}
     project_id = destination.connect().current_project_id
@@ -56,11 +73,13 @@ def test_a_tenant_crosses_a_second_run_writes_nothing_and_undo_leaves_nothing(se
     assert described(copy_net, destination) == described(source_net, seeded)
 
     ferry.control(state["id"], "undo")
-    undone = ferry.wait_for(state["id"], "undone", timeout=120)
+    undone = ferry.wait_for(state["id"], "undone", timeout=240)
     assert bad(undone) == []
     left = described(copy_net, destination)
     assert {kind: left[kind] for kind in left if kind != "rules"} == {k: v for k, v in before.items() if k != "rules"}
-    assert list(destination.connect().image.images(owner=project_id)) == []
+    assert [image.name for image in destination.connect().image.images(owner=project_id)] == ["conversion"]
+    assert [server.name for server in destination.connect().compute.servers()] == ["conversion"]
+    assert list(destination.connect().block_storage.volumes()) == []
 
 
 def test_the_log_of_a_migration_folds_to_its_state(source, destination, ferry, stack):
@@ -146,3 +165,12 @@ def test_a_conflict_stops_only_what_depends_on_it(source, destination, ferry):
     assert by_name["blue-v4"]["outcome"] == "conflict"
     assert "another cidr" in by_name["blue-v4"]["reason"]
     assert by_name["green-v4"]["outcome"] == "created"
+
+
+def test_a_client_whose_connection_was_lost_goes_on(source, destination, ferry):
+    source.connect().network.create_network(name="blue")
+    migration = ferry.migrate(source.entry, destination.entry, selection={"kinds": ["network"]})
+    for _ in range(2):  # as the broker does with who hasn't been heard of for long
+        ferry._connection.connection.transport.sock.shutdown(socket.SHUT_RDWR)
+        assert ferry.wait(migration, timeout=60)["phase"] == "done"
+    assert migration in {known["id"] for known in ferry.migrations()}

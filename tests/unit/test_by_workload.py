@@ -1,4 +1,4 @@
-"""Servers and volumes are moved by an itinerary of many steps, and, for now, only when their kind is named."""
+"""Servers and volumes are moved by an itinerary of many steps; their disks are read at the source."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from stackferry.conversion_hosts import MARK, METADATA, Ours
 from stackferry.resources import KINDS
 from stackferry.resources.view import View
 from stackferry.selection import selects, unknown_kinds
@@ -37,12 +38,11 @@ def test_these_are_the_kinds() -> None:
     assert sorted(name for name, kind in KINDS.items() if kind.by_workload) == BY_WORKLOAD
 
 
-def test_an_inventory_does_not_ask_for_them() -> None:
+def test_an_inventory_asks_for_them() -> None:
     asked: list[str] = []
     names = ("network", "compute", "image", "block_storage")
     list(inventory(View(SimpleNamespace(**{n: Silent(asked) for n in names}), "p"), None))
-    assert "server_groups" in asked
-    assert not {"servers", "volumes", "ips"} & set(asked)
+    assert {"server_groups", "servers", "volumes"} <= set(asked)
 
 
 def kinds_of(documents: list[dict[str, Any]], **how: Any) -> list[tuple[str, str, str | None]]:
@@ -63,10 +63,10 @@ def test_without_a_source_cloud_they_are_refused_and_only_compared() -> None:
     assert step[1:] == ("ensure", None)
 
 
-def test_they_are_moved_when_they_are_named() -> None:
-    assert not selects(None, EXAMPLES["workloads"])
-    assert not selects({}, EXAMPLES["detached_volumes"])
-    assert selects({"kinds": ["server"]}, EXAMPLES["workloads"])
+def test_they_are_moved_unless_other_kinds_are_named() -> None:
+    assert selects(None, EXAMPLES["workloads"])
+    assert selects({}, EXAMPLES["detached_volumes"])
+    assert not selects({"kinds": ["network"]}, EXAMPLES["workloads"])
     assert unknown_kinds({"kinds": ["server", "volume"]}) == {}
 
 
@@ -77,7 +77,19 @@ def test_parts_of_a_server_go_with_it(kind: str) -> None:
         selection([kind], None, None)
 
 
-def test_the_command_says_that_they_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
-    kept = data._selected([EXAMPLES["workloads"], EXAMPLES["networks"]], {})
-    assert kept == [EXAMPLES["networks"]]
-    assert "left out: server 'test-server': name its kind (--kind server)" in capsys.readouterr().err
+def test_the_command_says_that_their_disks_need_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [EXAMPLES["workloads"], EXAMPLES["networks"]]
+    assert data._movable(found, None, {}) == [EXAMPLES["networks"]]
+    assert "left out: server 'test-server': its disks are read at the source (--source)" in capsys.readouterr().err
+    assert data._movable(found, "src", {}) == data._movable(found, None, {"kinds": ["server", "network"]}) == found
+
+
+def test_conversion_hosts_and_what_belongs_to_them_stay() -> None:
+    ours, group = Ours(), {"params": {"name": "conv", "description": MARK}, "_info": {"id": "g"}}
+    rule = {"params": {"direction": "egress"}, "_info": {"id": "r", "source_ids": {"security_group_ref": "g"}}}
+    server = {
+        "params": {"name": "web", "metadata": {}},
+        "_info": {"id": "s", "source_ids": {"security_group_refs.0": "g"}},
+    }
+    host = {"params": {"name": "conv", "metadata": {**METADATA, "more": "1"}}, "_info": {"id": "h"}}
+    assert [document in ours for document in (group, rule, server, host)] == [True, True, False, True]

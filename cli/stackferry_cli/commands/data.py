@@ -136,7 +136,7 @@ def import_(
     Servers and volumes need their source cloud too (--source): their disks are read there.
     """
     chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
-    found = _selected(documents.read_directory(directory), chosen)
+    found = _movable(_selected(documents.read_directory(directory), chosen), source, chosen)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
         blobs = None if source else _blobs(directory, vars_file)
@@ -164,9 +164,20 @@ def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[
         kind = BY_TYPE.get(document["type"])
         if kind is None or kind.nested:
             output.errors.print(f"left out: {documents.label(document)}: not imported by this version")
-        elif kind.by_workload and not chosen.get("kinds"):
-            output.errors.print(f"left out: {documents.label(document)}: name its kind (--kind {kind.kind})")
         elif selects(chosen, document):
+            kept.append(document)
+    return kept
+
+
+def _movable(found: list[dict[str, Any]], source: str | None, chosen: dict[str, Any]) -> list[dict[str, Any]]:
+    """Without a source cloud, servers and volumes are left out, unless they're asked for: then it's reported."""
+    if source or chosen.get("kinds"):
+        return found
+    kept = []
+    for document in found:
+        if BY_TYPE[document["type"]].by_workload:
+            output.errors.print(f"left out: {documents.label(document)}: its disks are read at the source (--source)")
+        else:
             kept.append(document)
     return kept
 

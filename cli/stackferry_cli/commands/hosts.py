@@ -73,8 +73,8 @@ def deploy(
     if not wait:
         _deploy(connected, deadline)
         return
-    with client() as ferry:  # whoever can't be asked is better known of before anything is made
-        ferry.hosts()
+    with client() as ferry:
+        ferry.hosts()  # whoever can't be asked is better known of before anything is made
         for one, hosts, connection in _deploy(connected, deadline):
             waiting.agents(one, hosts, connection, ferry, deadline, output.console.print)
 

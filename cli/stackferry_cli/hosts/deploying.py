@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stackferry.conversion_hosts import MARK, METADATA
 from stackferry.errors import Error
 
 from . import ours, wires
 from .connections import explained
-from .ours import MARK, METADATA
 from .user_data import user_data
 from .wanted import AUTOMATIC, NONE, Network, Wanted
 

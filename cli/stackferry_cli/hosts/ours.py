@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-#: description of everything in Neutron that is ours: it can be said at creation, unlike tags
-MARK = "made by stackferry hosts deploy"
-#: metadata of our servers
-METADATA = {"stackferry": "conversion-host"}
+from stackferry.conversion_hosts import MARK, METADATA
 
 
 def found(connection: Any, plural: str) -> Iterator[Any]:

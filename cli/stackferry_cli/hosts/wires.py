@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from stackferry.conversion_hosts import MARK
 from stackferry.errors import Error
 
 from . import ours
-from .ours import MARK
 from .wanted import Network, Wanted
 
 SSH = 22

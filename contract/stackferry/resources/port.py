@@ -126,6 +126,13 @@ class Port(Kind):
         return found
 
     @classmethod
+    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+        """A subnet that is for servers only, by its service types, takes a port as one of a server; so does Nova."""
+        if service := _service_type(view, body):
+            body = {**body, "device_owner": service}
+        return super().create(view, body, hints)
+
+    @classmethod
     def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Change it; a DHCP option goes away when it's set to nothing."""
         if "extra_dhcp_opts" in body:
@@ -133,6 +140,13 @@ class Port(Kind):
             gone = [o["opt_name"] for o in record["extra_dhcp_opts"] or () if o["opt_name"] not in kept]
             body["extra_dhcp_opts"] = [*body["extra_dhcp_opts"], *({"opt_name": n, "opt_value": None} for n in gone)]
         return super().update(view, record, body, hints)
+
+
+def _service_type(view: View, body: dict[str, Any]) -> str | None:
+    """The service type by which a subnet of its addresses takes ports of servers."""
+    subnets = [view.get("subnet", ip["subnet_id"]) for ip in body.get("fixed_ips") or [] if ip.get("subnet_id")]
+    types = [str(type_) for subnet in subnets if subnet for type_ in subnet["service_types"] or ()]
+    return next((type_ for type_ in types if type_.startswith("compute:")), None)
 
 
 def addresses(port: dict[str, Any]) -> set[str]:
