@@ -35,6 +35,7 @@ def deploy(
     name: flags.Name = None,
     volume_size: flags.VolumeSize = None,
     availability_zone: flags.Zone = None,
+    config_drive: flags.ConfigDrive = False,
     network: flags.Existing = None,
     external_network: flags.External = None,
     floating_ip: flags.FloatingIp = None,

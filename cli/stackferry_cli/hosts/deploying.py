@@ -139,6 +139,8 @@ def _server(
         more["image_id"] = ""
     if wanted.availability_zone:
         more["availability_zone"] = wanted.availability_zone
+    if wanted.config_drive:
+        more["config_drive"] = True
     if wanted.key_name:
         more["key_name"] = wanted.key_name
     text = user_data(wanted, name, floating)

@@ -38,6 +38,9 @@ Image = Annotated[Words, _each("--image", SERVERS, "Debian, Ubuntu or EL 9; os_m
 Name = Annotated[Words, _each("--name", SERVERS, "Their name; os_migrate_conv_src or _dst when not given.")]
 VolumeSize = Annotated[Words, _each("--volume-size", SERVERS, "Boot from a new volume of so many GiB.", "N")]
 Zone = Annotated[Words, _each("--availability-zone", SERVERS, "Where they run.")]
+ConfigDrive = Annotated[
+    bool, _all(SERVERS, "Give user data by a drive too: for networks without a metadata service.", "--config-drive")
+]
 Existing = Annotated[Words, _each("--network", NETWORK, "A network that is there; one is made when not given.")]
 External = Annotated[Words, _each("--external-network", NETWORK, "Outside; needed where there are several.")]
 FloatingIp = Annotated[

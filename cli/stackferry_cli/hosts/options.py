@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ def all_wanted(places: Sequence[Place], typed: Mapping[str, Any], said: dict[str
     found = []
     for place in places:
         known = variables.of_side(said, place.side)
-        found.append(wanted(place, clouds, words, guest(typed, known, amqp_uri), known))
+        one = wanted(place, clouds, words, guest(typed, known, amqp_uri), known)
+        found.append(replace(one, config_drive=typed["config_drive"]))
     return found
 
 

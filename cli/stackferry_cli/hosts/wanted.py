@@ -60,6 +60,7 @@ class Wanted:
     external: str | None = None  # where floating IPs are from, when the network is one that is there
     volume_size: int | None = None  # GiB to boot from; None: the flavor's own disk
     availability_zone: str | None = None
+    config_drive: bool = False
     key_name: str | None = None  # of a key pair that is there
     peers: tuple[str, ...] = ()  # ranges that may fetch from these hosts; none: as it is
     ssh_from: tuple[str, ...] = ()

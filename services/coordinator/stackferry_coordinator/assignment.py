@@ -79,8 +79,10 @@ def unfit(versions: Iterable[str | None], ours: str) -> str | None:
 
     All agents of a host read one queue, so one that can't be used spoils the host.
     """
-    others = ", ".join(sorted({str(version) for version in versions if _minor(version) != _minor(ours)}))
-    return f"its agents are of version {others}, the coordinator is of {ours}; deploy it anew" if others else None
+    others = sorted({str(version) for version in versions if _minor(version) != _minor(ours)})
+    if not others:
+        return None
+    return f"its agents are of version {', '.join(others)}, the coordinator is of {ours}; deploy it anew"
 
 
 def _minor(version: str | None) -> list[str]:

@@ -12,7 +12,7 @@ from stackferry_cli.hosts.wanted import Network, Wanted
 
 NOTHING: dict[str, Any] = {
     "agents": 1, "slots": 4, "bandwidth": 0.0, "listen_port": 10900, "package": None, "pip_arguments": "",
-    "pre_hook": None, "post_hook": None, "ca_file": None, "ssh_public_key": None,
+    "config_drive": False, "pre_hook": None, "post_hook": None, "ca_file": None, "ssh_public_key": None,
 }  # fmt: skip
 BOTH = [Place("src", "east"), Place("dst", "west", "acme")]
 FLAVORS = {"os_migrate_src_conversion_flavor_name": "small", "os_migrate_dst_conversion_flavor_name": "large"}

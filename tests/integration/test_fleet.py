@@ -1,0 +1,146 @@
+"""Which conversion hosts get work, and what is said about them, with the coordinator's tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+from stackferry import __version__
+from stackferry.errors import InvalidMessage
+from stackferry_coordinator import fleet, hosts
+from stackferry_coordinator import tables as t
+from stackferry_coordinator.shell import Coordinator
+
+from .test_store import engine  # noqa: F401 - a fixture
+
+NOW = 1000.0
+SRC, DST = {"cloud": "src"}, {"cloud": "dst", "project": "p"}
+
+
+class Known:
+    """The coordinator's knowledge of hosts."""
+
+    def __init__(self, database: Any) -> None:
+        self.engine, self.upsert = database, Coordinator(database, None).upsert  # type: ignore[arg-type]
+
+    def seen(self, host: str, instance: str = "1", at: float = NOW, **more: Any) -> None:
+        data = {
+            "host": host, "name": f"name of {host}", "instance": instance, "cloud": "src", "slots": 4,
+            "version": __version__, "certificate": "PEM", **more,
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            fleet.agent_seen(connection, self.upsert, data, at)
+
+    def said(self, host: str, action: str) -> None:
+        with self.engine.begin() as connection:
+            hosts.control(connection, self.upsert, host, action)
+
+    def fleet(self, now: float = NOW) -> Any:
+        with self.engine.begin() as connection:
+            return fleet.hosts(connection, now)
+
+    def rows(self, now: float = NOW) -> dict[str, dict[str, Any]]:
+        with self.engine.begin() as connection:
+            return {row["id"]: row for row in hosts.describe(connection, now)}
+
+    def holds(self, source: str, destination: str) -> None:
+        """A volume has a place on both."""
+        head = {"id": "m", "request": {}, "phase": "running", "mode": "run", "paused": False, "counts": {}, "got": 0,
+                "attempt": 1, "created": 0.0, "changed": 0.0}  # fmt: skip
+        step = {"migration": "m", "key": "server/a/assign", "action": "assign", "kind": "volume", "name": "", "order": 1,
+                "state": "holding", "waits": 0, "attempt": 1, "tries": 0, "made": [], "links": {}, "hints": {}, "notes": [],
+                "changes": [], "seconds": 0.0, "done": 0,
+                "results": {"source_host": source, "destination_host": destination}}  # fmt: skip
+        with self.engine.begin() as connection:
+            connection.execute(insert(t.migration), head)
+            connection.execute(insert(t.step), step)
+
+
+@pytest.fixture
+def known(engine):  # noqa: F811
+    return Known(engine)
+
+
+def test_a_host_is_described(known):
+    known.seen("h1", "a")
+    known.seen("h1", "b", at=NOW - 3)
+    known.holds("h1", "d1")
+    assert known.rows()["h1"] == {
+        "id": "h1", "name": "name of h1", "cloud": "src", "project": None, "state": "ready", "why": None, "agents": 2,
+        "slots": 8, "used": 1, "draining": False, "version": __version__, "seen": 0.0,
+    }  # fmt: skip
+
+
+def test_a_drained_host_gets_nothing_until_it_is_resumed(known):
+    known.seen("h1")
+    known.seen("h2")
+    known.said("h1", "drain")
+    assert {known.fleet().emptiest(SRC).id for _ in range(2)} == {"h2"}
+    assert (known.fleet().slots, known.rows()["h1"]["state"]) == (4, "drained")
+    known.said("h2", "drain")
+    assert known.fleet().emptiest(SRC) is None
+    assert known.fleet().full
+    assert known.fleet().missing(SRC) is None  # servers wait for it, they aren't given up
+    known.said("h1", "resume")
+    assert known.fleet().emptiest(SRC).id == "h1"
+    assert known.rows()["h1"]["state"] == "ready"
+
+
+def test_a_host_that_drains_has_what_it_has(known):
+    known.seen("h1")
+    known.holds("h1", "d1")
+    known.said("h1", "drain")
+    row = known.rows()["h1"]
+    assert (row["state"], row["used"], row["why"]) == ("draining", 1, "it was told to; it finishes what it has")
+
+
+@pytest.mark.parametrize("version", ["9.1.0", "0.9", "", "dev"])
+def test_agents_of_another_version_get_nothing_and_it_is_said_why(known, version):
+    known.seen("h1", "new", version=version)
+    known.seen("h1", "ours")
+    row = known.rows()["h1"]
+    assert (row["state"], known.fleet().emptiest(SRC)) == ("unfit", None)
+    assert f"of version {version}, the coordinator is of {__version__}" in row["why"]
+    assert row["why"] in known.fleet().missing(SRC)
+    assert not known.fleet().full  # or nobody would look, and say so
+    assert known.fleet().slots == 0
+
+
+def test_agents_of_the_same_minor_version_get_work(known):
+    known.seen("h1", version=f"{'.'.join(__version__.split('.')[:2])}.99")
+    assert known.fleet().emptiest(SRC).id == "h1"
+
+
+def test_agents_that_drain_by_themselves_get_nothing(known):
+    known.seen("h1", draining=True)
+    assert known.fleet().emptiest(SRC) is None
+    assert known.rows()["h1"]["state"] == "draining"
+
+
+def test_a_silent_host_is_listed_and_gets_nothing(known):
+    known.seen("h1")
+    row = known.rows(NOW + 40)["h1"]
+    assert (row["state"], row["agents"], row["slots"], row["seen"]) == ("silent", 0, 0, 40.0)
+    assert known.fleet(NOW + 40).hosts == ()
+
+
+def test_a_host_that_was_stopped_is_silent(known):
+    known.seen("h1")
+    known.seen("h1", stopping=True)
+    assert known.rows()["h1"]["state"] == "silent"
+
+
+def test_a_host_that_is_forgotten_is_not_listed_and_no_longer_drained(known):
+    known.seen("h1")
+    known.said("h1", "drain")
+    known.said("h1", "forget")
+    assert known.rows() == {}
+    known.seen("h1")
+    assert known.rows()["h1"]["state"] == "ready"
+    known.said("never-heard-of", "forget")
+
+
+def test_nobody_can_drain_a_host_that_is_not_there(known):
+    with pytest.raises(InvalidMessage, match="no such host"):
+        known.said("h9", "drain")
