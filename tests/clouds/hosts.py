@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any
 
-from stackferry.conversion_hosts import MARK, METADATA
+from stackferry.resources.conversion import MARK, METADATA
 from stackferry_cli.local.processes import until
 from stackferry_sandbox.hosts import user_data
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from amqp.exceptions import NotFound
+from stackferry import topology
+from stackferry.bus import connect
+from stackferry_cli.local.processes import until
+
+from .test_workloads import bad, server  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.clouds
 KINDS = ("networks", "subnets", "routers", "ports", "security_groups", "ips")
@@ -55,6 +62,15 @@ def rules(tenant: Any, group: str = "os_migrate_conv") -> set[tuple[Any, ...]]:
     }
 
 
+def queue_exists(stack: Any, host: str) -> bool:
+    with connect(stack.node.uri("admin"), "tests", heartbeat=0) as connection, connection.channel() as channel:
+        try:
+            channel.queue_declare(topology.host_queue(host).name, passive=True)
+        except NotFound:
+            return False
+        return True
+
+
 def floating(tenant: Any) -> set[str]:
     return {ip.floating_ip_address for ip in tenant.connect().network.ips()}
 
@@ -64,7 +80,7 @@ def listed(hosts: Any, *tenants: Any) -> list[dict[str, Any]]:
     return [row for row in json.loads(hosts("list", "-o", "json")) if row["cloud"] in clouds]
 
 
-def test_hosts_are_made_once_and_deleted_alone(hosts, source, destination, image):
+def test_hosts_are_made_once_and_deleted_alone(hosts, stack, source, destination, image):
     mine = source.connect().network.create_network(name="os_migrate_conv")  # of the same name, and not ours
     group = source.connect().network.create_security_group(name="os_migrate_conv-too", description="theirs")
     before = inventory(source), inventory(destination)
@@ -98,6 +114,8 @@ def test_hosts_are_made_once_and_deleted_alone(hosts, source, destination, image
     assert inventory(source) == after[0]
     hosts("delete", *hosts.both, "--yes")
     assert (inventory(source), inventory(destination)) == before
+    assert listed(hosts, source, destination) == []
+    assert until(lambda: not any(queue_exists(stack, row["id"]) for row in rows), 10)
     assert source.connect().network.get_network(mine.id)
     assert source.connect().network.get_security_group(group.id)
     assert "made nothing here" in hosts("delete", *hosts.both, "--yes")
@@ -110,8 +128,8 @@ def test_a_network_that_is_there_is_used_and_stays(hosts, source, image):
     before = inventory(source)
     hosts("deploy", "-s", source.entry, "--flavor", "m1.tiny", "--image", "cirros", "--network", "wire",
           "--peer", "198.51.100.0/24", "--timeout", 60)  # fmt: skip
-    (server,) = source.connect().compute.servers()
-    assert list(server.addresses) == ["wire"]
+    (host,) = source.connect().compute.servers()
+    assert list(host.addresses) == ["wire"]
     assert floating(source) == set()
     assert rules(source) == {("tcp", 10900, 10900, "198.51.100.0/24")}
     hosts("delete", "-s", source.entry, "--yes")
@@ -171,6 +189,36 @@ def test_a_host_whose_agent_never_answers_is_said(hosts, source, image, monkeypa
     said = hosts("deploy", "-s", source.entry, *fine, "--timeout", 25, code=3)
     assert "no agent on os_migrate_conv_src" in said
     assert "wrong" not in said
+
+
+@pytest.mark.usefixtures("image", "server")
+def test_a_server_crosses_through_them_and_waits_while_they_are_drained(hosts, source, destination, ferry):
+    hosts("deploy", *hosts.made)
+    clouds = {row["cloud"]: row["id"] for row in listed(hosts, source, destination)}
+    hosts("drain", clouds[destination.entry])
+    kinds = ["network", "subnet", "router", "router_interface", "security_group", "security_group_rule", "server"]
+    migration = ferry.migrate(source.entry, destination.entry, selection={"kinds": kinds})
+    assert until(lambda: ferry.show(migration)["totals"].get("wanting"), 60), ferry.show(migration)["totals"]
+    ferry.wait_for(migration, "running")
+    assert [v.name for v in destination.connect().block_storage.volumes()] == []
+    hosts("resume", clouds[destination.entry])
+    state = ferry.wait(migration, timeout=90)
+    assert (state["phase"], bad(state)) == ("done", [])
+    made = {(s["kind"], s["name"]) for s in state["steps"] if s["outcome"] == "created" and s["kind"] in kinds}
+    assert made == {("network", "net"), ("server", "db"), ("subnet", "v4")}  # nothing of what the hosts are made of
+    assert {s["kind"] for s in state["steps"] if s["outcome"] == "unchanged"} <= {
+        "security_group",
+        "security_group_rule",
+    }
+    own = next(agent for agent in source.box.agents(source.cloud) if agent.server_id == clouds[source.entry])
+    assert listening(own.pid) == {10900}
+
+
+def listening(pid: int) -> set[int]:
+    """The TCP ports that a process listens at."""
+    inodes = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 
 
 def test_a_drained_host_gets_no_more_volumes(hosts, source, image):

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stackferry.conversion_hosts import MARK, METADATA, Ours
 from stackferry.resources import KINDS
 from stackferry.resources.view import View
 from stackferry.selection import selects, unknown_kinds
@@ -82,14 +81,3 @@ def test_the_command_says_that_their_disks_need_the_source(capsys: pytest.Captur
     assert data._movable(found, None, {}) == [EXAMPLES["networks"]]
     assert "left out: server 'test-server': its disks are read at the source (--source)" in capsys.readouterr().err
     assert data._movable(found, "src", {}) == data._movable(found, None, {"kinds": ["server", "network"]}) == found
-
-
-def test_conversion_hosts_and_what_belongs_to_them_stay() -> None:
-    ours, group = Ours(), {"params": {"name": "conv", "description": MARK}, "_info": {"id": "g"}}
-    rule = {"params": {"direction": "egress"}, "_info": {"id": "r", "source_ids": {"security_group_ref": "g"}}}
-    server = {
-        "params": {"name": "web", "metadata": {}},
-        "_info": {"id": "s", "source_ids": {"security_group_refs.0": "g"}},
-    }
-    host = {"params": {"name": "conv", "metadata": {**METADATA, "more": "1"}}, "_info": {"id": "h"}}
-    assert [document in ours for document in (group, rule, server, host)] == [True, True, False, True]

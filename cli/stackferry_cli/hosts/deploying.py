@@ -9,6 +9,7 @@ from typing import Any
 
 from stackferry.conversion_hosts import MARK, METADATA
 from stackferry.errors import Error
+from stackferry.resources.conversion import MARK, METADATA
 
 from . import ours, wires
 from .connections import explained

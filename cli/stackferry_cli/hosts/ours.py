@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stackferry.conversion_hosts import MARK, METADATA
+from stackferry.resources.conversion import MARK, METADATA
 
 
 def found(connection: Any, plural: str) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from stackferry.conversion_hosts import MARK
 from stackferry.errors import Error
+from stackferry.resources.conversion import MARK
 
 from . import ours
 from .wanted import Network, Wanted

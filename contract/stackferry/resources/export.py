@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .conversion import serves
 from .kind import KINDS, Kind
 from .migration_params import defaults
 from .view import Record, View
@@ -23,10 +24,10 @@ def documents(kind_name: str, view: View) -> list[Document]:
 
 
 def _able(kind: type[Kind], view: View) -> list[Record]:
-    """The resources that can cross; for each of the others a note."""
+    """The resources that can cross; for each of the others a note, but for what conversion hosts are made of."""
     able = []
     for record in view.records(kind.kind):
-        if not kind.stands_alone(record):
+        if not kind.stands_alone(record) or serves(kind, record, view):
             continue
         if why := kind.obstacle(view, record):
             view.notes.append(f"{kind.kind.replace('_', ' ')} {record['name']!r} ({record['id']}) stays: {why}")

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stackferry import selection as select
-from stackferry.conversion_hosts import Ours
 from stackferry.resources import KINDS, order
 from stackferry.resources.export import documents
 from stackferry.resources.view import View
@@ -19,17 +18,13 @@ PART_DOCUMENTS = 200
 
 
 def inventory(view: View, selection: dict[str, Any] | None) -> Iterator[Document]:
-    """Yield the documents that *selection* asks for, prerequisites first. The listings run side by side.
-
-    Conversion hosts and their network aren't the tenant's, and left out.
-    """
+    """Yield the documents that *selection* asks for, prerequisites first. The listings run side by side."""
     kinds = [kind for kind in order() if not KINDS[kind].nested and select.selects_kind(selection, kind)]
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(view.records, kinds))  # one call a kind; a failure is raised here
-    ours = Ours()
     for kind in kinds:
         for document in documents(kind, view):
-            if document not in ours and select.selects(selection, document):
+            if select.selects(selection, document):
                 yield document
 
 
