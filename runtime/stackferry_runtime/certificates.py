@@ -7,6 +7,7 @@ and never leaves its folder.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import ssl
@@ -44,22 +45,36 @@ class Identity:
         return cls(path, found.public_bytes(serialization.Encoding.PEM).decode())
 
 
-def identity(folder: Path, name: str) -> Identity:
-    """Return the identity *name* of a folder; make it at the first start."""
+def identity(folder: Path, name: str, address: str | None = None) -> Identity:
+    """Return the identity *name* of a folder; make it at the first start, or when it's for another address.
+
+    Our own connections know each other by their certificates alone. Other programs also want to find the *address* in
+    it that they connect to.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{name}.pem"
+    if path.exists() and address and address not in _addresses(path):
+        path.unlink()
     if not path.exists():
-        _write_once(path, _make(name))
+        _write_once(path, _make(name, address))
     return Identity.read(path)
 
 
-def _make(name: str) -> bytes:
+def _addresses(path: Path) -> list[str]:
+    extensions = x509.load_pem_x509_certificate(path.read_bytes()).extensions
+    with suppress(x509.ExtensionNotFound):
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    return []
+
+
+def _make(name: str, address: str | None) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     serial, now = x509.random_serial_number(), datetime.now(UTC)
     # The name is for people, but OpenSSL finds a trust anchor by it: no two may have the same. 64 characters at most.
     words = f"{name} {serial:x}"[:40] + f" {socket.gethostname()}"[:24]
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, words)])
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -69,8 +84,11 @@ def _make(name: str) -> bytes:
         .not_valid_after(now + VALID)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)  # its own trust anchor
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
     )
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        builder = builder.add_extension(names, critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -80,7 +80,7 @@ class Pair:
         command = OfferSegment.make("test", data)
         threading.Thread(target=self.source.segments.offer, args=(command,), name="offer").start()
         offered = self.source.told.last("segment-offered")
-        return {name: offered[name] for name in ("address", "certificate", "size")}
+        return {name: offered[name] for name in ("address", "certificate", "size", "pump") if name in offered}
 
     def fetch(self, about: dict[str, Any], offer: dict[str, Any], mode: str = "copy") -> dict[str, Any]:
         """Have the destination fetch; return how that ended."""
@@ -110,7 +110,7 @@ def pair(folder: Path) -> Iterator[Pair]:
 def _side(folder: Path) -> Iterator[Side]:
     (folder / "by-id").mkdir(parents=True)
     settings = Settings(devices_dir=str(folder / "by-id"), state_dir=str(folder))
-    told, stop, mine = Told(), threading.Event(), identity(folder, "transfer")
+    told, stop, mine = Told(), threading.Event(), identity(folder, "transfer", "127.0.0.1")
     with Server(socket.create_server(("127.0.0.1", 0)), mine) as server:
         reports = Reports(told, f"stackferry/transfer/{folder.name}", stop)  # type: ignore[arg-type]
         yield Side(Segments(settings, mine, server, reports, stop), told, stop)

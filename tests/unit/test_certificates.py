@@ -120,3 +120,12 @@ def test_an_identity_is_made_once_and_stays_private(make: Any) -> None:
     assert first.path.stat().st_mode & 0o777 == 0o600
     assert "PRIVATE" not in first.certificate
     assert make("a", "exporter").certificate != first.certificate
+
+
+def test_it_is_made_anew_for_another_address_only(tmp_path: Path) -> None:
+    first = identity(tmp_path, "transfer")
+    second = identity(tmp_path, "transfer", "127.0.0.1")
+    assert second.certificate != first.certificate
+    assert identity(tmp_path, "transfer", "127.0.0.1").certificate == second.certificate
+    assert identity(tmp_path, "transfer").certificate == second.certificate
+    assert identity(tmp_path, "transfer", "::1").certificate != second.certificate

@@ -14,6 +14,8 @@ from .steps import StepFields
 ACTIONS = ("look", "stop", "start", "expose", "withdraw", "attach", "detach", "settle")
 #: how a segment is fetched; all but copy look at every block, and read back what they write
 MODES = ("copy", "delta", "rehash", "verify")
+#: what moves the bytes: the agents themselves, or nbdkit and nbdcopy, which they start
+ENGINES = ("pump", "nbd")
 
 
 class PerformAction(StepFields, Command):
@@ -38,6 +40,7 @@ class _Segment(StepFields):
     copy = need("id of the copy: the same for all segments, passes and tries")
     first = number("where the segment begins, in bytes", required=True, validate=validate.Range(0))
     length = number("bytes; 0: to the volume's end", required=True, validate=validate.Range(0))
+    engine = text("pump, or nbd: nbdkit and nbdcopy", load_default="pump", validate=validate.OneOf(ENGINES))
 
 
 class OfferSegment(_Segment, Command):
@@ -58,6 +61,7 @@ class SegmentOffered(StepFields, Fact):
     address = need("host:port")
     certificate = text("PEM certificate of the offering agent", required=True)
     size = number("bytes of the whole volume", required=True)
+    pump = text("host:port where the agent itself serves what nbdkit serves at address", allow_none=True)
 
 
 class FetchSegment(_Segment, Command):
@@ -74,6 +78,7 @@ class FetchSegment(_Segment, Command):
     address = need("host:port of the offer")
     certificate = text("PEM certificate of the offering agent", required=True)
     size = number("bytes of the source volume", required=True)
+    pump = text("host:port where the offering agent itself can be asked, if it can be reached", allow_none=True)
 
 
 #: it's there; it's given up, and being taken back; that is over; it was removed by `undo`; it gets another round

@@ -22,18 +22,18 @@ from stackferry_runtime import logs, settings
 from stackferry_runtime.certificates import identity
 from stackferry_runtime.logs import logger
 
+from . import nbd
 from .claims import Claims
 from .consumer import Consumer
 from .pace import Pace
 from .reports import LOST, Reports
-from .segments import Segments
+from .segments import BY_SLOT, Segments
 from .server import Server
 from .settings import Settings
 from .source import Shared
 
 log = logger(__name__)
 EVERY = 5.0  # seconds between two words that it's there
-BY_SLOT = 2  # segments of one volume that are under way at once
 
 
 class Agent:
@@ -46,9 +46,6 @@ class Agent:
         self.publisher = Publisher(config.amqp_uri, f"agent {self.instance}")
         self.source = f"stackferry/transfer/{self.host}"
         self.reports = Reports(self.publisher, self.source, self.stop)
-        folder = Path(config.state_dir) / "agents" / (config.instance or "1")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.identity = identity(folder, "transfer")
         self.running: set[tuple[str, int, str]] = set()
         self.lock = threading.Lock()
 
@@ -59,6 +56,9 @@ class Agent:
         address = config.listen_address or own_address(config.amqp_uri)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listener = socket.create_server((address, port_of(config)), family=family)
+        folder = Path(config.state_dir) / "agents" / (config.instance or "1")
+        self.identity = identity(folder, "transfer", config.advertise_address or listener.getsockname()[0])
+        nbd.sweep(folder)
         with ExitStack() as stack:
             stack.callback(self.publisher.close)
             server = stack.enter_context(Server(listener, self.identity, shared))

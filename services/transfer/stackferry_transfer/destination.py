@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 from .connections import interrupt
 from .devices import Device
-from .errors import DeviceTooSmall, PeerLost, PumpError
+from .errors import PeerLost
 from .journal import Journal
-from .readback import ReadBack
+from .passes import begun
 from .receiver import Receiver
-from .recorder import EVERY_BLOCKS, EVERY_SECONDS, Recorder
-from .tally import Progress, Pulled, Tally
+from .recorder import EVERY_BLOCKS, EVERY_SECONDS
+from .tally import Progress, Pulled
 from .task import Mode, Task
-from .work import Work, all_of, unknown_of
 
 CONNECTIONS = 2
 _LOOK = 0.1  # seconds between looks at the stop event
@@ -54,47 +52,23 @@ def pull(
     Raise PeerLost when the last connection broke, PeerRefused, Stranger, SourceFailed, BlockCorrupted, RepairFailed,
     Violation, DeviceFailed, DeviceTooSmall or JournalFailed. In each case what was done before is journaled.
     """
-    began, copy = time.monotonic(), journal.copy
-    if device.size < copy.size:
-        raise DeviceTooSmall(f"{device.path}: has {device.size} bytes, the volume has {copy.size}")
-    blocks, tally = copy.part(blocks), Tally(progress)
-    if mode is Mode.REHASH:
-        journal.forget(blocks.start, len(blocks))
-    if mode.reads_device:
-        device.flush()  # what it has stored is looked at
-    stop = stop or threading.Event()
-    work = Work(_unskipped(blocks, journal, tally) if mode is Mode.FULL else all_of(blocks), stop)
-    with closing(ReadBack(device, copy)) as readback:
-        check = readback.check if mode.reads_back else None
-        recorder = Recorder(journal, device.flush, every_blocks, every_seconds, check=check)
-        task = Task(
-            copy if offer is None else replace(copy, id=offer),
-            mode,
-            device,
-            journal,
-            recorder,
-            work,
-            tally,
-            compression,
-            fresh and mode is Mode.FULL,
-        )
-        try:
-            _Crew(task, connect, connections).run(stop)
-        except BaseException:
-            with suppress(PumpError):  # the first error says more
-                recorder.commit()
-            raise
-        recorder.commit()
-    journal.flush()
-    return tally.pulled(len(blocks), work.complete, round(time.monotonic() - began, 3))
-
-
-def _unskipped(blocks: range, journal: Journal, tally: Tally) -> Iterator[range]:
-    for batch, known in unknown_of(blocks, journal):
-        if known:
-            tally.done("skipped", len(batch), journal.copy.span(batch.start, len(batch)))
-        else:
-            yield batch
+    copy, stop = journal.copy, stop or threading.Event()
+    blocks = copy.part(blocks)
+    with begun(
+        device,
+        journal,
+        mode,
+        blocks,
+        stop,
+        progress,
+        copy=copy if offer is None else replace(copy, id=offer),
+        compression=compression,
+        fresh=fresh,
+        every_blocks=every_blocks,
+        every_seconds=every_seconds,
+    ) as task:
+        _Crew(task, connect, connections).run(stop)
+    return task.tally.pulled(len(blocks), task.work.complete)
 
 
 class _Crew:

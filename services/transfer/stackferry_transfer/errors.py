@@ -7,6 +7,7 @@ PumpError
 │   ├── DeviceBusy       somebody else holds the destination's device: it's mounted, or being copied to
 │   ├── DeviceTooSmall   the device doesn't hold the whole volume
 │   └── DeviceFailed     reading, writing or flushing failed, at this end
+├── ProgramMissing       a program that the NBD engine needs isn't installed
 ├── JournalRefused       the journal is another copy's, or none at all
 ├── JournalFailed        the journal can't be read or written
 ├── PeerLost             the connection couldn't be made, broke, or stood still for too long
@@ -48,6 +49,10 @@ class DeviceTooSmall(DeviceError):
 
 class DeviceFailed(DeviceError):
     """The device at this end failed; the sentence says doing what, and where."""
+
+
+class ProgramMissing(PumpError):
+    """What the NBD engine needs isn't installed on this host."""
 
 
 class JournalRefused(PumpError):

@@ -12,7 +12,7 @@ from .compression import Decompressor
 from .connections import Connection, fill, reader, send
 from .errors import BlockCorrupted, SourceFailed
 from .protocol import Hello, Kind, Reply, Request
-from .task import Mode, Task
+from .task import Task
 from .writer import Asked, Writer
 
 DEPTH = 2  # batches asked for and not yet here: the next one is on its way while this one is stored
@@ -65,15 +65,9 @@ class Receiver:
                 break
             asked = Asked(blocks, blocks.start)
             self._asked.append(asked)
-            asked.journaled = self._task.journal.known(blocks.start, len(blocks))
-            asked.known = self._known(asked)
+            self._writer.look(asked)
             self._request(Request(blocks.start, len(blocks), asked.known, self._percent_waited()))
         return bool(self._asked)
-
-    def _known(self, asked: Asked) -> bytes:
-        if self._task.mode.reads_device:
-            return b"".join(map(self._writer.stored_digest, asked.blocks))
-        return asked.journaled if self._task.mode is Mode.DELTA else b""
 
     def _ask_again(self, asked: Asked, block: int) -> None:
         """Without hashes: then the block itself has to come."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,19 +16,22 @@ from stackferry.messages import SegmentOffered
 from stackferry_runtime.certificates import Identity, Stranger
 from stackferry_runtime.logs import logger
 
-from . import attached, devices
+from . import attached, devices, nbd, nbd_fetch
 from .blocks import BLOCK, Copy
 from .connections import connect
 from .destination import pull
 from .errors import DeviceBusy, DeviceError, PeerLost, PeerRefused, PumpError
 from .journal import Journal
+from .nbd_export import Export, listen
 from .reports import LOST, Progress, Reports
 from .server import Server
 from .settings import Settings
 from .source import Offer
+from .tally import Pulled
 from .task import Mode
 
 log = logger(__name__)
+BY_SLOT = 2  # segments of one volume that are under way at once
 GUEST = 90.0  # seconds that an offered segment waits for an agent
 GONE = 10.0  # seconds without a connection after which its guest has left
 APPEARS = 60.0  # seconds that an attached device gets to appear
@@ -52,15 +56,17 @@ class Segments:
             path = self._device(data["volume"])
             with closing(devices.open_source(path)) as device:
                 copy = Copy(data["copy"], device.size)
-            ticket = _ticket(data)
-            offered_as = Copy(ticket, copy.size)
-            self.server.offer(Offer(offered_as, path, tuple(data["certificates"]), _blocks(data, copy)))
+            blocks, ticket, certificates = _blocks(data, copy), _ticket(data), tuple(data["certificates"])
+            self.server.offer(Offer(Copy(ticket, copy.size), path, certificates, blocks))
             try:
-                host, port = self.server.address
-                offered = {"address": f"{self.settings.advertise_address or host}:{port}", "size": copy.size}
-                self.reports.tell(SegmentOffered, {**about, **offered, "certificate": self.mine.certificate}, envelope)
-                if not self._served(ticket):
-                    raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
+                address = self._reached_at(self.server.address[1])
+                told = {**about, "address": address, "size": copy.size, "certificate": self.mine.certificate}
+                with self._exported(data, path, copy) as export:
+                    if export:
+                        told |= {"address": self._reached_at(export.port), "pump": address}
+                    self.reports.tell(SegmentOffered, told, envelope)
+                    if not self._served(lambda: self.server.serves(ticket) or bool(export and export.busy())):
+                        raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
             finally:
                 self.server.withdraw(ticket)
         except LOST as error:
@@ -68,11 +74,24 @@ class Segments:
         except Exception as error:  # whatever it is, the coordinator hears of it
             self._failed(envelope, error)
 
-    def _served(self, ticket: str) -> bool:
+    def _reached_at(self, port: int) -> str:
+        return f"{self.settings.advertise_address or self.server.address[0]}:{port}"
+
+    def _exported(self, data: dict[str, Any], path: Path, copy: Copy) -> AbstractContextManager[Export | None]:
+        """An export by nbdkit, where that's the engine."""
+        if data.get("engine") != "nbd":
+            return nullcontext()
+        blocks, port = _blocks(data, copy), self.settings.nbd_port
+        part = copy.offset(blocks.start), copy.span(blocks.start, len(blocks))
+        listener = listen(self.server.address[0], port, self.settings.slots * BY_SLOT)
+        certificates, rate = data["certificates"], self.settings.bandwidth
+        return Export(path, part, _ticket(data), self.mine, certificates, listener, rate)
+
+    def _served(self, here: Callable[[], bool]) -> bool:
         """Wait until the guest of an offer has come and gone; return whether there was one."""
         deadline, came = time.monotonic() + GUEST, False
         while not self.stop.wait(0.5):
-            if self.server.serves(ticket):
+            if here():
                 came, deadline = True, time.monotonic() + GONE
             elif time.monotonic() > deadline:
                 return came
@@ -86,36 +105,31 @@ class Segments:
         abandon = threading.Event()
         try:
             with Progress(self.reports, about, envelope, abandon) as progress:
-                ended = self._fetch(data, progress, abandon)
+                pulled, digest = self._fetch(data, progress, _Either(abandon, self.stop))
         except Exception as error:  # whatever it is, the coordinator hears of it
             if not abandon.is_set():
                 self._failed(envelope, error)
             return
         if not abandon.is_set():
-            self.reports.ended({**about, **ended}, envelope)
+            self.reports.ended({**about, **_ended(pulled, digest)}, envelope)
 
-    def _fetch(self, data: dict[str, Any], progress: Progress, abandon: threading.Event) -> dict[str, Any]:
+    def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, bytes | None]:
         path, copy = self._device(data["volume"]), Copy(data["copy"], data["size"])
-        blocks = _blocks(data, copy)
-        progress.total = copy.span(blocks.start, len(blocks))
-        host, _, port = data["address"].rpartition(":")
-        peer = partial(connect, (host, int(port)), self.mine, data["certificate"])
-        mode = MODES[data["mode"]]
-        stop = _Either(abandon, self.stop)
+        progress.total = copy.span((blocks := _blocks(data, copy)).start, len(blocks))
+        mode, ticket, certificate = MODES[data["mode"]], _ticket(data), data["certificate"]
+        pump = data["address"] if data.get("engine") != "nbd" else nbd_fetch.reachable(data, mode)
         with closing(devices.open_shared(path, copy.size)) as device, self._journal(copy) as journal:
-            pulled = pull(
-                device, journal, peer, mode=mode, blocks=blocks, offer=_ticket(data), progress=progress, stop=stop
-            )  # fmt: skip
-            digest = journal.digest() if pulled.complete else None
-        if not pulled.complete:
-            return {"outcome": "interrupted", "retryable": True, "reason": "its agent was stopped"}
-        counts = {name: value for name, value in asdict(pulled).items() if name not in ("repairs", "complete")}
-        results = {"counts": counts, "digest": digest.hex() if digest else None}
-        if pulled.source_changed:
-            many = f"{pulled.source_changed} blocks of the source changed while they were copied"
-            return {"outcome": "failed", "retryable": False, "reason": many, "results": results}
-        notes = [f"{pulled.repaired} blocks were written anew"] if pulled.repaired else []
-        return {"outcome": "done", "results": results, "notes": notes, "seconds": pulled.seconds}
+            if pump:
+                host, _, port = pump.rpartition(":")
+                peer = partial(connect, (host, int(port)), self.mine, certificate)
+                pulled = pull(
+                    device, journal, peer, mode=mode, blocks=blocks, offer=ticket, progress=progress, stop=stop
+                )
+            else:
+                with nbd.secured(self.mine, [certificate], "client") as (folder, environ):
+                    export = nbd.location(data["address"], ticket, folder), environ
+                    pulled = nbd_fetch.fetch(device, journal, export, mode, blocks, stop, progress)
+            return pulled, journal.digest() if pulled.complete else None
 
     def _journal(self, copy: Copy) -> Journal:
         folder = Path(self.settings.state_dir) / "journals"
@@ -146,6 +160,19 @@ class _Either(threading.Event):
 
     def is_set(self) -> bool:
         return super().is_set() or any(event.is_set() for event in self._events)
+
+
+def _ended(pulled: Pulled, digest: bytes | None) -> dict[str, Any]:
+    """How a fetch ended, for the coordinator."""
+    if not pulled.complete:
+        return {"outcome": "interrupted", "retryable": True, "reason": "its agent was stopped"}
+    counts = {name: value for name, value in asdict(pulled).items() if name not in ("repairs", "complete")}
+    results = {"counts": counts, "digest": digest.hex() if digest else None}
+    if pulled.source_changed:
+        many = f"{pulled.source_changed} blocks of the source changed while they were copied"
+        return {"outcome": "failed", "retryable": False, "reason": many, "results": results}
+    notes = [f"{pulled.repaired} blocks were written anew"] if pulled.repaired else []
+    return {"outcome": "done", "results": results, "notes": notes, "seconds": pulled.seconds}
 
 
 def _about(envelope: Envelope) -> dict[str, Any]:

@@ -30,4 +30,8 @@ class Settings(Common):
     advertise_address: str = setting(
         "", "address that it tells others, when it's reached by another one (a floating IP); empty: listen_address"
     )
+    nbd_port: int = setting(
+        0, "first of the ports that nbdkit listens at (engine: nbd), two for each slot; 0: any free ones",
+        validate.Range(0, 65535),
+    )  # fmt: skip
     bandwidth: float = setting(0.0, "bytes a second that it sends at most; 0: no limit", validate.Range(min=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Tally:
     """The counts so far; threads share it."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self._lock = progress, threading.Lock()
+        self._progress, self._lock, self._began = progress, threading.Lock(), time.monotonic()
         self._counts: Counter[str] = Counter()
         self._repairs: list[Repair] = []
         self._blocks = self._bytes = 0
@@ -84,7 +85,8 @@ class Tally:
             if len(self._repairs) < REPAIRS_NAMED:
                 self._repairs.append(repair)
 
-    def pulled(self, blocks: int, complete: bool, seconds: float) -> Pulled:
+    def pulled(self, blocks: int, complete: bool) -> Pulled:
         """The result."""
+        seconds = round(time.monotonic() - self._began, 3)
         with self._lock:
             return Pulled(blocks, complete, seconds, **self._counts, repairs=tuple(self._repairs))

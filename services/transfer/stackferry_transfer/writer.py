@@ -51,6 +51,14 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._stored.close()
 
+    def look(self, asked: Asked) -> None:
+        """Find out what is there, by the journal and as the mode wants it."""
+        asked.journaled = self._task.journal.known(asked.blocks.start, len(asked.blocks))
+        if self._task.mode.reads_device:
+            asked.known = b"".join(map(self.stored_digest, asked.blocks))
+        elif self._task.mode is Mode.DELTA:
+            asked.known = asked.journaled
+
     def stored_digest(self, block: int) -> bytes:
         """The hash of what the device has at a block; PeerLost when the pull is to end."""
         if self._task.work.closed:
