@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from stackferry.conversion_hosts import MARK, METADATA
 from stackferry.errors import Error
 from stackferry.resources.conversion import MARK, METADATA
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from stackferry.conversion_hosts import MARK
 from stackferry.errors import Error
 from stackferry.resources.conversion import MARK
 

@@ -29,7 +29,7 @@ IN_FLIGHT = 32  # tries under way at once in one migration
 HOSTLESS = 60.0  # seconds that a volume waits while no conversion host answers
 BY_PLACE = 2  # and so many more for each volume that has a place on the conversion hosts
 MOVING = ("transfer", "copy", "verify")  # actions of which one side offers bytes, and the other fetches them
-OFFERED = ("address", "certificate", "size", "hash_algo", "hash_value")
+OFFERED = ("address", "certificate", "size", "pump", "hash_algo", "hash_value")
 GOOD = ("created", "updated", "unchanged", "done", "removed")
 
 

@@ -179,7 +179,7 @@ def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certi
     copy = "/".join([ledger.head.id, str(work.id_of(subject)), *([str(epoch)] if epoch else [])])
     about = {
         **base, "step": step.key, "copy": copy, "first": step.hints["first"],
-        "length": step.hints["length"],
+        "length": step.hints["length"], "engine": work.asked.get("engine") or "pump",
     }  # fmt: skip
     if not fetch:
         host, volume = hosts["source_host"], work.exposed(subject, warm="/warm-" in step.key).get("volume")
