@@ -13,7 +13,7 @@ from amqp.exceptions import AccessRefused
 from stackferry.errors import BrokerUnavailable, Error, NoAnswer
 
 from . import output
-from .commands import clouds, data, dead_letters, hosts, local, migrations
+from .commands import cleanup, clouds, data, dead_letters, hosts, local, migrations
 from .hosts.connections import CloudUnavailable
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("list", rich_help_panel=MIGRATIONS)(migrations.list_)
 app.command(rich_help_panel=MIGRATIONS)(migrations.show)
 for _action in ("start", "pause", "resume", "cancel", "retry", "cutover", "undo"):
     app.command(_action, rich_help_panel=MIGRATIONS)(getattr(migrations, _action))
+app.command("cleanup-source", rich_help_panel=MIGRATIONS)(cleanup.cleanup_source)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=MIGRATIONS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=MIGRATIONS)
 

@@ -27,6 +27,7 @@ from .errors import Error, InvalidMessage, NoAnswer
 from .messages import (
     Answer,
     CheckCloud,
+    CleanUpSource,
     Command,
     ControlHost,
     ControlMigration,
@@ -123,6 +124,10 @@ class Client:
     def control_host(self, host: str, action: str) -> None:
         """Tell the coordinator to drain a conversion host (id of its server), to resume or to forget it."""
         self.send(ControlHost, {"host": host, "action": action})
+
+    def clean_up_source(self, migration: str, workloads: list[str]) -> None:
+        """Delete at the source what a migration that is done has moved: these workloads, by their keys."""
+        self.send(CleanUpSource, {"migration": migration, "workloads": workloads})
 
     def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
         """Publish one command."""

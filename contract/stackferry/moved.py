@@ -60,17 +60,31 @@ def _disk(key: str, rows: list[Row]) -> Row:
         _, name, _ = parts(row["key"])
         if name in MOVING:
             found = row.get("results") or {}
-            counts[name].update({n: v for n, v in (found.get("counts") or {}).items() if type(v) is int})
+            before = found.get("earlier") or {}
+            counts[name].update(_counted(found))
+            counts[name].update(_counted(before))
             digests[name].update([found["digest"]] if found.get("digest") else [])
-            seconds[name] += row.get("seconds") or 0
+            seconds[name] += (row.get("seconds") or 0) + (before.get("seconds") or 0)
     digest = digests["verify"] or digests["copy"]
+    is_verified = bool(digests["verify"] or (digests["copy"] and counts[f"{WARM}copy"]))
     sent = sum(count["wire_received"] + count["wire_sent"] for count in counts.values())
     return {
         "source_id": own.get("source_id"), "destination_id": own.get("destination_id"),
-        "digest": next(iter(digest)) if len(digest) == 1 else None, "is_verified": bool(digests["verify"]),
+        "digest": next(iter(digest)) if len(digest) == 1 else None, "is_verified": is_verified,
         "bytes_on_wire": sent, "counts": {name: dict(count) for name, count in counts.items() if count},
         "seconds": {name: round(many, 3) for name, many in seconds.items()},
     }  # fmt: skip
+
+
+def earlier(step_results: Row, seconds: float) -> Row:
+    """Return what a step's results keep of its passes when it begins another one."""
+    before = step_results.get("earlier") or {}
+    counts = Counter(_counted(step_results)) + Counter(_counted(before))
+    return {"earlier": {"counts": dict(counts), "seconds": seconds + (before.get("seconds") or 0)}} if counts else {}
+
+
+def _counted(results: Row) -> dict[str, int]:
+    return {name: many for name, many in (results.get("counts") or {}).items() if type(many) is int}
 
 
 def _many(passes: Any) -> Any:

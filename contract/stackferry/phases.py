@@ -5,11 +5,12 @@ Both sides need it: a client refuses what makes no sense before sending it, the 
 
 from __future__ import annotations
 
-PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", "cancelling", "cancelled", "stuck")
+PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", "cancelling", "cancelled", "cleaning",
+          "stuck")  # fmt: skip
 #: action → the phases in which it makes sense
 FITS = {
     "start": ("planned",),
-    "pause": ("new", "planning", "running"),
+    "pause": ("new", "planning", "running", "cleaning"),
     "resume": PHASES,
     "cancel": ("new", "planning", "planned", "running", "stuck"),
     "retry": ("planned", "done", "cancelled", "stuck"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stackferry.envelope import Envelope
 from stackferry.messages import MigrationChanged, StepEnded
-from stackferry.moved import overall, report
+from stackferry.moved import earlier, overall, report
 from stackferry.progress import Amount, Progress
 from stackferry_cli import bars, lines, output, words, workloads
 
@@ -168,6 +168,22 @@ def test_a_report_says_what_a_server_took() -> None:
     assert disk["seconds"] == {"copy": 5.0, "verify": 5.0}
     assert (disk["source_id"], bool(disk["destination_id"])) == ("db-disk0", True)
     assert (loose["kind"], loose["downtime"], [d["digest"] for d in loose["disks"]]) == ("volume", None, ["ab" * 32])
+
+
+def test_the_passes_before_the_last_one_count_as_well() -> None:
+    first = {"counts": {"raw": 5, "wire_received": 700, "wire_sent": 3, "complete": True}}
+    second = {"counts": {"raw": 1, "wire_received": 40, "wire_sent": 3}, **earlier(first, 9.0)}
+    third = {"counts": {"raw": 0, "wire_received": 5, "wire_sent": 1}, "digest": "ab", **earlier(second, 2.0)}
+    rows = [
+        {"key": "server/w", "group": "server/w", "name": "w", "state": "done"},
+        {"key": "volume/v/warm-copy/0", "group": "server/w", "state": "done", "results": third, "seconds": 1.5},
+        {"key": "volume/v/copy/0", "group": "server/w", "state": "done", "results": {"digest": "cd"}, "seconds": 4.0},
+    ]
+    (disk,) = report(rows, 1e9)[0]["disks"]
+    assert disk["counts"] == {"warm-copy": {"raw": 6, "wire_received": 745, "wire_sent": 7}}
+    assert (disk["bytes_on_wire"], disk["seconds"]) == (752, {"warm-copy": 12.5, "copy": 4.0})
+    assert (disk["digest"], disk["is_verified"]) == ("cd", True)
+    assert earlier({}, 3.0) == {}
 
 
 def test_two_digests_of_one_disk_are_none() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from stackferry.cleanup import deleted
 from stackferry.errors import Error
 from stackferry.phases import refusal
 
@@ -110,6 +111,8 @@ def _tell(migration: str, action: str) -> None:
         id_ = options.find(ferry, migration)
         before = ferry.show(id_)
         if why := refusal(before["phase"], before["paused"], action):
+            raise Error(f"{id_}: {why}")
+        if action == "undo" and (why := deleted(before["steps"])):
             raise Error(f"{id_}: {why}")
         ferry.control(id_, action)
         output.console.print(f"{id_}: told to {action}")

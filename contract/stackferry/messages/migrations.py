@@ -11,7 +11,7 @@ from ..mapping import invalid
 from ..phases import ACTIONS, PHASES
 from ..resources.migration_params import SERVER, wrong_choices
 from .document import DocumentsField
-from .fields import flag, migration_id, number, text
+from .fields import flag, migration_id, need, number, text
 from .message import Command, Fact
 from .scope import nested_place, nested_selection
 
@@ -91,6 +91,18 @@ class ControlMigration(Command):
     servers = fields.List(
         fields.String(), metadata={"description": "cutover: only these servers, by name or id; absent: all"}
     )
+
+
+class CleanUpSource(Command):
+    """Delete at the source what a migration that is done has moved and verified; nothing else ever deletes there."""
+
+    queues = (topology.COORDINATOR,)
+
+    migration = migration_id()
+    workloads = fields.List(
+        need("server/<id> or volume/<id>"), required=True, validate=validate.Length(1, 10_000),
+        metadata={"description": "keys of the workloads: server/<id> or volume/<id>, with ids at the source"},
+    )  # fmt: skip
 
 
 class MigrationChanged(Fact):

@@ -11,7 +11,8 @@ from .scope import nested_place
 from .steps import StepFields
 
 #: what can be done with a server or a volume of one cloud
-ACTIONS = ("look", "stop", "start", "expose", "withdraw", "attach", "detach", "settle")
+ACTIONS = ("look", "stop", "start", "expose", "withdraw", "attach", "detach", "settle", "arrived", "at-rest",
+           "clean-up")  # fmt: skip
 #: how a segment is fetched; all but copy look at every block, and read back what they write
 MODES = ("copy", "delta", "rehash", "verify")
 #: what moves the bytes: the agents themselves, or nbdkit and nbdcopy, which they start
@@ -19,7 +20,10 @@ ENGINES = ("pump", "nbd")
 
 
 class PerformAction(StepFields, Command):
-    """Do something with a server or a volume: look at it, stop or start it, make a disk readable, attach it ..."""
+    """Do something with a server or a volume: look at it, stop or start it, make a disk readable, attach it ...
+
+    ``clean-up`` is the only one that deletes what was there before.
+    """
 
     queues = (topology.EXPORTER_WORKLOADS, topology.IMPORTER_WORKLOADS)
 

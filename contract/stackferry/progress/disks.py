@@ -6,7 +6,7 @@ from typing import Any
 
 from .meter import Meter, steady
 from .standing import Amount
-from .words import WARM, parts
+from .words import SILENT, WARM, parts
 
 GIB = 1 << 30
 UNTOLD = -1  # how far a try is of which nothing was heard yet
@@ -108,6 +108,12 @@ class Disk:
             for other in self.steps:
                 if other.warm and other is not step:
                     other.state, other.done = "waiting", 0
+
+    @property
+    def between_passes(self) -> bool:
+        """Whether all that a warm pass does is done, and the last one hasn't come."""
+        warm = [step for step in self.steps if step.warm and step.name.removeprefix(WARM) not in SILENT]
+        return self._pass_over() and all(step.state == "done" for step in warm) and not self._final
 
     def _pass_over(self) -> bool:
         return bool(self.segments["warm-copy"]) and all(s.state == "done" for s in self.segments["warm-copy"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+CUTOVER = "waiting for cut-over"
 #: name of a step → the phase in which it is
 WORDS = {
     "check": "checking",
     "look": "checking",
-    "cutover": "waiting for cut-over",
+    "look-again": "checking",
+    "cutover": CUTOVER,
     "assign": "waiting for a host",
     "stop": "stopping",
     "expose": "preparing",
@@ -16,18 +18,16 @@ WORDS = {
     "verify": "verifying",
     "detach-source": "releasing",
     "detach-destination": "releasing",
-    "detach": "releasing",
     "withdraw": "releasing",
-    "attach": "preparing",
     "settle": "finishing",
 }
 #: of several that are true at once, the first is said
 RANKS = ("copying", "verifying", "stopping", "preparing", "checking", "releasing", "creating", "finishing",
-         "waiting for cut-over", "waiting for a host")  # fmt: skip
+         CUTOVER, "waiting for a host")  # fmt: skip
 #: what is still said in the moment before the next step begins
 LASTING = ("copying", "verifying", "stopping", "preparing", "releasing", "creating", "finishing")
 #: steps of the coordinator alone, of which no fact tells
-SILENT = ("assign", "release")
+SILENT = ("assign", "release", "cutover")
 WARM = "warm-"
 
 

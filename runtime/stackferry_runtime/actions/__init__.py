@@ -17,6 +17,7 @@ from stackferry.resources.view import View
 from ..clouds import failure
 from .access import expose, withdraw
 from .attachments import attach, detach
+from .cleanup import arrived, at_rest, clean_up
 from .done import Done
 from .power import look, start, stop
 from .settling import settle
@@ -31,6 +32,9 @@ ACTIONS: dict[str, Action] = {
     "attach": attach,
     "detach": detach,
     "settle": settle,
+    "arrived": arrived,
+    "at-rest": at_rest,
+    "clean-up": clean_up,
 }
 
 

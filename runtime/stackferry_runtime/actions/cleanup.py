@@ -45,7 +45,7 @@ def at_rest(view: View, resource: str, known: dict[str, Any]) -> Done:
     if known["kind"] == "volume":
         return Done()
     record = view.refresh(Server.kind, resource)
-    return Done({"kept": _unmoved(view, record, known) if record else {}})
+    return Done({"kept": _unmoved(view, record, known)}) if record else Done()
 
 
 def clean_up(view: View, resource: str, known: dict[str, Any]) -> Done:
@@ -54,7 +54,7 @@ def clean_up(view: View, resource: str, known: dict[str, Any]) -> Done:
     volumes = [resource] if known["kind"] == "volume" else list(known["volumes"])
     gone = [*volumes, *known.get("floating_ips", ()), *known.get("ports", ())]
     if known["kind"] == "server":
-        _delete_server(view, resource, known)
+        _delete_server(view, resource, known, kept)
         gone.insert(0, resource)
     delete_volumes(view, volumes, kept)
     delete_floating_ips(view, known.get("floating_ips") or [], known.get("ports") or [], kept)
@@ -75,9 +75,7 @@ def _unmoved(view: View, record: Record, known: dict[str, Any]) -> dict[str, str
         raise EndedInError(f"{what} ran again at the source ({when}) after it was moved: nothing was deleted")
     attached, moved = {str(id_) for id_ in record["attached_volumes"] or ()}, set(known["volumes"])
     if more := sorted(attached - moved):
-        raise EndedInError(
-            f"{what} has a volume that was not moved ({more[0]}): detach it, or move it; nothing was deleted"
-        )
+        raise EndedInError(f"{what} has a volume that was not moved ({more[0]}): detach it first; nothing was deleted")
     if record["image"] and not known.get("has_boot_disk"):
         raise EndedInError(f"the root disk of {what} was not copied (boot_disk_copy): delete it by hand")
     return {id_: f"volume {id_} was taken off {what} since it was moved" for id_ in sorted(moved - attached)}
@@ -98,11 +96,11 @@ def _awake_since(view: View, server: str, moved_at: float | None) -> str | None:
     return None
 
 
-def _delete_server(view: View, server: str, known: dict[str, Any]) -> None:
+def _delete_server(view: View, server: str, known: dict[str, Any], kept: Kept) -> None:
     """Delete it unless an earlier try has; look at it once more before."""
     record = view.refresh(Server.kind, server)
     if record is not None and record["task_state"] != "deleting" and "DELETED" not in str(record["status"]):
-        _unmoved(view, record, {**known, "volumes": [*known["volumes"], *known.get("kept", {})]})
+        kept.reasons |= _unmoved(view, record, known)
         view.proxy("compute").delete_server(server, ignore_missing=True)
     found = until(lambda: view.refresh(Server.kind, server), _is_gone, f"server {server} is still being deleted")
     if found is not None:

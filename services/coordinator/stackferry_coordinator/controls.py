@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import compensation, moves, planning, undo
+from . import cleaning, compensation, moves, planning, undo
 from .ledger import Ledger, Step
 
 
@@ -41,6 +41,8 @@ def _retry(ledger: Ledger, now: float) -> None:
 
 
 def _unfinished(step: Step, failed: set[str]) -> bool:
+    if step.action in cleaning.ACTIONS:  # only its own command deletes at the source
+        return False
     return step.state in ("failed", "skipped") or (step.key in failed and step.action != "keep")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from stackferry.progress import meter
 
-from . import compensation, controls, moves, news, planning, relocation, rounds, undo
+from . import cleaning, compensation, controls, moves, news, planning, relocation, rounds, undo
 from .ledger import Head, Ledger, Step
 from .workload_commands import destination_before, downtime, epoch_of, fetch_mode, placed_before
 
@@ -341,6 +341,7 @@ HANDLERS: dict[str, Handler] = {
     "step-ended": _ended,
     "step-progressed": _progressed,
     "control-migration": _controlled,
+    cleaning.ASKED: cleaning.begin,
     "step-claimed": _claimed,
     "image-offered": _offered,
     "segment-offered": _offered,
@@ -362,8 +363,8 @@ def _conclude(ledger: Ledger, now: float) -> None:
         export = ledger.step("export")
         if export is not None and export.state == "failed":
             ledger.head = replace(head, phase="stuck", reason=f"the source can't be read: {export.reason}")
-    elif head.phase in ("planning", "running", "cancelling") and not head.open:
-        ended = {"planning": "planned", "running": "done", "cancelling": "cancelled"}[head.phase]
+    elif head.phase in ("planning", "running", "cancelling", "cleaning") and not head.open:
+        ended = {"planning": "planned", "cancelling": "cancelled"}.get(head.phase, "done")
         ledger.head = replace(head, phase=ended)
         if (left := compensation.stuck(ledger)) is not None:
             reason = f"{left.kind} {left.name!r} could not be taken back ({left.action}): {left.reason}; retry"
@@ -375,7 +376,7 @@ def _conclude(ledger: Ledger, now: float) -> None:
 def _ask(ledger: Ledger, now: float) -> list[Do]:
     """Claim the next tries, as many as may be under way at once."""
     head = ledger.head
-    if head.paused or head.phase not in ("new", "planning", "running", "undoing", "cancelling"):
+    if head.paused or head.phase not in ("new", "planning", "running", "undoing", "cancelling", "cleaning"):
         return []
     room = IN_FLIGHT + BY_PLACE * head.counts.get("holding", 0) - head.counts.get("asked", 0)
     due = []

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from stackferry.moved import earlier
 from stackferry.resources.migration_params import SERVER, chosen, moment
 
 from . import moves
@@ -104,5 +105,7 @@ def _again(ledger: Ledger, cutover: Step, steps: list[Step]) -> None:
     number = cutover.hints.get("pass", 1) + 1
     ledger.put(replace(cutover, hints={**cutover.hints, "pass": number}))
     for step in steps:
-        ledger.put(replace(step, hints={**step.hints, "pass": number}, results={}, outcome=None, done=0))
+        kept = earlier(step.results, step.seconds)  # what the passes before took
+        hints = {**step.hints, "pass": number}
+        ledger.put(replace(step, hints=hints, results=kept, outcome=None, done=0, seconds=0.0))
     moves.reopen_keys(ledger, {step.key: step.state not in OPEN for step in [cutover, *steps]})

@@ -13,6 +13,7 @@ from stackferry.bus import Publisher
 from stackferry.messages import (
     AgentSeen,
     Answer,
+    CleanUpSource,
     ControlHost,
     ControlMigration,
     DescribeHosts,
@@ -108,7 +109,7 @@ class Coordinator:
     running = Running()
     publish = Publish()
 
-    @handles(RequestMigration, SubmitDocuments, ControlMigration)
+    @handles(RequestMigration, SubmitDocuments, ControlMigration, CleanUpSource)
     def on_request(self, delivery: Delivery) -> None:
         """What users want."""
         self.running.shell.take(delivery.envelope)

@@ -20,7 +20,7 @@ from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.phases import refusal
 
-from . import fleet, news, rounds
+from . import cleaning, fleet, news, rounds
 from . import tables as t
 from .assignment import assign
 from .commands import command
@@ -89,7 +89,7 @@ class Coordinator:
             store.head = Head(**{**_fields(opened(data).head), "got": store.head.got})
         elif store is None and name == "submit-documents":  # it overtook its request
             return Store.create(connection, Head(data["migration"], {}), now)
-        elif store is None and name == "control-migration":
+        elif store is None and name in ("control-migration", cleaning.ASKED):
             raise InvalidMessage("invalid", {"migration": "there's no such migration"})
         return store
 
@@ -104,6 +104,8 @@ class Coordinator:
     ) -> None:
         if name == "control-migration":
             _check_control(store, data)
+        if wrong := cleaning.refused(store, name, data):
+            raise InvalidMessage("invalid", wrong)
         before = store.head
         facts: Facts = [{"name": name, "data": data}]
         dues = react(store, name, data, now)

@@ -275,7 +275,7 @@ class WorkloadWorld:
         self.requests.append(Request(do, self.now + takes, lambda: self._effect(step, data, broken), alive))
 
     def _effect(self, step: Any, data: Answer, broken: bool) -> Answer:
-        answer = getattr(self, f"_{step.action}")(step, data)
+        answer = getattr(self, f"_{step.action.replace('-', '_')}")(step, data)
         if broken and self.unkind.after:
             return {**answer, "outcome": "failed", "reason": "broken afterwards", "retryable": False}
         return answer
@@ -429,7 +429,7 @@ class WorkloadWorld:
             raise Violation(f"{step.key} was begun before it was copied")
         content = self.clouds.content[data["volume"]][data["first"]]
         self.clouds.verified.setdefault(data["volume"], {})[data["first"]] = content
-        return {"outcome": "unchanged"}
+        return {"outcome": "done"}
 
     def _settle(self, step: Any, data: Answer) -> Answer:
         return {"outcome": "done"}
