@@ -21,16 +21,14 @@ from typing import Any
 
 from stackferry.progress import meter
 
-from . import cleaning, compensation, controls, moves, news, planning, relocation, rounds, undo
+from . import answers, cleaning, compensation, controls, moves, news, places, planning, rounds, undo
+from .copies import fetch_mode
 from .ledger import Head, Ledger, Step
-from .workload_commands import destination_before, downtime, epoch_of, fetch_mode, placed_before
 
 IN_FLIGHT = 32  # tries under way at once in one migration
-HOSTLESS = 60.0  # seconds that a volume waits while no conversion host answers
 BY_PLACE = 2  # and so many more for each volume that has a place on the conversion hosts
 MOVING = ("transfer", "copy", "verify")  # actions of which one side offers bytes, and the other fetches them
 OFFERED = ("address", "certificate", "size", "pump", "hash_algo", "hash_value")
-GOOD = ("created", "updated", "unchanged", "done", "removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,119 +97,8 @@ def _export_ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         if export is None or export.attempt != data["attempt"]:
             return
         ledger.head = replace(ledger.head, parts=data["parts"])
-    _ended(ledger, {**data, "step": "export"}, now)
+    answers.ended(ledger, {**data, "step": "export"}, now)
     planning.plan_when_complete(ledger)
-
-
-def _ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    step = ledger.step(data["step"])
-    if step is None or data["attempt"] > step.attempt:
-        return
-    made = [data.get("destination_id"), *(data.get("also_made") or ())] if data["outcome"] == "created" else []
-    if new := [id_ for id_ in made if id_ and id_ not in step.made and step.action == "ensure"]:
-        step = replace(step, made=(*step.made, *new))
-        ledger.put(step)
-        if step.group:
-            ledger.moved.add(step.group)
-        if ledger.head.phase == "undone":
-            ledger.head = replace(ledger.head, phase="undoing")
-    current = data["attempt"] == step.attempt
-    waiting = step.state == "asked" or (step.state == "resting" and data["outcome"] != "interrupted")
-    if not (current and waiting) and not _arrived(ledger, step, data):  # late: another try answers for it, or has
-        _remove_surplus(ledger, step)
-        return
-    if data["outcome"] in GOOD:
-        _succeeded(ledger, step, data, now)
-    elif data["outcome"] == "interrupted" or data.get("retryable") or moves.given_up(ledger, step):
-        moves.again(ledger, step, data, now)
-    else:
-        moves.close(ledger, step, "failed", outcome=data["outcome"], reason=data.get("reason"), **_details(data))
-
-
-def _arrived(ledger: Ledger, step: Step, data: dict[str, Any]) -> bool:
-    """Whether a payload is there after all: a try that was taken for lost may have gone on."""
-    open_ = step.state in ("ready", "asked", "resting", "failed")
-    if step.action != "transfer" or not open_ or data["outcome"] not in GOOD:
-        return False
-    owner = ledger.step(step.key.removesuffix("/transfer"))
-    return owner is not None and (owner.state, owner.destination_id) == ("done", data.get("destination_id"))
-
-
-def _details(data: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "notes": tuple(data.get("notes") or ()),
-        "changes": tuple(data.get("changes") or ()),
-        "seconds": data.get("seconds") or 0.0,
-    }
-
-
-def _succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
-    outcome = data["outcome"]
-    if step.made and outcome in ("unchanged", "updated") and data.get("destination_id") in step.made:
-        outcome = "created"  # an earlier try of this step made it, and this one found it
-    if step.action == "remove":
-        moves.close(ledger, step, "removed", outcome="removed", reason=None)
-        return
-    if step.compensates:
-        moves.close(ledger, step, "done", outcome=outcome, reason=None)
-        return
-    results = {**step.results, **(data.get("results") or {})}
-    hints = {name: value for name, value in step.hints.items() if name not in ("doubt", "postponed")}
-    if step.action == "copy" and hints.get("mode") == "rehash":
-        hints["read_in"] = epoch_of(ledger, step)
-    if step.group == step.key and step.kind == "server" and step.action == "ensure":
-        results |= downtime(ledger, step.group, now)
-    step = replace(step, destination_id=data.get("destination_id") or step.destination_id, results=results, hints=hints)
-    details = _details(data)
-    if _somebody_elses(step):
-        reason = f"volume {step.destination_id} was there before: copying would overwrite it"
-        moves.close(ledger, step, "failed", outcome="conflict", reason=reason, **details)
-        return
-    if data.get("payload_missing") and not any(map(ledger.head.request.get, ("source", "image_blobs"))):
-        details["notes"] += ("its payload did not cross: no source cloud and no image_blobs were named",)
-    elif not data.get("payload_missing"):
-        _spare_transfer(ledger, step)
-    if step.action == "check" and outcome != "created":
-        _spare_workload(ledger, step, outcome)
-    moves.close(ledger, step, "done", outcome=outcome, reason=None, **details)
-    _remove_surplus(ledger, moves.known(ledger, step.key))
-
-
-def _spare_workload(ledger: Ledger, check: Step, outcome: str) -> None:
-    """It's at the destination already: nothing of it is moved, at most what describes it is brought up to date."""
-    for step in ledger.of_group(check.group):
-        if step.key == check.group and outcome == "updated":
-            ledger.put(replace(step, destination_id=check.destination_id))
-        elif step.key != check.key:
-            there = check.destination_id if step.key == check.group else None
-            moves.close(ledger, step, "done", outcome="unchanged", reason=None, destination_id=there)
-
-
-def _somebody_elses(step: Step) -> bool:
-    """Whether the disk that was found to write to is none that this migration has made."""
-    disk = bool(step.group) and (step.action, step.kind) == ("ensure", "volume")
-    return disk and step.destination_id is not None and step.destination_id not in step.made
-
-
-def _spare_transfer(ledger: Ledger, step: Step) -> None:
-    """The payload is there already: nobody needs to read it."""
-    transfer = ledger.step(f"{step.key}/transfer")
-    if transfer is not None and transfer.state == "waiting":
-        moves.close(ledger, transfer, "done", outcome="unchanged", reason=None, destination_id=step.destination_id)
-
-
-def _remove_surplus(ledger: Ledger, step: Step) -> None:
-    """Remove what more than one try made: it's ours, and nobody refers to it."""
-    if step.state != "done" or step.action != "ensure":
-        return
-    for id_ in step.made:
-        key = f"{step.key}/surplus/{id_}"
-        if id_ != step.destination_id and ledger.step(key) is None:
-            ledger.put(
-                Step(key, "remove", step.kind, step.name, step.order, "ready", destination_id=id_, group=step.group)
-            )
-            if ledger.head.phase == "done":
-                ledger.head = replace(ledger.head, phase="running")
 
 
 def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -233,37 +120,6 @@ def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     mode = {"mode": fetch_mode(ledger, step)} if step.group else {}
     ledger.put(replace(step, hints={**step.hints, "offer": offer, **mode}, due=now + moves.MOVING_LEASE))
     return [Do(step.key, step.attempt, "fetch")]
-
-
-def _assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    """A volume has a place on a conversion host of each cloud."""
-    step = ledger.step(data["step"])
-    if step is not None and step.state == "wanting":
-        hosts = {name: data[name] for name in ("source_host", "destination_host")}
-        before = destination_before(ledger, step)
-        epoch = placed_before(ledger, step).hints.get("epoch", 0)
-        if before not in (None, hosts["destination_host"]):  # the journal of what is there stayed on that host
-            epoch += 1
-        step = replace(step, hints={**step.hints, "epoch": epoch})
-        moves.close(ledger, step, "holding", outcome="done", results=hosts)
-
-
-def _host_lost(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    """A conversion host has been silent for long, and another one can do its work."""
-    step = ledger.step(data["step"])
-    if step is not None and step.state == "holding":
-        relocation.relocate(ledger, step, set(data["hosts"]))
-
-
-def _unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    """No conversion host answers that could take a volume: it waits a little, since one may be starting."""
-    step = ledger.step(data["step"])
-    if step is None or step.state != "wanting":
-        return
-    if step.due is None:
-        ledger.put(replace(step, due=now + HOSTLESS, reason=data["reason"]))
-    elif step.due <= now:
-        moves.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
 
 
 def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -338,16 +194,16 @@ HANDLERS: dict[str, Handler] = {
     "submit-documents": _submitted,
     "documents-exported": _documents,
     "export-ended": _export_ended,
-    "step-ended": _ended,
+    "step-ended": answers.ended,
     "step-progressed": _progressed,
     "control-migration": _controlled,
     cleaning.ASKED: cleaning.begin,
     "step-claimed": _claimed,
     "image-offered": _offered,
     "segment-offered": _offered,
-    "assigned": _assigned,
-    "unassignable": _unassignable,
-    "host-lost": _host_lost,
+    "assigned": places.assigned,
+    "unassignable": places.unassignable,
+    "host-lost": places.host_lost,
     "postponed": _postponed,
     "tick": _ticked,
 }

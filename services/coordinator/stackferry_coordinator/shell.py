@@ -15,21 +15,21 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 from stackferry import messages, topology
-from stackferry.bus import Outgoing, Publisher
+from stackferry.bus import Publisher
 from stackferry.envelope import Envelope
-from stackferry.errors import BrokerUnavailable, InvalidMessage
+from stackferry.errors import InvalidMessage
 from stackferry.phases import refusal
 
-from . import cleaning, fleet, news, rounds
+from . import cleaning, fleet, identities, news, offers, outbox, rounds
 from . import tables as t
 from .assignment import assign
 from .commands import command
+from .copies import destination_before
 from .hosts import control
-from .itinerary import MOVING, Do, granted, opened, react
+from .itinerary import Do, granted, opened, react
 from .ledger import Head
+from .offers import Peers
 from .store import Store
-from .workload import place_of
-from .workload_commands import destination_before
 
 SOURCE = "stackferry/coordinator"
 BATCH = 64
@@ -111,12 +111,12 @@ class Coordinator:
         dues = react(store, name, data, now)
         store.flush(now)
         dues += self._assign(connection, store, facts, now)
-        peers = self._peers(connection, store, dues, now)
-        dues = _postponed(store, dues, peers, facts, now)
+        peers = Peers(connection, now)
+        dues = offers.possible(store, dues, peers.of, facts, now)
         store.flush(now)
-        self._learn(connection, store, name, data)
+        identities.learn(connection, self.upsert, store, name, data)
         connection.execute(insert(t.fact), [{"migration": store.head.id, "at": now, **fact} for fact in facts])
-        rows = [self._command_row(connection, store, due, cause, peers) for due in dues]
+        rows = [self._command_row(store, due, cause, peers) for due in dues]
         if (store.head.phase, store.head.paused) != (
             before.phase,
             before.paused,
@@ -147,56 +147,10 @@ class Coordinator:
             dues += react(store, name, data, now)
         return dues
 
-    def _peers(self, connection: Connection, store: Store, dues: list[Do], now: float) -> dict[str, list[str]]:
-        """Who fetches → the certificates of those that answer."""
-        asked = {who for due in dues for who in _both(store, due)}
-        return {
-            who: fleet.importers(connection, now) if who == "importers" else fleet.agents_on(connection, who, now)
-            for who in asked
-        }
-
-    def _learn(self, connection: Connection, store: Store, name: str, data: dict[str, Any]) -> None:
-        """Remember what a source's resource has become, for later migrations."""
-        if name != "step-ended" or not data.get("destination_id"):
-            return
-        step = store.step(data["step"])
-        if step is None or step.state != "done" or not step.source_id or step.action not in ("ensure", "compare"):
-            return
-        place = store.head.request["destination"]
-        key = {
-            "destination": place["cloud"],
-            "project": place.get("project") or "",
-            "kind": step.kind,
-            "source_id": step.source_id,
-        }
-        statement = self.upsert(t.identity).values(**key, destination_id=step.destination_id)
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=list(key), set_={"destination_id": step.destination_id})
-        )
-
-    def _command_row(
-        self, connection: Connection, store: Store, due: Do, cause: Envelope | None, peers: dict[str, list[str]]
-    ) -> dict[str, Any]:
-        place = store.head.request.get("destination") or {}
-
-        def known(kind: str, source_id: str) -> str | None:
-            mine = (
-                t.identity.c.destination == place.get("cloud"),
-                t.identity.c.project == (place.get("project") or ""),
-            )
-            query = select(t.identity.c.destination_id).where(
-                *mine, t.identity.c.kind == kind, t.identity.c.source_id == source_id
-            )
-            return connection.execute(query).scalar_one_or_none()
-
-        message, data, queue = command(store, due, known, peers.get(_offers(store, due) or "", []))
-        envelope = message.make(SOURCE, data, cause, attempt=due.attempt)
-        return {
-            "exchange": topology.COMMANDS.name,
-            "key": queue,
-            "message": envelope.id,
-            "body": envelope.to_bytes(),
-        }
+    def _command_row(self, store: Store, due: Do, cause: Envelope | None, peers: Peers) -> dict[str, Any]:
+        known, who = identities.Known(store.connection, store.head), offers.guest(store, due)
+        message, data, queue = command(store, due, known, peers.of(who) if who else [])
+        return outbox.row(topology.COMMANDS.name, queue, message.make(SOURCE, data, cause, attempt=due.attempt))
 
     # -- time --------------------------------------------------------------------------------------------
 
@@ -225,38 +179,9 @@ class Coordinator:
             if store is not None:
                 self._react(connection, store, name, data, now, None)
 
-    # -- messages out ------------------------------------------------------------------------------------
-
     def relay(self) -> int:
-        """Publish what is due, in order; return how many messages the broker has taken."""
-        if self.engine.dialect.name == "sqlite":  # alone; and its only connection must not wait for the broker
-            with self.engine.begin() as connection:
-                rows = self._due(connection)
-            sent = self._publish(rows)
-            with self.engine.begin() as connection:
-                self._sent(connection, sent)
-        else:
-            with self.engine.begin() as connection:  # others skip the rows that this one has locked
-                sent = self._publish(self._due(connection))
-                self._sent(connection, sent)
-        return len(sent)
-
-    def _due(self, connection: Connection) -> list[Any]:
-        query = select(t.outbox).order_by(t.outbox.c.id).limit(BATCH).with_for_update(skip_locked=True)
-        return list(connection.execute(query).mappings())
-
-    def _publish(self, rows: list[Any]) -> list[int]:
-        if not rows:
-            return []
-        try:
-            outcomes = self.publisher.publish_all([_outgoing(row) for row in rows])
-        except BrokerUnavailable:
-            return []
-        return [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
-
-    def _sent(self, connection: Connection, ids: list[int]) -> None:
-        if ids:
-            connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))
+        """Publish what is due; return how many messages the broker has taken."""
+        return outbox.relay(self.engine, self.publisher)
 
     # -- workers -----------------------------------------------------------------------------------------
 
@@ -293,52 +218,8 @@ def _check_control(store: Store, data: dict[str, Any]) -> None:
         raise InvalidMessage("invalid", {"servers": why})
 
 
-def _offers(store: Store, due: Do) -> str | None:
-    """Who fetches what this try offers: ``importers``, or the id of a conversion host; None for any other try."""
-    step = store.step(due.key)
-    if step is None or step.action not in MOVING or due.verb:
-        return None
-    if step.action == "transfer":
-        return "importers"
-    return _host(store, step.key, "destination_host")
-
-
-def _both(store: Store, due: Do) -> list[str]:
-    """Who fetches what this try offers, and which conversion host offers it: either must answer."""
-    who = _offers(store, due)
-    if who is None or who == "importers":
-        return [who] if who else []
-    return [who, _host(store, due.key, "source_host")]
-
-
-def _host(store: Store, key: str, side: str) -> str:
-    place = store.step(place_of(key))
-    return str(place.results.get(side, "")) if place else ""
-
-
-def _postponed(store: Store, dues: list[Do], peers: dict[str, list[str]], facts: Facts, now: float) -> list[Do]:
-    """Return the tries that can be made now; offers that nobody could fetch rest, and what follows is noted."""
-    possible, left = [], list(dues)
-    while left:
-        due = left.pop(0)
-        silent = next((who for who in _both(store, due) if not peers.get(who)), None)
-        if silent is None:
-            possible.append(due)
-            continue
-        importers = silent == "importers"
-        what = "no importer has shown its certificate yet" if importers else f"no agent answers on host {silent}"
-        data = {"migration": store.head.id, "step": due.key, "attempt": due.attempt, "reason": what}
-        facts.append({"name": "postponed", "data": data})
-        left += react(store, "postponed", data, now)
-    return possible
-
-
 def _fields(head: Head) -> dict[str, Any]:
     return {name: getattr(head, name) for name in Head.__slots__}
-
-
-def _outgoing(row: Any) -> Outgoing:
-    return Outgoing(row["exchange"], row["key"], bytes(row["body"]), row["message"])
 
 
 def _fact_row(head: Head, before: Head, cause: Envelope | None) -> dict[str, Any]:
@@ -354,10 +235,4 @@ def _fact_row(head: Head, before: Head, cause: Envelope | None) -> dict[str, Any
 
 
 def _told(fact: type[messages.Fact], data: dict[str, Any], cause: Envelope | None) -> dict[str, Any]:
-    envelope = fact.make(SOURCE, data, cause)
-    return {
-        "exchange": topology.FACTS.name,
-        "key": fact.key,
-        "message": envelope.id,
-        "body": envelope.to_bytes(),
-    }
+    return outbox.row(topology.FACTS.name, fact.key, fact.make(SOURCE, data, cause))

@@ -22,7 +22,7 @@ from stackferry_coordinator.commands import command as command_of
 from stackferry_coordinator.itinerary import Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger, Step
 from stackferry_coordinator.moves import SETTLE
-from stackferry_coordinator.shell import _postponed
+from stackferry_coordinator.offers import possible
 
 from .payloads import Copy, Payloads, Violation
 
@@ -159,9 +159,9 @@ class World:
     def _postponed(self, dues: list[Do]) -> list[Do]:
         """What the coordinator does while no importer is there to fetch."""
         facts: list[dict[str, Any]] = []
-        possible = _postponed(self.ledger, dues, {}, facts, self.now)
+        can = possible(self.ledger, dues, lambda who: [], facts, self.now)
         self.log += [(fact["name"], fact["data"], self.now) for fact in facts]
-        return possible
+        return can
 
     def _send(self, due: Do) -> None:
         message, data, _ = command_of(self.ledger, due, lambda *_: None, ["an importer's certificate"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from stackferry_coordinator.assignment import Fleet, Host, assign
-from stackferry_coordinator.itinerary import HOSTLESS
+from stackferry_coordinator.places import HOSTLESS
 
 from .documents import server
 from .workload_world import MIGRATION, Unkind, WorkloadWorld

@@ -9,7 +9,7 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from stackferry_coordinator import itinerary, moves, undo
+from stackferry_coordinator import answers, itinerary, moves, undo
 from stackferry_coordinator.itinerary import Do, opened, react
 
 from .documents import image, network, stack, subnet
@@ -110,7 +110,7 @@ def _count_postponed(ledger, data, now, real=itinerary.HANDLERS["postponed"]):
     ledger.put(replace(step, tries=step.tries + 1))
 
 
-def _spare_always(ledger, step, data, now, real=itinerary._succeeded):
+def _spare_always(ledger, step, data, now, real=answers.succeeded):
     real(ledger, step, {**data, "payload_missing": False}, now)
 
 
@@ -121,7 +121,7 @@ def handled(message, by):
 BROKEN = {
     "every claim is granted": lambda: handled("step-claimed", _claim_always),
     "no rest after an interruption": lambda: without(moves, "SETTLE", 0.0),
-    "surplus stays": lambda: without(itinerary, "_remove_surplus", lambda ledger, step: None),
+    "surplus stays": lambda: without(answers, "_remove_surplus", lambda ledger, step: None),
     "late replies count": lambda: handled("step-ended", _accept_late(itinerary.HANDLERS["step-ended"])),
     "dependants of a failure go on": lambda: without(moves, "close", _soft(moves.close)),
     "leases never end": lambda: handled("tick", lambda ledger, data, now: None),
@@ -135,9 +135,9 @@ BROKEN = {
     "any offer is fetched": lambda: handled("image-offered", _fetch_any_offer),
     "progress keeps no lease": lambda: handled("step-progressed", lambda ledger, data, now: None),
     "waiting for an importer is a try": lambda: handled("postponed", _count_postponed),
-    "a missing payload is spared": lambda: without(itinerary, "_succeeded", _spare_always),
+    "a missing payload is spared": lambda: without(answers, "succeeded", _spare_always),
     "a payload is begun while it's undone": lambda: without(moves, "again", _begin_while_undoing),
-    "what arrived late is lost": lambda: without(itinerary, "_arrived", lambda ledger, step, data: False),
+    "what arrived late is lost": lambda: without(answers, "_arrived", lambda ledger, step, data: False),
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from stackferry_coordinator import compensation, itinerary, moves, relocation, workload
+from stackferry_coordinator import compensation, itinerary, moves, places, relocation, workload
 from stackferry_coordinator.itinerary import opened, react
 
 from .documents import network, server, subnet, volume, warm
@@ -116,7 +116,7 @@ BROKEN = {
     "a clone of a pass is not removed": lambda: changed("warm-expose", undo=None),
     "a pass is not verified": lambda: mock.patch.object(itinerary, "fetch_mode", _never_rehash),
     "a journal of before another host wrote is believed": lambda: mock.patch.object(
-        itinerary, "placed_before", lambda ledger, step: replace(step, hints={"epoch": -1})
+        places, "placed_before", lambda ledger, step: replace(step, hints={"epoch": -1})
     ),
     "what comes after a reopened step doesn't wait": lambda: mock.patch.object(moves, "reopen_keys", _reopen_alone),
     "every claim is granted": lambda: mock.patch.dict(itinerary.HANDLERS, {"step-claimed": _claim_always}),

@@ -17,11 +17,11 @@ from typing import Any
 from stackferry.phases import refusal
 from stackferry_coordinator.assignment import Fleet, Host, assign
 from stackferry_coordinator.commands import command
+from stackferry_coordinator.copies import destination_before
 from stackferry_coordinator.itinerary import Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger
 from stackferry_coordinator.moves import SETTLE
 from stackferry_coordinator.workload import place_of
-from stackferry_coordinator.workload_commands import destination_before
 
 from .simulation import FINAL, MIGRATION, Violation
 

@@ -1,0 +1,130 @@
+"""How a try ended, and what that means for its step and for what comes after it. Pure.
+
+Replies carry the attempt. A late one changes nothing, but what it made is remembered: if another try made the same once
+more, the surplus is removed. And a payload that has arrived is there, whichever try brought it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from . import moves
+from .copies import epoch_of
+from .ledger import Ledger, Step
+from .workload_commands import downtime
+
+GOOD = ("created", "updated", "unchanged", "done", "removed")
+
+
+def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """A try is over, as its worker says."""
+    step = ledger.step(data["step"])
+    if step is None or data["attempt"] > step.attempt:
+        return
+    made = [data.get("destination_id"), *(data.get("also_made") or ())] if data["outcome"] == "created" else []
+    if new := [id_ for id_ in made if id_ and id_ not in step.made and step.action == "ensure"]:
+        step = replace(step, made=(*step.made, *new))
+        ledger.put(step)
+        if step.group:
+            ledger.moved.add(step.group)
+        if ledger.head.phase == "undone":
+            ledger.head = replace(ledger.head, phase="undoing")
+    current = data["attempt"] == step.attempt
+    waiting = step.state == "asked" or (step.state == "resting" and data["outcome"] != "interrupted")
+    if not (current and waiting) and not _arrived(ledger, step, data):  # late: another try answers for it, or has
+        _remove_surplus(ledger, step)
+        return
+    if data["outcome"] in GOOD:
+        succeeded(ledger, step, data, now)
+    elif data["outcome"] == "interrupted" or data.get("retryable") or moves.given_up(ledger, step):
+        moves.again(ledger, step, data, now)
+    else:
+        moves.close(ledger, step, "failed", outcome=data["outcome"], reason=data.get("reason"), **_details(data))
+
+
+def _arrived(ledger: Ledger, step: Step, data: dict[str, Any]) -> bool:
+    """Whether a payload is there after all: a try that was taken for lost may have gone on."""
+    open_ = step.state in ("ready", "asked", "resting", "failed")
+    if step.action != "transfer" or not open_ or data["outcome"] not in GOOD:
+        return False
+    owner = ledger.step(step.key.removesuffix("/transfer"))
+    return owner is not None and (owner.state, owner.destination_id) == ("done", data.get("destination_id"))
+
+
+def _details(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "notes": tuple(data.get("notes") or ()),
+        "changes": tuple(data.get("changes") or ()),
+        "seconds": data.get("seconds") or 0.0,
+    }
+
+
+def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
+    """The step has what it's for."""
+    outcome = data["outcome"]
+    if step.made and outcome in ("unchanged", "updated") and data.get("destination_id") in step.made:
+        outcome = "created"  # an earlier try of this step made it, and this one found it
+    if step.action == "remove":
+        moves.close(ledger, step, "removed", outcome="removed", reason=None)
+        return
+    if step.compensates:
+        moves.close(ledger, step, "done", outcome=outcome, reason=None)
+        return
+    results = {**step.results, **(data.get("results") or {})}
+    hints = {name: value for name, value in step.hints.items() if name not in ("doubt", "postponed")}
+    if step.action == "copy" and hints.get("mode") == "rehash":
+        hints["read_in"] = epoch_of(ledger, step)
+    if step.group == step.key and step.kind == "server" and step.action == "ensure":
+        results |= downtime(ledger, step.group, now)
+    step = replace(step, destination_id=data.get("destination_id") or step.destination_id, results=results, hints=hints)
+    details = _details(data)
+    if _somebody_elses(step):
+        reason = f"volume {step.destination_id} was there before: copying would overwrite it"
+        moves.close(ledger, step, "failed", outcome="conflict", reason=reason, **details)
+        return
+    if data.get("payload_missing") and not any(map(ledger.head.request.get, ("source", "image_blobs"))):
+        details["notes"] += ("its payload did not cross: no source cloud and no image_blobs were named",)
+    elif not data.get("payload_missing"):
+        _spare_transfer(ledger, step)
+    if step.action == "check" and outcome != "created":
+        _spare_workload(ledger, step, outcome)
+    moves.close(ledger, step, "done", outcome=outcome, reason=None, **details)
+    _remove_surplus(ledger, moves.known(ledger, step.key))
+
+
+def _spare_workload(ledger: Ledger, check: Step, outcome: str) -> None:
+    """It's at the destination already: nothing of it is moved, at most what describes it is brought up to date."""
+    for step in ledger.of_group(check.group):
+        if step.key == check.group and outcome == "updated":
+            ledger.put(replace(step, destination_id=check.destination_id))
+        elif step.key != check.key:
+            there = check.destination_id if step.key == check.group else None
+            moves.close(ledger, step, "done", outcome="unchanged", reason=None, destination_id=there)
+
+
+def _somebody_elses(step: Step) -> bool:
+    """Whether the disk that was found to write to is none that this migration has made."""
+    disk = bool(step.group) and (step.action, step.kind) == ("ensure", "volume")
+    return disk and step.destination_id is not None and step.destination_id not in step.made
+
+
+def _spare_transfer(ledger: Ledger, step: Step) -> None:
+    """The payload is there already: nobody needs to read it."""
+    transfer = ledger.step(f"{step.key}/transfer")
+    if transfer is not None and transfer.state == "waiting":
+        moves.close(ledger, transfer, "done", outcome="unchanged", reason=None, destination_id=step.destination_id)
+
+
+def _remove_surplus(ledger: Ledger, step: Step) -> None:
+    """Remove what more than one try made: it's ours, and nobody refers to it."""
+    if step.state != "done" or step.action != "ensure":
+        return
+    for id_ in step.made:
+        key = f"{step.key}/surplus/{id_}"
+        if id_ != step.destination_id and ledger.step(key) is None:
+            ledger.put(
+                Step(key, "remove", step.kind, step.name, step.order, "ready", destination_id=id_, group=step.group)
+            )
+            if ledger.head.phase == "done":
+                ledger.head = replace(ledger.head, phase="running")

@@ -1,0 +1,58 @@
+"""Messages that are to be published: rows that are written with what they follow from, and deleted once sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, select
+from stackferry.bus import Outgoing, Publisher
+from stackferry.envelope import Envelope
+from stackferry.errors import BrokerUnavailable
+
+from . import tables as t
+
+BATCH = 64
+
+
+def row(exchange: str, key: str, envelope: Envelope) -> dict[str, Any]:
+    """Return the row of a message."""
+    return {"exchange": exchange, "key": key, "message": envelope.id, "body": envelope.to_bytes()}
+
+
+def relay(engine: Engine, publisher: Publisher) -> int:
+    """Publish what is due, in order; return how many messages the broker has taken."""
+    if engine.dialect.name == "sqlite":  # alone; and its only connection must not wait for the broker
+        with engine.begin() as connection:
+            rows = _due(connection)
+        sent = _publish(publisher, rows)
+        with engine.begin() as connection:
+            _forget(connection, sent)
+    else:
+        with engine.begin() as connection:  # others skip the rows that this one has locked
+            sent = _publish(publisher, _due(connection))
+            _forget(connection, sent)
+    return len(sent)
+
+
+def _due(connection: Connection) -> list[Any]:
+    query = select(t.outbox).order_by(t.outbox.c.id).limit(BATCH).with_for_update(skip_locked=True)
+    return list(connection.execute(query).mappings())
+
+
+def _publish(publisher: Publisher, rows: list[Any]) -> list[int]:
+    if not rows:
+        return []
+    try:
+        outcomes = publisher.publish_all([_outgoing(row) for row in rows])
+    except BrokerUnavailable:
+        return []
+    return [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+
+
+def _forget(connection: Connection, ids: list[int]) -> None:
+    if ids:
+        connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))
+
+
+def _outgoing(row: Any) -> Outgoing:
+    return Outgoing(row["exchange"], row["key"], bytes(row["body"]), row["message"])
