@@ -44,6 +44,7 @@ def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10
     """Open a connection that shows as *name* in the broker; raise BrokerUnavailable with a hint."""
     connection = Connection(
         uri,
+        ssl=_tls(uri),
         heartbeat=heartbeat,
         connect_timeout=timeout,
         transport_options={
@@ -60,6 +61,12 @@ def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10
             f"RabbitMQ at {safe_uri(uri)} does not answer ({error}); start it (`stackferry up`) or set AMQP_URI"
         ) from None
     return connection
+
+
+def _tls(uri: str) -> dict[str, Any] | bool:
+    """Options of TLS: py-amqp compares the certificate with the broker's name only when it's told the name."""
+    parts = urlsplit(uri)
+    return {"server_hostname": parts.hostname} if parts.scheme == "amqps" else False
 
 
 def _frame_reader(connection: Any, callback: Any) -> Callable[[tuple[int, int, Any]], Any]:

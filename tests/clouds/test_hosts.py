@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from amqp.exceptions import NotFound
 from stackferry import topology
 from stackferry.bus import connect
@@ -150,6 +153,35 @@ def test_a_host_boots_from_a_volume_and_has_the_given_floating_ip(hosts, source,
     assert list(storage.volumes()) == []
 
 
+def test_a_variables_file_of_os_migrate_is_enough(hosts, source, image, tmp_path, monkeypatch):
+    file = tmp_path / "vars.yml"
+    said = {
+        "os_migrate_src_auth": source.auth["auth"],
+        "os_migrate_src_conversion_flavor_name": "m1.tiny",
+        "os_migrate_src_conversion_image_name": "cirros",
+        "os_migrate_src_conversion_net_name": "conv-net",
+        "os_migrate_src_conversion_external_network_name": "public",
+        "os_migrate_src_conversion_subnet_dns_nameservers": ["192.0.2.53"],
+        "os_migrate_conversion_subnet_cidr": "10.78.0.0/24",
+        "os_migrate_conversion_subnet_alloc_start": "10.78.0.20",
+        "os_migrate_conversion_subnet_alloc_end": "10.78.0.29",
+        "os_migrate_conversion_router_ip": "10.78.0.2",
+        "os_migrate_conversion_host_ssh_user": "cloud-user",
+    }
+    file.write_text(yaml.safe_dump(said))
+    before = inventory(source)
+    with monkeypatch.context() as without:
+        without.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "none.yaml"))
+        out = hosts("deploy", "-s", "src", "--vars", file, "--timeout", 60)
+        assert "no effect here: os_migrate_conversion_host_ssh_user" in out
+        (subnet,) = source.connect().network.subnets(project_id=source.connect().current_project_id)
+        assert (subnet.cidr, subnet.gateway_ip, subnet.dns_nameservers) == ("10.78.0.0/24", "10.78.0.2", ["192.0.2.53"])
+        (host,) = source.connect().compute.servers()
+        assert ipaddress.ip_address("10.78.0.20") <= ipaddress.ip_address(host.addresses["conv-net"][0]["addr"])
+        hosts("delete", "-s", "src", "--vars", file, "--yes")
+        assert inventory(source) == before
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -201,7 +233,16 @@ def test_a_server_crosses_through_them_and_waits_while_they_are_drained(hosts, s
     assert until(lambda: ferry.show(migration)["totals"].get("wanting"), 60), ferry.show(migration)["totals"]
     ferry.wait_for(migration, "running")
     assert [v.name for v in destination.connect().block_storage.volumes()] == []
+    (own,) = [agent for agent in source.box.agents(source.cloud) if agent.server_id == clouds[source.entry]]
+    assert listening(own.pid) == {10900}
+
+    os.kill(own.pid, signal.SIGSTOP)  # so that the copy takes as long as we look
     hosts("resume", clouds[destination.entry])
+    assert until(lambda: all(row["used"] for row in ferry.hosts() if row["id"] in clouds.values()), 20)
+    assert ": draining, " in hosts("drain", clouds[source.entry])
+    assert "hosts drain" in hosts("delete", "-s", source.entry, "--yes", code=2)
+    hosts("resume", clouds[source.entry])
+    os.kill(own.pid, signal.SIGCONT)
     state = ferry.wait(migration, timeout=90)
     assert (state["phase"], bad(state)) == ("done", [])
     made = {(s["kind"], s["name"]) for s in state["steps"] if s["outcome"] == "created" and s["kind"] in kinds}
@@ -210,8 +251,6 @@ def test_a_server_crosses_through_them_and_waits_while_they_are_drained(hosts, s
         "security_group",
         "security_group_rule",
     }
-    own = next(agent for agent in source.box.agents(source.cloud) if agent.server_id == clouds[source.entry])
-    assert listening(own.pid) == {10900}
 
 
 def listening(pid: int) -> set[int]:

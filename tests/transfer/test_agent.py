@@ -7,6 +7,7 @@ from stackferry.errors import Error
 from stackferry_transfer import agent
 from stackferry_transfer.blocks import BLOCK, Copy
 from stackferry_transfer.segments import _blocks, _ticket
+from stackferry_transfer.settings import Settings
 
 
 def test_it_listens_where_it_reaches_the_broker() -> None:
@@ -34,3 +35,11 @@ def test_each_try_of_each_part_is_offered_by_another_id() -> None:
     data = {"copy": "m/v", "step": "volume/v/copy/3", "attempt": 2}
     others = [{**data, "attempt": 3}, {**data, "step": "volume/v/copy/4"}, {**data, "step": "volume/v/verify/3"}]
     assert len({_ticket(each) for each in (data, *others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("port", "instance", "listens"),
+    [(0, "1", 0), (0, "3", 0), (700, "", 700), (700, "1", 700), (700, "3", 702), (700, "a", 700)],
+)
+def test_the_agents_of_a_host_listen_at_ports_in_a_row(port: int, instance: str, listens: int) -> None:
+    assert agent.port_of(Settings(listen_port=port, instance=instance)) == listens

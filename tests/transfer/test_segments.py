@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,13 @@ def test_a_delta_of_a_range_leaves_the_rest(agents: Pair, devices: tuple[Path, P
     assert (ended["results"]["counts"]["blocks"], ended["results"]["counts"]["written"]) == (8, BLOCK)
     assert agents.cross("delta", length=8 * BLOCK)["results"]["counts"]["written"] == BLOCK
     assert equal(devices)
+
+
+def test_a_host_behind_another_address_tells_that_one(agents: Pair, devices: tuple[Path, Path]) -> None:
+    segments = agents.source.segments
+    segments.settings = replace(segments.settings, advertise_address="192.0.2.7")
+    host, port = segments.server.address
+    about = agents.about()
+    offered = agents.offer(about)
+    assert offered["address"] == f"192.0.2.7:{port}"
+    assert agents.fetch(about, {**offered, "address": f"{host}:{port}"})["outcome"] == "done"

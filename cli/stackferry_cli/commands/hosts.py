@@ -90,8 +90,8 @@ def _deploy(connected: list[tuple[Wanted, Any]], deadline: float) -> list[tuple[
     for wanted, hosts, connection in done:
         waiting.active(wanted, hosts, connection, deadline)
         for host in hosts:
-            if not host.made:
-                output.console.print(f"{wanted.cloud}: {host.name} was there ({host.id}, {host.address})")
+            word = "is on" if host.made else "was there"
+            output.console.print(f"{wanted.cloud}: {host.name} {word} ({host.id}, {host.address})")
     return done
 
 

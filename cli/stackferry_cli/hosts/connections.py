@@ -63,7 +63,8 @@ def explained(cloud: str) -> Iterator[None]:
         text = f"cloud {cloud!r} can't be used: {first_line(error)}; see clouds.yaml (OS_CLIENT_CONFIG_FILE)"
         raise CloudError(text) from None
     except sdk.HttpException as error:
-        raise CloudError(f"cloud {cloud!r}: {first_line(error)}") from None
+        kind = CloudUnavailable if (error.status_code or 0) >= 500 else CloudError
+        raise kind(f"cloud {cloud!r}: {first_line(error)}") from None
     except (keystone.ClientException, sdk.SDKException, OSError) as error:
         text = f"cloud {cloud!r} does not answer: {first_line(error)}; check auth_url and the network"
         raise CloudUnavailable(text) from None

@@ -42,7 +42,7 @@ def agents(
         answering = {row["id"]: row["agents"] for row in ferry.hosts() if row["agents"]}
         for id_ in [id_ for id_ in missing if answering.get(id_, 0) >= wanted.guest.agents]:
             host = missing.pop(id_)
-            say(f"{wanted.cloud}: {host.name} is ready ({host.id}, {host.address}, {answering[id_]} agents)")
+            say(f"{wanted.cloud}: {host.name} is ready, {answering[id_]} agents answer")
         if missing and time.monotonic() > deadline:
             raise NoAnswer("\n".join(_silent(host, connection) for host in missing.values()))
         if missing:
