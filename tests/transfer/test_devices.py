@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from stackferry_transfer import devices
+from stackferry_transfer.blocks import aligned
 from stackferry_transfer.devices import Device, open_destination, open_shared, open_source, reopen
 from stackferry_transfer.errors import DeviceBusy, DeviceError, DeviceFailed, DeviceMissing, DeviceTooSmall
 from stackferry_transfer.stored import StoredReader
@@ -188,6 +189,36 @@ def test_agents_share_a_device_that_nobody_else_has_claimed(file: Path, loop: Lo
         other.write(b"2" * 4096, 4096)
     with open_destination(path, SIZE), pytest.raises(DeviceBusy):
         open_shared(path, SIZE)
+
+
+def test_whole_pages_go_past_the_cache(file: Path, loop: Loop) -> None:
+    with open_shared(loop(file), SIZE) as device:
+        page = aligned(8192)
+        page[:] = b"n" * 8192
+        device.write(page, 4096)
+        assert file.read_bytes()[4096:12288] == page  # not flushed, and there
+        device.write(page[:4096], 65536)
+        assert file.read_bytes()[65536:69632] == page[:4096]
+
+
+@pytest.mark.parametrize(("length", "offset", "skip"), [(512, 0, 0), (4096, 512, 0), (4096, 0, 1), (8191, 4096, 0)])
+def test_other_parts_are_written_as_well(file: Path, loop: Loop, length: int, offset: int, skip: int) -> None:
+    with open_shared(loop(file), SIZE) as device:
+        memory = aligned(16384)
+        memory[:] = b"n" * 16384
+        device.write(memory[skip : skip + length], offset)
+        device.flush()
+    expected = bytearray(b"\xaa" * SIZE)
+    expected[offset : offset + length] = b"n" * length
+    assert file.read_bytes() == expected
+
+
+def test_a_direct_write_that_fails_is_told(file: Path, loop: Loop) -> None:
+    with (
+        open_shared(loop(file), SIZE) as device,
+        pytest.raises(DeviceFailed, match=f"writing at offset {SIZE} failed: No space"),
+    ):
+        device.write(aligned(4096), SIZE)
 
 
 def test_agents_that_open_a_device_at_the_same_time_do_not_see_each_other(file: Path, loop: Loop) -> None:

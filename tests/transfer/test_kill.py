@@ -93,7 +93,7 @@ def test_a_delta_that_is_killed_on_block_devices_goes_on(
         rig.pull()
         changed = range(0, 64, 2)
         change(files[0], *changed, block=BLOCK)
-        rig.shared.pace.rate = 30e6
+        rig.shared.pace.rate = 8e6
         with pulling(rig, mode=mode.value, every_blocks=4) as process:
             lines(process, 30)
             process.send_signal(signal.SIGKILL)

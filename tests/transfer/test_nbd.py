@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,23 @@ def devices(agents: Pair, tmp_path: Path, loop: Callable[[Path], Path]) -> tuple
     return source, target
 
 
+def descendants(of: int) -> dict[int, list[str]]:
+    """What a process has started, and what that has: by pid, the words of the command."""
+    commands, parents = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_text().split("\0")
+
+    def is_its(pid: int) -> bool:
+        return parents.get(pid) == of or (pid in parents and is_its(parents[pid]))
+
+    return {pid: words for pid, words in commands.items() if is_its(pid)}
+
+
 def children(of: int | None = None) -> list[str]:
-    """The programs that a process has started, and they in turn."""
-    found = []
-    for folder in Path(f"/proc/{of or os.getpid()}/task").iterdir():
-        for pid in (folder / "children").read_text().split():
-            try:
-                found += [Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0], *children(int(pid))]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return [name for name in found if name]
+    """The NBD programs that a process has started, and they in turn."""
+    return sorted(words[0] for words in descendants(of or os.getpid()).values() if words[0].startswith("nbd"))
 
 
 def equal(files: tuple[Path, Path]) -> bool:
@@ -251,8 +259,7 @@ def test_who_is_killed_takes_its_programs_along(tmp_path: Path) -> None:
         assert agent.stdout
         assert int(agent.stdout.readline())
         until(lambda: children(agent.pid) == ["nbdcopy", "nbdkit"])
-        pids = [int(pid) for pid in subprocess.check_output(["pgrep", "-P", str(agent.pid)], text=True).split()]
-        pids += [int(pid) for pid in subprocess.check_output(["pgrep", "-P", str(pids[0])], text=True).split()]
+        pids = descendants(agent.pid)
         agent.send_signal(signal.SIGKILL)
         agent.wait()
         until(lambda: not any(running(pid) for pid in pids))
@@ -315,9 +322,7 @@ def running(pid: int) -> bool:
 
 
 def kill(name: str, word: str) -> None:
-    """Kill our own child of that name and with that word in its command."""
-    for folder in Path(f"/proc/{os.getpid()}/task").iterdir():
-        for pid in (folder / "children").read_text().split():
-            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            if words[0] == name and word in words:
-                os.kill(int(pid), signal.SIGKILL)
+    """Kill our own program of that name and with that word in its command."""
+    for pid, words in descendants(os.getpid()).items():
+        if words[0] == name and word in words:
+            os.kill(pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from contextlib import ExitStack
 
 from . import protocol
-from .blocks import UNKNOWN, Bytes, digest, zero_digest
+from .blocks import UNKNOWN, Bytes, aligned, digest, zero_digest
 from .compression import Decompressor
 from .connections import Connection, fill, reader, send
 from .errors import BlockCorrupted, SourceFailed
@@ -27,7 +27,7 @@ class Receiver:
         self._connection, self._task = connection, task
         self._asked: deque[Asked] = deque()
         self._attempts: Counter[int] = Counter()
-        self._buffer = bytearray(task.copy.block_size)
+        self._buffer = aligned(task.copy.block_size)
         self._decompressor = Decompressor()
         self._compression = False
         self._received = 0
@@ -100,7 +100,7 @@ class Receiver:
         block, length = asked.at, self._task.copy.length(asked.at)
         began = time.monotonic()
         reply = protocol.read_reply(self._read, length, compression=self._compression)
-        content = memoryview(self._buffer)[: reply.length]
+        content = self._buffer[: reply.length]
         fill(self._connection, content)
         self._waited += time.monotonic() - began
         self._count(protocol.REPLY_HEAD + reply.length)

@@ -7,10 +7,9 @@ pages that are dirty or in use. It's the way for what refuses direct reads, and 
 
 from __future__ import annotations
 
-import mmap
 import os
 
-from .blocks import SMALLEST
+from .blocks import SMALLEST, aligned
 from .devices import Device
 
 
@@ -19,8 +18,8 @@ class StoredReader:
 
     def __init__(self, device: Device, largest: int) -> None:
         self._device = device
-        self._buffer = memoryview(mmap.mmap(-1, -(-largest // SMALLEST) * SMALLEST))  # its memory begins at a page
-        self._direct = _open_direct(device)
+        self._buffer = aligned(largest)
+        self._direct = device.open_direct(os.O_RDONLY)
 
     def close(self) -> None:
         """Let go of it; harmless twice."""
@@ -45,11 +44,3 @@ class StoredReader:
             return os.preadv(self._direct, [whole], offset) >= length
         except OSError:  # if it is the device that fails, the other way fails too, and says so
             return False
-
-
-def _open_direct(device: Device) -> int | None:
-    """An opening of its own: the flag holds for all who share one. By descriptor, since paths may change hands."""
-    try:
-        return os.open(f"/proc/self/fd/{device.descriptor}", os.O_RDONLY | os.O_DIRECT)
-    except OSError:
-        return None

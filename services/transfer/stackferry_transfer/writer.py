@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .blocks import HASH, UNKNOWN, Bytes, digest, is_zero
+from .blocks import HASH, UNKNOWN, Bytes, aligned, digest, is_zero
 from .errors import PeerLost
 from .stored import StoredReader
 from .tally import Repair
@@ -44,6 +44,7 @@ class Writer:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._stored = StoredReader(task.device, task.copy.block_size)
+        self._scratch = aligned(task.copy.block_size)
 
     def __enter__(self) -> Writer:
         return self
@@ -72,7 +73,7 @@ class Writer:
         if journaled != UNKNOWN:
             self._forget(asked, block)
         if content is not None:
-            self._task.device.write(content, offset)
+            self._task.device.write(self._aligned(content), offset)
             self._task.tally.add("written", length)
         elif not self._holds_zeros(offset, length):
             self._task.device.clear(offset, length)
@@ -97,10 +98,15 @@ class Writer:
         begin, end = (block - asked.blocks.start) * HASH, (stop - asked.blocks.start) * HASH
         asked.journaled = asked.journaled[:begin] + bytes(end - begin) + asked.journaled[end:]
 
+    def _aligned(self, content: Bytes) -> Bytes:
+        """What a connection has received begins at a page; what was decompressed doesn't."""
+        if isinstance(content, memoryview):
+            return content
+        self._scratch[: len(content)] = content
+        return self._scratch[: len(content)]
+
     def _holds_zeros(self, offset: int, length: int) -> bool:
         """Whether there's nothing to clear: clearing would take space on devices that can't punch holes."""
         if self._task.fresh:
             return True
-        here = bytearray(length)
-        self._task.device.read_into(here, offset)
-        return is_zero(here)
+        return is_zero(bytes(self._stored.read(offset, length)))
