@@ -58,6 +58,10 @@ demo: install ## Move a tenant between two real clouds on this machine
 benchmark: install ## Measure the control plane against a bare openstacksdk loop
 	$(BIN)/python benchmarks/control_plane.py $(ARGS)
 
+.PHONY: benchmark-scheduler
+benchmark-scheduler: install ## Measure the coordinator with 1,000 servers on 16 hosts
+	$(BIN)/python benchmarks/scheduler.py $(ARGS)
+
 .PHONY: docs
 docs: $(VENV)/.installed ## Generate the generated documents
 	$(BIN)/python docs/generate.py

@@ -68,6 +68,10 @@ class Fleet:
     def _of(self, place: dict[str, Any]) -> list[Host]:
         return [h for h in self.hosts if (h.cloud, h.project) == (place["cloud"], place.get("project") or "")]
 
+    def room(self, *places: dict[str, Any]) -> int:
+        """How many more volumes can be given places in each of these projects."""
+        return min(sum(h.slots - h.used for h in self._of(place) if h.has_room) for place in places)
+
     def taking(self, *hosts: Host) -> Fleet:
         """The fleet after one more volume on each of these."""
         ids = {host.id for host in hosts}

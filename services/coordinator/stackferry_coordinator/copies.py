@@ -28,7 +28,7 @@ def epoch_of(ledger: Ledger, step: Step) -> int:
 
 def placed_before(ledger: Ledger, place: Step) -> Step:
     """The place that a volume had last: of this step, or of the passes before."""
-    passes = ledger.step(f"{place.key.rpartition('/')[0]}/warm-assign")
+    passes = ledger.step(f"{place.key.rpartition('/')[0]}/warm-assign") if place.hints.get("warm") else None
     return passes if passes is not None and not place.results else place
 
 

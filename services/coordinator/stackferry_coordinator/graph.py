@@ -203,6 +203,8 @@ def _stops(workload: Node, index: _Index) -> list[Node]:
             _follow_links(node, index)
         if stop.task.action == "check":
             node.links, node.after = dict(workload.links), dict(workload.after)
+        if stop.subject.warm and stop.task.action == "assign":
+            node.hints = {"warm": True}
         if stop.subject.each == "segment":
             node.hints = {"first": stop.subject.first, "length": stop.subject.length}
         node.after |= dict.fromkeys(stop.after, True)

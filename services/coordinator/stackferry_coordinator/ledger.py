@@ -102,6 +102,7 @@ class Ledger:
         self.moved: set[str] = set()  # workloads with a step that has changed its state; until they're looked at
         self.deciding: set[str] = set()  # cut-overs that are to be decided now: another pass, or not
         self.heads: set[str] = set()  # workloads of which there is something to tell (see ``news``)
+        self.places_changed = False  # whether places on the hosts are wanted, or given back
         self._after: dict[str, list[tuple[str, bool]]] = {}
         self._before: dict[str, list[tuple[str, bool]]] = {}
 
@@ -115,6 +116,7 @@ class Ledger:
         self.steps[step.key] = step
         if step.group and (old is None or old.state != step.state):
             self.moved.add(step.group)
+            self.places_changed |= step.state == "wanting" or (old is not None and old.state == "holding")
         if step.key == step.group and old is not None and verdict(old) != verdict(step):
             self.heads.add(step.key)
         counts = Counter(self.head.counts)

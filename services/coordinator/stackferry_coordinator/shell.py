@@ -109,8 +109,7 @@ class Coordinator:
         before = store.head
         facts: Facts = [{"name": name, "data": data}]
         dues = react(store, name, data, now)
-        store.flush(now)
-        dues += self._assign(connection, store, facts, now)
+        dues += self._assign(connection, store, facts, now, name in ("tick", "control-migration"))
         peers = Peers(connection, now)
         dues = offers.possible(store, dues, peers.of, facts, now)
         store.flush(now)
@@ -126,17 +125,18 @@ class Coordinator:
         if rows:
             connection.execute(insert(t.outbox), rows)
 
-    def _assign(self, connection: Connection, store: Store, facts: Facts, now: float) -> list[Do]:
+    def _assign(self, connection: Connection, store: Store, facts: Facts, now: float, time_passed: bool) -> list[Do]:
         """Give places on the conversion hosts to the volumes that want one; return the tries that are due then."""
-        held = store.head.counts.get("holding", 0)
-        if not store.head.counts.get("wanting") or store.head.paused:
+        if not store.head.counts.get("wanting") or store.head.paused or not (store.places_changed or time_passed):
             return []
+        store.flush(now)  # the fleet is asked who holds places
+        held = store.head.counts.get("holding", 0)
         known, request = fleet.hosts(connection, now), store.head.request
         sides = request["source"], request["destination"]
         if missing := known.missing(*sides):
             name, said = "unassignable", [{"step": s.key, "reason": missing} for s in store.wanting(BATCH)]
         else:
-            room = fleet.share(connection, known, held)
+            room = min(fleet.share(connection, known, held), known.room(*sides))
             room = min(room, max(0, request.get("volumes_at_once", room + held) - held))
             wanting = [(step.key, destination_before(store, step)) for step in store.wanting(room)]
             name, said = "assigned", assign(wanting, *sides, known)

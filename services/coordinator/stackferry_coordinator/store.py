@@ -13,6 +13,23 @@ from .ledger import Document, Head, Ledger, Step
 _STEP = [field.name for field in dataclasses.fields(Step)]
 _HEAD = [field.name for field in dataclasses.fields(Head)]
 _TUPLES = ("made", "notes", "changes")
+# Statements that each message needs are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
+_STEPS = select(*(t.step.c[name] for name in _STEP)).where(t.step.c.migration == bindparam("m"))
+_BY_KEY = _STEPS.where(t.step.c.key == bindparam("k"))
+_BY_GROUP = _STEPS.where(t.step.c.group == bindparam("g"))
+_HEAD_OF = select(*(t.migration.c[name] for name in _HEAD)).where(t.migration.c.id == bindparam("m")).with_for_update()
+_AFTER, _BEFORE = (
+    select(wanted, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"), given == bindparam("k"))
+    for given, wanted in ((t.edge.c.before, t.edge.c.after), (t.edge.c.after, t.edge.c.before))
+)
+_DOCUMENT = select(t.document.c.content).where(
+    t.document.c.migration == bindparam("m"), t.document.c.key == bindparam("k")
+)
+_CHANGE = (
+    update(t.step)
+    .where(t.step.c.migration == bindparam("b_migration"), t.step.c.key == bindparam("b_key"))
+    .values({name: bindparam(f"b_{name}") for name in _STEP if name != "key"})
+)
 
 
 class Store(Ledger):
@@ -36,8 +53,7 @@ class Store(Ledger):
     @classmethod
     def open(cls, connection: Connection, migration: str) -> Store | None:
         """Lock and return the ledger of a migration; None when there's no such migration."""
-        query = select(*(t.migration.c[name] for name in _HEAD)).where(t.migration.c.id == migration).with_for_update()
-        row = connection.execute(query).mappings().one_or_none()
+        row = connection.execute(_HEAD_OF, {"m": migration}).mappings().one_or_none()
         return cls(connection, Head(**row)) if row else None
 
     @classmethod
@@ -50,7 +66,7 @@ class Store(Ledger):
 
     def step(self, key: str) -> Step | None:
         if key not in self.steps and key not in self._absent and not self._complete:
-            self._load(t.step.c.key == key)
+            self._take(self.connection.execute(_BY_KEY, {"m": self.head.id, "k": key}))
             if key not in self.steps:
                 self._absent.add(key)
         return self.steps.get(key)
@@ -71,7 +87,7 @@ class Store(Ledger):
 
     def of_group(self, group: str) -> list[Step]:
         if not self._complete:
-            self._load(t.step.c.group == group)
+            self._take(self.connection.execute(_BY_GROUP, {"m": self.head.id, "g": group}))
         return super().of_group(group)
 
     def groups(self) -> list[str]:
@@ -89,10 +105,10 @@ class Store(Ledger):
         return super().overdue(now)
 
     def after(self, key: str) -> list[tuple[str, bool]]:
-        return self._linked(t.edge.c.before, t.edge.c.after, key) + super().after(key)
+        return self._linked(_AFTER, key) + super().after(key)
 
     def before(self, key: str) -> list[tuple[str, bool]]:
-        return self._linked(t.edge.c.after, t.edge.c.before, key) + super().before(key)
+        return self._linked(_BEFORE, key) + super().before(key)
 
     def all_documents(self, attempt: int) -> list[Document]:
         query = (
@@ -103,13 +119,14 @@ class Store(Ledger):
     def _mine(self, table: Any) -> list[Any]:
         return [table.c.migration == self.head.id]
 
-    def _linked(self, given: Any, wanted: Any, key: str) -> list[tuple[str, bool]]:
-        query = select(wanted, t.edge.c.hard).where(*self._mine(t.edge), given == key)
-        return [(row[0], row[1]) for row in self.connection.execute(query)]
+    def _linked(self, query: Any, key: str) -> list[tuple[str, bool]]:
+        return [(row[0], row[1]) for row in self.connection.execute(query, {"m": self.head.id, "k": key})]
 
     def _load(self, *conditions: Any) -> None:
-        query = select(*(t.step.c[name] for name in _STEP)).where(*self._mine(t.step), *conditions)
-        for row in self.connection.execute(query).mappings():
+        self._take(self.connection.execute(_STEPS.where(*conditions), {"m": self.head.id}))
+
+    def _take(self, rows: Any) -> None:
+        for row in rows.mappings():
             if row["key"] not in self.steps:
                 loaded = Step(**{**row, **{name: tuple(row[name]) for name in _TUPLES}})
                 self.steps[loaded.key] = self._clean[loaded.key] = loaded
@@ -145,11 +162,7 @@ class Store(Ledger):
             if rows:
                 self.connection.execute(insert(table), rows)
         if old:
-            values: dict[str, Any] = {name: bindparam(f"b_{name}") for name in _STEP if name != "key"}
-            self.connection.execute(
-                update(t.step).where(*self._mine(t.step), t.step.c.key == bindparam("b_key")).values(values),
-                old,
-            )
+            self.connection.execute(_CHANGE, [{**row, "b_migration": self.head.id} for row in old])
         if self.head != self._head_before:
             where = t.migration.c.id == self.head.id
             self.connection.execute(update(t.migration).where(where).values(**_row(self.head), changed=now))
@@ -166,8 +179,7 @@ class _Documents(dict[str, Document]):
         self._store = store
 
     def __missing__(self, key: str) -> Document:
-        query = select(t.document.c.content).where(*self._store._mine(t.document), t.document.c.key == key)
-        self[key] = self._store.connection.execute(query).scalar_one()
+        self[key] = self._store.connection.execute(_DOCUMENT, {"m": self._store.head.id, "k": key}).scalar_one()
         return self[key]
 
 

@@ -19,18 +19,17 @@ class Workload:
 
     def __init__(self, ledger: Ledger, step: Step) -> None:
         self.ledger, self.group = ledger, step.group
-        self.steps = {s.key: s for s in ledger.of_group(step.group)}
         self.document = ledger.documents[step.group]
         self.asked = self.document.get("_migration_params") or {}
 
     def id_of(self, key: str) -> str | None:
         """The id at the destination of what a step has made."""
-        step = self.steps.get(key)
+        step = self.ledger.step(key)
         return step.destination_id if step else None
 
     def results(self, key: str) -> dict[str, Any]:
         """What a step has found."""
-        step = self.steps.get(key)
+        step = self.ledger.step(key)
         return step.results if step else {}
 
     def exposed(self, subject: str, warm: bool = False) -> dict[str, Any]:
@@ -39,7 +38,7 @@ class Workload:
 
     def hint(self, key: str, name: str, otherwise: Any = None) -> Any:
         """A hint of a step."""
-        step = self.steps.get(key)
+        step = self.ledger.step(key)
         return step.hints.get(name, otherwise) if step else otherwise
 
     def marker(self, key: str) -> str:
