@@ -28,8 +28,8 @@ def hosts(cli, stack, clouds_file, source, destination, monkeypatch):
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(clouds_file.path))
     places = ("-s", source.entry, "-d", destination.entry)
 
-    def run(word: str, *words: Any, code: int = 0) -> str:
-        return cli("hosts", word, *words, code=code)
+    def run(word: str, *words: Any, **more: Any) -> str:
+        return cli("hosts", word, *words, **more)
 
     run.both = places
     run.made = (*places, "--flavor", "m1.tiny", "--image", "cirros", "--timeout", 60)
@@ -135,6 +135,9 @@ def test_a_network_that_is_there_is_used_and_stays(hosts, source, image):
     assert list(host.addresses) == ["wire"]
     assert floating(source) == set()
     assert rules(source) == {("tcp", 10900, 10900, "198.51.100.0/24")}
+    without = hosts("deploy", "-s", source.entry, "--flavor", "m1.tiny", "--image", "cirros", "--timeout", 60)
+    assert "was there" in without  # another network changes nothing of it
+    assert [list(host.addresses) for host in source.connect().compute.servers()] == [["wire"]]
     hosts("delete", "-s", source.entry, "--yes")
     assert inventory(source) == before
 
@@ -147,6 +150,8 @@ def test_a_host_boots_from_a_volume_and_has_the_given_floating_ip(hosts, source,
           "--floating-ip", given.floating_ip_address, "--timeout", 60)  # fmt: skip
     storage = source.connect().block_storage
     assert [v.size for v in storage.volumes()] == [1]
+    assert floating(source) == {given.floating_ip_address}
+    assert "Delete these" in hosts("delete", "-s", source.entry, code=1, input_="n\n")
     assert floating(source) == {given.floating_ip_address}
     hosts("delete", "-s", source.entry, "--yes")
     assert [ip.id for ip in network.ips()] == [given.id]
@@ -239,8 +244,9 @@ def test_a_server_crosses_through_them_and_waits_while_they_are_drained(hosts, s
     os.kill(own.pid, signal.SIGSTOP)  # so that the copy takes as long as we look
     hosts("resume", clouds[destination.entry])
     assert until(lambda: all(row["used"] for row in ferry.hosts() if row["id"] in clouds.values()), 20)
-    assert ": draining, " in hosts("drain", clouds[source.entry])
     assert "hosts drain" in hosts("delete", "-s", source.entry, "--yes", code=2)
+    assert not any(row["draining"] for row in listed(hosts, source))  # it's as it was
+    assert ": draining, " in hosts("drain", clouds[source.entry])
     hosts("resume", clouds[source.entry])
     os.kill(own.pid, signal.SIGCONT)
     state = ferry.wait(migration, timeout=90)

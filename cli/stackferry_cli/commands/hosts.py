@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from stackferry.client import Client
-from stackferry.errors import BrokerUnavailable, Error, NoAnswer
+from stackferry.errors import Error
 
 from .. import os_migrate, output
-from ..hosts import broker, connections, deleting, deploying, flags, options, variables, waiting
+from ..hosts import asking, broker, connections, deleting, deploying, flags, options, variables, waiting
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
 from ..options import Destination, DestinationProject, Output, Source, SourceProject, client
@@ -105,33 +104,13 @@ def list_(format_: Output = output.Format.table) -> None:
 @app.command()
 def drain(host: Host) -> None:
     """Give a host no new volumes. It finishes those that it has: `list` shows when it's empty."""
-    _tell(host, "drain")
+    output.console.print(asking.tell(host, "drain"))
 
 
 @app.command()
 def resume(host: Host) -> None:
     """Give a drained host work again."""
-    _tell(host, "resume")
-
-
-def _tell(host: str, action: str) -> None:
-    with client() as ferry:
-        id_ = _find(ferry, host)["id"]
-        ferry.control_host(id_, action)
-        deadline = time.monotonic() + ferry.timeout
-        while (row := _find(ferry, id_))["draining"] != (action == "drain"):
-            if time.monotonic() > deadline:
-                raise NoAnswer(f"the coordinator has not done it within {ferry.timeout:g} s")
-    output.console.print(f"{row['name']} ({id_}): {row['state']}, {row['used']} volumes under way")
-
-
-def _find(ferry: Client, text: str) -> dict[str, Any]:
-    """The one host of that name, or whose id begins so."""
-    known = ferry.hosts()
-    found = [row for row in known if row["name"] == text] or [row for row in known if row["id"].startswith(text)]
-    if len(found) != 1:
-        raise Error(f"{len(found) or 'no'} hosts are called {text!r}, or have an id that begins so; see `hosts list`")
-    return found[0]
+    output.console.print(asking.tell(host, "resume"))
 
 
 @app.command()
@@ -158,37 +137,16 @@ def delete(
         output.console.print("`hosts deploy` has made nothing here")
         return
     ids = [server.id for _, _, mine in found for server in mine.servers]
-    if not force:
-        _refuse_busy(ids)
     if not yes:
         output.console.print("\n".join(lines))
         typer.confirm(f"Delete these {len(lines)}?", abort=True)
+    if not force:
+        asking.take_out(ids)
     for place, connection, mine in found:
         with connections.explained(place.cloud):
             deleting.delete(mine, connection)
     output.console.print("\n".join(f"deleted: {line}" for line in lines))
-    _forget(ids)
-
-
-def _refuse_busy(ids: list[str]) -> None:
-    try:
-        with client() as ferry:
-            busy = [row for row in ferry.hosts() if row["id"] in ids and row["used"]]
-    except (BrokerUnavailable, NoAnswer) as error:
-        raise type(error)(f"{error}. Whether the hosts have work isn't known; --force deletes them anyway") from None
-    if busy:
-        what = ", ".join(f"{row['name']} ({row['used']} volumes)" for row in busy)
-        raise Error(f"under way on {what}: `hosts drain` them first and wait until they're empty, or say --force")
-
-
-def _forget(ids: list[str]) -> None:
-    """Hosts that are gone need not be listed any more; a coordinator that is away forgets them in a day by itself."""
-    try:
-        with client() as ferry:
-            for id_ in ids:
-                ferry.control_host(id_, "forget")
-    except (BrokerUnavailable, NoAnswer) as error:
-        output.errors.print(f"note: the coordinator doesn't know yet that they're gone: {error}")
+    asking.forget(ids)
 
 
 def _places(

@@ -40,28 +40,28 @@ def deploy(wanted: Wanted, connection: Any, say: Callable[[str], None] = lambda 
         known = {server.name: server for server in ours.servers(connection)}
         hosts = []
         for number, name in enumerate(wanted.names()):
-            port = _port(name, network, group, connection)
-            floating = _floating_ip(wanted, number, port, network, connection)
             server = known.get(name)
-            if server is None:
+            port = _port(server, name, network, group, connection)
+            floating = _floating_ip_of(port, connection)
+            if server is None:  # one that is there tells others the address that it was made with
+                floating = floating or _new_floating_ip(wanted, number, port, connection)
                 server = _server(wanted, name, flavor, image, port, floating, connection)
                 say(f"{wanted.cloud}: making {name}")
-            hosts.append(_host(server, name, port, floating, network, connection, made=name not in known))
+            hosts.append(_host(server, name, port, floating, connection, made=name not in known))
     return hosts
 
 
-def _host(server: Any, name: str, port: Any, floating: str | None, network: Any, connection: Any, made: bool) -> Host:
+def _host(server: Any, name: str, port: Any, floating: str | None, connection: Any, made: bool) -> Host:
     own = [ip["ip_address"] for ip in port.fixed_ips]
-    seen = [floating] if floating else [*own, *_gateways(network, connection)]
+    seen = [floating] if floating else [*own, *_gateways(port.network_id, connection)]
     ranges = tuple(f"{address}/{128 if ':' in address else 32}" for address in seen)
     return Host(server.id, name, floating or own[0], ranges, made)
 
 
-def _gateways(network: Any, connection: Any) -> Iterator[str]:
+def _gateways(network_id: str, connection: Any) -> Iterator[str]:
     """The addresses outside of the routers that lead out of a network: they stand for hosts without floating IPs."""
-    for router in ours.found(connection, "routers"):
-        legs = connection.network.ports(device_id=router.id, network_id=network.id)
-        if any(True for _ in legs):
+    for router in connection.network.routers(project_id=connection.current_project_id):
+        if next(connection.network.ports(device_id=router.id, network_id=network_id), None):
             for outside in (router.external_gateway_info or {}).get("external_fixed_ips") or []:
                 yield outside["ip_address"]
 
@@ -95,20 +95,26 @@ def _names(resources: Any) -> str:
     return ", ".join(names[:SHOWN]) + more or "none at all"
 
 
-def _port(name: str, network: Any, group: Any, connection: Any) -> Any:
+def _port(server: Any | None, name: str, network: Any, group: Any, connection: Any) -> Any:
+    """The port of a host that is there; else the one that waits for it, or a new one."""
     for port in ours.found(connection, "ports"):
-        if (port.name, port.network_id) == (name, network.id):
+        if port.device_id == server.id if server else (port.name, port.network_id) == (name, network.id):
             return port
+    if server is not None:
+        raise Error(f"{name} ({server.id}) has lost its port; `hosts delete` it, and deploy again")
     return connection.network.create_port(
         name=name, network_id=network.id, security_groups=[group.id], description=MARK
     )
 
 
-def _floating_ip(wanted: Wanted, number: int, port: Any, network: Any, connection: Any) -> str | None:
-    """The floating IP of a port: the one that it has, the given one, or a new one."""
+def _floating_ip_of(port: Any, connection: Any) -> str | None:
+    there = next(iter(connection.network.ips(port_id=port.id)), None)
+    return str(there.floating_ip_address) if there else None
+
+
+def _new_floating_ip(wanted: Wanted, number: int, port: Any, connection: Any) -> str | None:
+    """Give a port the floating IP that the command says, or a new one."""
     asked, proxy = wanted.floating_ip(number), connection.network
-    if there := next(iter(proxy.ips(port_id=port.id)), None):
-        return str(there.floating_ip_address)
     if asked == NONE:
         return None
     if asked == AUTOMATIC:

@@ -79,7 +79,7 @@ if works; then say "the agent is installed"; else {install}; fi
 systemctl daemon-reload
 systemctl enable --now {units}
 if test -e /etc/stackferry/post-hook; then say "post hook"; /etc/stackferry/post-hook; fi
-say "{agents} agents started"
+say "agents started: {agents}"
 """
 
 

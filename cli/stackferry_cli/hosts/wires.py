@@ -33,6 +33,8 @@ def existing(connection: Any, name: str) -> Any:
     network = connection.network.find_network(name, ignore_missing=True)
     if network is None:
         raise Error(f"--network {name}: there's none of that name; there are {_names(connection.network.networks())}")
+    if not network.subnet_ids:
+        raise Error(f"--network {name}: it has no subnet, so hosts would have no address")
     return network
 
 

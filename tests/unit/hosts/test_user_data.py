@@ -150,7 +150,7 @@ def test_the_setup_installs_and_starts(tmp_path: Any) -> None:
     code, said, log = run_setup(
         tmp_path, replace(GUEST, agents=2, pip_arguments=("--no-index",)), works=False, pre_hook=0
     )
-    assert (code, said.splitlines()[-1]) == (0, "stackferry: 2 agents started")
+    assert (code, said.splitlines()[-1]) == (0, "stackferry: agents started: 2")
     assert log[0] == "pre hook"
     assert f"venv -m venv {tmp_path}/opt" in log
     assert any("pip install --disable-pip-version-check --no-index stackferry-transfer" in line for line in log)
