@@ -64,8 +64,15 @@ def _addresses(path: Path) -> list[str]:
     extensions = x509.load_pem_x509_certificate(path.read_bytes()).extensions
     with suppress(x509.ExtensionNotFound):
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+        return [str(name.value) for name in names]
     return []
+
+
+def _named(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
 
 
 def _make(name: str, address: str | None) -> bytes:
@@ -86,8 +93,7 @@ def _make(name: str, address: str | None) -> bytes:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     if address:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        builder = builder.add_extension(names, critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName([_named(address)]), critical=False)
     certificate = builder.sign(key, hashes.SHA256())
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -94,8 +94,9 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path) -> Iterator[Pair]:
-    with _side(folder / "source") as source, _side(folder / "destination") as destination:
+def pair(folder: Path, **settings: Any) -> Iterator[Pair]:
+    """*settings* are the destination's."""
+    with _side(folder / "source") as source, _side(folder / "destination", **settings) as destination:
         try:
             yield Pair(folder, source, destination)
         finally:
@@ -107,9 +108,9 @@ def pair(folder: Path) -> Iterator[Pair]:
 
 
 @contextmanager
-def _side(folder: Path) -> Iterator[Side]:
+def _side(folder: Path, **given: Any) -> Iterator[Side]:
     (folder / "by-id").mkdir(parents=True)
-    settings = Settings(devices_dir=str(folder / "by-id"), state_dir=str(folder))
+    settings = Settings(devices_dir=str(folder / "by-id"), state_dir=str(folder), **given)
     told, stop, mine = Told(), threading.Event(), identity(folder, "transfer", "127.0.0.1")
     with Server(socket.create_server(("127.0.0.1", 0)), mine) as server:
         reports = Reports(told, f"stackferry/transfer/{folder.name}", stop)  # type: ignore[arg-type]

@@ -17,6 +17,11 @@ def test_it_listens_where_it_reaches_the_broker() -> None:
         agent.own_address("amqp://u:p@no-such-host.invalid//")
 
 
+def test_a_tunnel_without_a_key_is_refused_at_the_start() -> None:
+    with pytest.raises(Error, match="STACKFERRY_TUNNEL also needs STACKFERRY_TUNNEL_KEY"):
+        agent.Agent(Settings(cloud="c", server_id="s", tunnel="me@{host}", tunnel_known_hosts="/k"))
+
+
 @pytest.mark.parametrize(
     ("first", "length", "blocks"),
     [

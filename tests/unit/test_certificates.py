@@ -129,3 +129,5 @@ def test_it_is_made_anew_for_another_address_only(tmp_path: Path) -> None:
     assert identity(tmp_path, "transfer", "127.0.0.1").certificate == second.certificate
     assert identity(tmp_path, "transfer").certificate == second.certificate
     assert identity(tmp_path, "transfer", "::1").certificate != second.certificate
+    named = identity(tmp_path, "transfer", "host.example")
+    assert identity(tmp_path, "transfer", "host.example").certificate == named.certificate

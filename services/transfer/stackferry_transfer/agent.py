@@ -40,6 +40,8 @@ class Agent:
     """One agent. :meth:`run` returns when it was told to stop and has."""
 
     def __init__(self, config: Settings) -> None:
+        if config.tunnel and not (config.tunnel_key and config.tunnel_known_hosts):
+            raise Error("STACKFERRY_TUNNEL also needs STACKFERRY_TUNNEL_KEY and STACKFERRY_TUNNEL_KNOWN_HOSTS")
         self.config, self.stop = config, threading.Event()
         self.host = config.server_id or server_id()
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{config.instance}:{uuid.uuid4().hex[:8]}"

@@ -33,7 +33,7 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 
 class Child:
-    """A program that runs. It must be ended by the thread that started it: with that thread it would die, too."""
+    """A program that runs, until it's closed, or the thread that started it has ended."""
 
     def __init__(
         self,
@@ -42,18 +42,19 @@ class Child:
         *,
         listener: socket.socket | None = None,
         pass_on: Sequence[int] = (),
+        stdin: Any = subprocess.DEVNULL,
         stdout: Any = subprocess.DEVNULL,
     ) -> None:
         """Start *command*, which takes over a listening socket and more descriptors; ProgramMissing."""
         if shutil.which(command[0]) is None:
-            raise ProgramMissing(f"{command[0]} is not installed on this conversion host (engine: nbd needs it)")
+            raise ProgramMissing(f"{command[0]} is not installed on this conversion host")
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
         handed = [] if listener is None else [listener.fileno()]
         lead_in = [sys.executable, "-I", "-S", "-c", _LEAD_IN, str(os.getpid()), str(handed[0]) if handed else "-"]
         self._process = subprocess.Popen(
             [*lead_in, *command],
             env={**os.environ, **environ},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=self._errors,
             pass_fds=(*handed, *pass_on),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from stackferry_runtime import certificates
@@ -21,6 +21,10 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP
 _UNWANTED = {"TLSV1_ALERT_UNKNOWN_CA", "TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE"}
 
 
+Reach = Callable[[tuple[str, int]], socket.socket]
+"""Makes a plain connection to an address."""
+
+
 class Connection(Protocol):
     """What is needed of a connection: a TLS socket has it."""
 
@@ -31,12 +35,20 @@ class Connection(Protocol):
         """Write all of it."""
 
 
-def connect(address: tuple[str, int], mine: Identity, certificate: str, stalled: float = STALLED) -> ssl.SSLSocket:
-    """Connect to the holder of *certificate*: PeerLost when it can't be reached, Stranger when it's somebody else."""
+def direct(address: tuple[str, int]) -> socket.socket:
+    """Connect over the network; PeerLost when that can't be."""
     try:
-        raw = socket.create_connection(address, timeout=GREETING)
+        return socket.create_connection(address, timeout=GREETING)
     except OSError as error:
         raise PeerLost(f"the source at {address[0]}:{address[1]} can't be reached: {error}") from error
+
+
+def connect(
+    address: tuple[str, int], mine: Identity, certificate: str, stalled: float = STALLED, reach: Reach = direct
+) -> ssl.SSLSocket:
+    """Connect to the holder of *certificate*: PeerLost when it can't be reached, Stranger when it's somebody else."""
+    raw = reach(address)
+    raw.settimeout(GREETING)
     connection = _secured(raw, certificates.connecting(mine, certificate), [certificate], server_side=False)
     connection.settimeout(stalled)
     return connection
@@ -53,9 +65,10 @@ def _secured(raw: socket.socket, context: ssl.SSLContext, accepted: list[str], s
     """The connection is closed when this fails."""
     connection: socket.socket = raw
     try:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEPALIVE:
-            raw.setsockopt(socket.IPPROTO_TCP, option, value)
+        if raw.family != socket.AF_UNIX:  # through a tunnel, which has signs of life of its own
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE:
+                raw.setsockopt(socket.IPPROTO_TCP, option, value)
         connection = secured = context.wrap_socket(raw, server_side=server_side)
         certificates.check_peer(secured, accepted)
         return secured

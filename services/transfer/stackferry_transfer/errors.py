@@ -7,7 +7,7 @@ PumpError
 │   ├── DeviceBusy       somebody else holds the destination's device: it's mounted, or being copied to
 │   ├── DeviceTooSmall   the device doesn't hold the whole volume
 │   └── DeviceFailed     reading, writing or flushing failed, at this end
-├── ProgramMissing       a program that the NBD engine needs isn't installed
+├── ProgramMissing       a program that the NBD engine or a tunnel needs isn't installed
 ├── JournalRefused       the journal is another copy's, or none at all
 ├── JournalFailed        the journal can't be read or written
 ├── PeerLost             the connection couldn't be made, broke, or stood still for too long
@@ -52,7 +52,7 @@ class DeviceFailed(DeviceError):
 
 
 class ProgramMissing(PumpError):
-    """What the NBD engine needs isn't installed on this host."""
+    """What the NBD engine or a tunnel needs isn't installed on this host."""
 
 
 class JournalRefused(PumpError):

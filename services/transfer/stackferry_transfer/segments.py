@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ from stackferry.messages import SegmentOffered
 from stackferry_runtime.certificates import Identity, Stranger
 from stackferry_runtime.logs import logger
 
-from . import attached, devices, nbd, nbd_fetch
+from . import attached, devices, ways
 from .blocks import BLOCK, Copy
-from .connections import connect
-from .destination import pull
 from .errors import DeviceBusy, DeviceError, PeerLost, PeerRefused, PumpError
 from .journal import Journal
 from .nbd_export import Export, listen
@@ -29,6 +26,7 @@ from .settings import Settings
 from .source import Offer
 from .tally import Pulled
 from .task import Mode
+from .ways import Order
 
 log = logger(__name__)
 BY_SLOT = 2  # segments of one volume that are under way at once
@@ -115,20 +113,11 @@ class Segments:
 
     def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, bytes | None]:
         path, copy = self._device(data["volume"]), Copy(data["copy"], data["size"])
-        progress.total = copy.span((blocks := _blocks(data, copy)).start, len(blocks))
-        mode, ticket, certificate = MODES[data["mode"]], _ticket(data), data["certificate"]
-        pump = data["address"] if data.get("engine") != "nbd" else nbd_fetch.reachable(data, mode)
+        blocks, mode = _blocks(data, copy), MODES[data["mode"]]
+        progress.total = copy.span(blocks.start, len(blocks))
         with closing(devices.open_shared(path, copy.size)) as device, self._journal(copy) as journal:
-            if pump:
-                host, _, port = pump.rpartition(":")
-                peer = partial(connect, (host, int(port)), self.mine, certificate)
-                pulled = pull(
-                    device, journal, peer, mode=mode, blocks=blocks, offer=ticket, progress=progress, stop=stop
-                )
-            else:
-                with nbd.secured(self.mine, [certificate], "client") as (folder, environ):
-                    export = nbd.location(data["address"], ticket, folder), environ
-                    pulled = nbd_fetch.fetch(device, journal, export, mode, blocks, stop, progress)
+            order = Order(device, journal, mode, blocks, _ticket(data), stop, progress)
+            pulled = ways.fetch(order, data, self.mine, self.settings)
             return pulled, journal.digest() if pulled.complete else None
 
     def _journal(self, copy: Copy) -> Journal:

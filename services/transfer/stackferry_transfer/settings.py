@@ -34,4 +34,10 @@ class Settings(Common):
         0, "first of the ports that nbdkit listens at (engine: nbd), two for each slot; 0: any free ones",
         validate.Range(0, 65535),
     )  # fmt: skip
+    tunnel: str = setting(
+        "", "how ssh reaches the hosts that offer volumes, where only its port is open: user@host, or user@{host} for "
+        "the offering host itself; a port other than 22 follows after a space; empty: directly",
+    )  # fmt: skip
+    tunnel_key: str = setting("", "private key (file, 0600) that ssh uses for that")
+    tunnel_known_hosts: str = setting("", "known_hosts file with the keys of the hosts that ssh may reach")
     bandwidth: float = setting(0.0, "bytes a second that it sends at most; 0: no limit", validate.Range(min=0))
