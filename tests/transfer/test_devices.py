@@ -213,6 +213,20 @@ def test_other_parts_are_written_as_well(file: Path, loop: Loop, length: int, of
     assert file.read_bytes() == expected
 
 
+def test_whole_pages_are_read_past_the_cache(file: Path, loop: Loop) -> None:
+    with open_source(loop(file)) as device:
+        buffer = aligned(8192)
+        device.read_into(buffer, 4096)
+        with file.open("r+b") as under:  # where the device's cache doesn't see it
+            under.seek(4096)
+            under.write(b"n" * 8192)
+        device.read_into(buffer, 4096)
+        assert bytes(buffer) == b"n" * 8192
+        rest = bytearray(1000)
+        device.read_into(rest, SIZE - 1000)
+        assert rest == b"\xaa" * 1000
+
+
 def test_a_direct_write_that_fails_is_told(file: Path, loop: Loop) -> None:
     with (
         open_shared(loop(file), SIZE) as device,

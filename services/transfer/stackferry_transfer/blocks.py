@@ -62,7 +62,7 @@ class Copy:
 
 def digest(data: Bytes) -> bytes:
     """The sha256 of a block. That of zeros is known: to look for them costs a tenth of hashing them."""
-    if len(data) and not data[0] and is_zero(bytes(data)):
+    if len(data) and not data[0] and is_zero(data):
         return zero_digest(len(data))
     return hashlib.sha256(data).digest()
 
@@ -84,6 +84,11 @@ def aligned(length: int) -> memoryview:
     return memoryview(mmap.mmap(-1, -(-length // SMALLEST) * SMALLEST))
 
 
-def is_zero(data: bytes | bytearray) -> bool:
-    """Whether all bytes are zero. This is a memcmp, which ends at the first difference; views would compare slowly."""
+def is_zero(data: Bytes) -> bool:
+    """Whether all bytes are zero. This is a memcmp, which ends at the first difference.
+
+    Views compare slowly, so one that begins with a zero is copied first.
+    """
+    if isinstance(data, memoryview):
+        return not len(data) or (not data[0] and bytes(data) == zeros(len(data)))
     return data == zeros(len(data))

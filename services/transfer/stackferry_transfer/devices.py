@@ -27,7 +27,7 @@ class Device:
     def __init__(self, descriptor: int, path: Path) -> None:
         self.descriptor, self.path = descriptor, path
         self.size = os.lseek(descriptor, 0, os.SEEK_END)  # a block device's stat says 0
-        self._direct: int | None = None  # an opening for writes that go past the cache
+        self._direct: int | None = None  # another opening, past the cache
         self._clearings: tuple[Callable[[int, int, int], None], ...] = (_punch, _zero_out)
 
     def __enter__(self) -> Device:
@@ -56,8 +56,9 @@ class Device:
             return None
 
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> None:
-        """Fill the buffer."""
-        view, done = memoryview(buffer), 0
+        """Fill the buffer, past the cache after ``go_direct``."""
+        view = memoryview(buffer)
+        done = self._direct_read(view, offset)
         while done < len(view):
             try:
                 read = os.preadv(self.descriptor, [view[done:]], offset + done)
@@ -68,33 +69,39 @@ class Device:
             done += read
 
     def write(self, data: Bytes, offset: int) -> None:
-        """Write all of it, past the cache if ``write_directly`` allows it; it's stored after ``flush``."""
+        """Write all of it, past the cache after ``go_direct``; it's stored after ``flush``."""
         view = memoryview(data)
-        done = self._write_direct(view, offset)
+        done = self._direct_write(view, offset)
         while done < len(view):
             try:
                 done += os.pwrite(self.descriptor, view[done:], offset + done)
             except OSError as error:
                 raise self.failed("writing", offset + done, error) from error
 
-    def write_directly(self) -> None:
-        """From now on, don't copy what is written into the cache: whole pages from ``aligned`` memory go to the device.
+    def go_direct(self, flags: int) -> None:
+        """From now on, whole pages go between the device and ``aligned`` memory, past the cache.
 
-        That saves a third of the CPU time at the destination, and leaves the host's memory to others.
+        That saves a copy, requests of a readahead's small size, and the memory of the host.
         """
         if self._direct is None:
-            self._direct = self.open_direct(os.O_WRONLY)
+            self._direct = self.open_direct(flags)
 
-    def _write_direct(self, view: memoryview, offset: int) -> int:
-        """Return how much could be written this way."""
-        if self._direct is None or offset % SMALLEST or len(view) % SMALLEST:
+    def _direct_read(self, view: memoryview, offset: int) -> int:
+        return self._directly("reading", lambda direct: os.preadv(direct, [view], offset), offset, len(view))
+
+    def _direct_write(self, view: memoryview, offset: int) -> int:
+        return self._directly("writing", lambda direct: os.pwrite(direct, view, offset), offset, len(view))
+
+    def _directly(self, doing: str, do: Callable[[int], int], offset: int, length: int) -> int:
+        """Return how much could be done past the cache."""
+        if self._direct is None or offset % SMALLEST or length % SMALLEST:
             return 0
         try:
-            return os.pwrite(self._direct, view, offset)
+            return do(self._direct)
         except OSError as error:
-            if error.errno == errno.EINVAL:  # not from there, or not on this device
+            if error.errno == errno.EINVAL:  # not with this memory, or not on this device
                 return 0
-            raise self.failed("writing", offset, error) from error
+            raise self.failed(doing, offset, error) from error
 
     def clear(self, offset: int, length: int) -> None:
         """Make it zeros, and give the space back where that can be; what this device can't do isn't tried twice."""
@@ -131,6 +138,8 @@ def open_source(path: Path) -> Device:
     """Open a device to read it: DeviceMissing, DeviceError."""
     device = Device(_open(path, os.O_RDONLY), path)
     device.read_ahead()
+    if path.is_block_device():
+        device.go_direct(os.O_RDONLY)
     return device
 
 
@@ -161,7 +170,7 @@ def open_shared(path: Path, size: int) -> Device:
         open_destination(path, size).close()
         fcntl.flock(device.descriptor, fcntl.LOCK_UN)
         if path.is_block_device():
-            device.write_directly()
+            device.go_direct(os.O_RDWR)
     except BaseException:
         device.close()
         raise

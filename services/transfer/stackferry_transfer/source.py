@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import devices, protocol
-from .blocks import UNKNOWN, Bytes, Copy, digest, is_zero, zero_digest
+from .blocks import UNKNOWN, Bytes, Copy, aligned, digest, is_zero, zero_digest
 from .compression import Compression, Compressor, Link
 from .connections import Connection, reader, send
 from .devices import Device
@@ -86,7 +86,7 @@ class Session:
         self._copy, self._allowed = offer.copy, offer.copy.part(offer.blocks)
         mode = offer.compression if compression else Compression.NEVER
         self._compressor = Compressor(mode, shared.link)
-        self._buffer = bytearray(offer.copy.block_size)
+        self._buffer = aligned(offer.copy.block_size)
         self._out = bytearray()  # replies that wait for company
 
     def close(self) -> None:
@@ -134,20 +134,18 @@ class Session:
         if len(self._out) > _FULL:
             self._send()
 
-    def _read(self, block: int) -> bytearray:
+    def _read(self, block: int) -> memoryview:
         if block not in self._allowed:
             raise DeviceFailed(f"only blocks {self._allowed.start} to {self._allowed.stop} are offered")
-        length = self._copy.length(block)
-        if len(self._buffer) != length:  # the last block, once
-            self._buffer = bytearray(length)
-        self._device.read_into(self._buffer, self._copy.offset(block))
-        return self._buffer
+        data = self._buffer[: self._copy.length(block)]
+        self._device.read_into(data, self._copy.offset(block))
+        return data
 
     def _short(self, kind: Kind, found: bytes) -> None:
         self.counts[kind.name.lower()] += 1
         self._out += protocol.encode_reply(kind, 0, found)
 
-    def _content(self, data: bytearray, found: bytes) -> None:
+    def _content(self, data: memoryview, found: bytes) -> None:
         frame = self._compressor.smaller(data)
         kind, content = (Kind.ZSTD, frame) if frame else (Kind.RAW, data)
         self.counts[kind.name.lower()] += 1
