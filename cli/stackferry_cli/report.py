@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from stackferry.moved import overall, report
@@ -13,6 +15,7 @@ from . import output, workloads
 
 COLUMNS = ("kind", "created", "updated", "unchanged", "failed", "skipped", "seconds")
 BAD = ("failed", "conflict", "missing")
+ALIKE = 5  # of what is skipped for the same reason, so many are named
 
 
 def by_kind(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -69,10 +72,23 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
             output.console.print(f"  note: {_title(step)}: {note}")
     if bad := failures(steps):
         output.console.print(f"\n{len(bad)} need attention", style="bold")
-        for step in bad:
-            output.console.print(f"  {step['outcome'] or step['state']}: {_title(step)}: {step['reason']}")
+        for line in _needing_attention(bad):
+            output.console.print(f"  {line}")
     if migration["phase"] == "stuck":
         output.console.print(f"stuck: {migration['reason']}")
+
+
+def _needing_attention(bad: list[dict[str, Any]]) -> Iterator[str]:
+    """A line a step; of many that are skipped for the same reason the first ones."""
+    skipped = Counter(step["reason"] for step in bad if step["state"] == "skipped")
+    told: Counter[Any] = Counter()
+    for step in bad:
+        if step["state"] == "skipped":
+            told[step["reason"]] += 1
+            if told[step["reason"]] > ALIKE:
+                continue
+        yield f"{step['outcome'] or step['state']}: {_title(step)}: {step['reason']}"
+    yield from (f"skipped: {many - ALIKE} more: {reason}" for reason, many in skipped.items() if many > ALIKE)
 
 
 def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
@@ -87,6 +103,8 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
         "missing": "missing prerequisite",
     }
     for step in migration["steps"]:
+        if step["action"] == "room" and step["state"] == "failed":
+            output.console.print(f"{step['kind']:9} {step['name']}: {step['reason']}")
         if step["action"] != "compare" or step["outcome"] == "unchanged":
             continue
         word = words.get(step["outcome"] or "", step["outcome"] or step["state"])

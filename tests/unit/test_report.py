@@ -115,6 +115,23 @@ def test_a_report_names_what_needs_attention_and_why(printed: Any) -> None:
     assert "stuck: nobody home" in text
 
 
+def test_of_many_that_were_skipped_for_one_reason_a_few_are_named(printed: Any) -> None:
+    why = "needs quota 'for 40 servers together', which failed"
+    skipped = [step(state="skipped", outcome=None, name=f"s{n}", reason=why) for n in range(40)]
+    other = step(state="skipped", outcome=None, name="other", reason="cancelled")
+    text = printed(report.print_report, migration(*skipped, other))
+    assert "41 need attention" in text
+    assert text.count(why) == 6
+    assert f"skipped: 35 more: {why}" in text
+    assert "skipped: network other: cancelled" in text
+
+
+def test_a_plan_says_when_all_together_do_not_fit(printed: Any) -> None:
+    room = step("quota", state="failed", outcome="failed", action="room", name="for 2 servers together", reason="3 ...")
+    text = printed(report.print_plan, migration(step(action="compare"), room))
+    assert "quota     for 2 servers together: 3 ..." in text
+
+
 def test_a_report_shows_notes(printed: Any) -> None:
     assert "note: network net: left out" in printed(report.print_report, migration(step(notes=["left out"])))
 

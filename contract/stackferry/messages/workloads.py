@@ -12,7 +12,8 @@ from .steps import StepFields
 
 #: what can be done with a server or a volume of one cloud
 ACTIONS = ("look", "stop", "start", "expose", "withdraw", "attach", "detach", "settle", "arrived", "at-rest",
-           "clean-up")  # fmt: skip
+           "clean-up", "room")  # fmt: skip
+KINDS = ("server", "volume", "project")
 #: how a segment is fetched; all but copy look at every block, and read back what they write
 MODES = ("copy", "delta", "rehash", "verify")
 #: what moves the bytes: the agents themselves, or nbdkit and nbdcopy, which they start
@@ -29,8 +30,8 @@ class PerformAction(StepFields, Command):
 
     place = nested_place("the project that has it", required=True)
     action = text("what to do", required=True, validate=validate.OneOf(ACTIONS))
-    kind = text("server or volume", required=True, validate=validate.OneOf(("server", "volume")))
-    resource = need("id of the server or the volume in this cloud")
+    kind = text("server, volume, or the whole project", required=True, validate=validate.OneOf(KINDS))
+    resource = need("id of the server or the volume in this cloud, or name of the project")
     known = fields.Dict(
         load_default=dict, metadata={"description": "what earlier steps found: host, was, marker, source_access ..."}
     )

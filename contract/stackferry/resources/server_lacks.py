@@ -9,8 +9,9 @@ from . import quotas
 from .kind import Kind
 from .migration_params import SERVER, chosen
 from .port import addresses, owner
+from .room import counted, demand, flavor_named
 from .view import PENDING, Ambiguous, Missing, View
-from .volume import Volume, missing_names
+from .volume import missing_names
 
 Document = dict[str, Any]
 Hints = dict[str, Any]
@@ -76,16 +77,10 @@ def _disks(view: View, document: Document, how: Document, hints: Hints) -> Itera
             yield from missing_names(view, {"params": how["boot_volume_params"]})
 
 
-def _flavor(view: View, document: Document) -> dict[str, Any]:
-    try:
-        return view.get("flavor", view.resolve("flavor", document["params"]["flavor_ref"])) or {}
-    except (Missing, Ambiguous):
-        return {}
-
-
 def _room(view: View, document: Document, how: Document) -> Iterator[str]:
     """Whether what it starts from fits its flavor."""
-    flavor, ref = _flavor(view, document), document["params"].get("image_ref")
+    params = document["params"]
+    flavor, ref = flavor_named(view, params["flavor_ref"]["name"]), params.get("image_ref")
     if not flavor or not ref or copies_boot_disk(how, {}):
         return
     try:
@@ -129,17 +124,8 @@ def _floating_ips(view: View, document: Document, how: Document) -> Iterator[str
 
 def needed(view: View, document: Document, how: Document, hints: Hints) -> dict[str, int]:
     """How much of which quota the server and its parts need, so far as they aren't made yet."""
-    params, flavor = document["params"], _flavor(view, document)
-    many = {"instances": 1, "cores": int(flavor.get("vcpus") or 0), "ram": int(flavor.get("ram") or 0)}
-    if not hints.get("port_ids"):
-        many["ports"] = len(params.get("ports") or ())
-    if how["data_copy"] and not hints.get("volume_ids"):
-        sizes = [int(Volume.told(volume).get("size") or 0) for volume in params.get("volumes") or ()]
-        if how["boot_disk_copy"] and params.get("image_ref") and not hints.get("boot_volume_id"):
-            sizes.append(int(flavor.get("disk") or 0))
-        many |= {"volumes": len(sizes), "gigabytes": sum(sizes)}
-    if how["floating_ip_mode"] in ("auto", "new"):
-        free = {ip["floating_ip_address"] for ip in view.records("floating_ip") if not ip["port_id"]}
-        found = [ip["params"].get("floating_ip_address") for ip in params.get("floating_ips") or ()]
-        many["floating_ips"] = len([a for a in found if how["floating_ip_mode"] == "new" or a not in free])
-    return many
+    wanted = demand({**document, "_migration_params": how})
+    made = ["ports"] if hints.get("port_ids") else []
+    made += ["volumes", "gigabytes", "boot"] if hints.get("volume_ids") else []
+    made += ["boot"] if hints.get("boot_volume_id") else []
+    return counted(view, {name: value for name, value in wanted.items() if name not in made})

@@ -20,6 +20,7 @@ from .attachments import attach, detach
 from .cleanup import arrived, at_rest, clean_up
 from .done import Done
 from .power import look, start, stop
+from .room import room
 from .settling import settle
 
 Action = Callable[[View, str, dict[str, Any]], Done]
@@ -35,6 +36,7 @@ ACTIONS: dict[str, Action] = {
     "arrived": arrived,
     "at-rest": at_rest,
     "clean-up": clean_up,
+    "room": room,
 }
 
 

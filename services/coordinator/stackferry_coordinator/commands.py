@@ -11,7 +11,7 @@ from stackferry.messages import Message
 from stackferry.resources import KINDS
 from stackferry.resources.view import PENDING
 
-from . import cleaning, workload_commands
+from . import cleaning, room, workload_commands
 from .itinerary import Do
 from .ledger import Ledger, Step
 
@@ -37,6 +37,8 @@ def command(ledger: Ledger, do: Do, known: Known, peers: list[str]) -> Command:
         return workload_commands.perform(ledger, step, base)
     if step.action in cleaning.ACTIONS:
         return cleaning.command(ledger, step, base)
+    if step.action == room.ACTION:
+        return room.command(ledger, step, base, known)
     if step.action in ("copy", "verify"):
         return workload_commands.segment(ledger, step, do.verb == "fetch", base, peers)
     message, data = _plain(ledger, step, do, base, known, peers)

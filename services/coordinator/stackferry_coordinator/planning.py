@@ -9,7 +9,7 @@ from stackferry.mapping import mapped
 from stackferry.resources import KINDS
 from stackferry.selection import filter_of, selects_kind
 
-from . import moves
+from . import moves, room
 from .graph import Node, build
 from .ledger import Head, Ledger, Step
 
@@ -54,7 +54,11 @@ def _plan(ledger: Ledger) -> None:
     nodes = _nodes(head, [mapped(d, head.request.get("mapping")) for d in ledger.all_documents(head.attempt)])
     if head.mode == "plan":
         nodes = [node for node in nodes if node.action == "ensure"]
-    keys = {node.key for node in nodes}
+    if head.mode != "export":
+        room.add(ledger, nodes)
+    if head.mode == "run":
+        room.comes_first(ledger, nodes)
+    keys = {node.key for node in nodes} | {room.KEY}
     for number, node in enumerate(nodes):
         after = {key: hard for key, hard in node.after.items() if key in keys}
         for key, hard in after.items():
@@ -87,7 +91,9 @@ def _plan(ledger: Ledger) -> None:
 
 def add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:
     """Add the steps that a plan doesn't need and a run does, and what each of the others comes after then."""
-    for node in _nodes(ledger.head, documents):
+    nodes = _nodes(ledger.head, documents)
+    room.comes_first(ledger, nodes)
+    for node in nodes:
         known, before = ledger.step(node.key), {key for key, _ in ledger.before(node.key)}
         for key, hard in node.after.items():
             if key not in before:

@@ -431,6 +431,11 @@ class WorkloadWorld:
         self.clouds.verified.setdefault(data["volume"], {})[data["first"]] = content
         return {"outcome": "done"}
 
+    def _room(self, step: Any, data: Answer) -> Answer:
+        if self.clouds.made:
+            raise Violation("it was asked whether all fits when something had been made")
+        return {"outcome": "done"}
+
     def _settle(self, step: Any, data: Answer) -> Answer:
         return {"outcome": "done"}
 

@@ -1,0 +1,67 @@
+"""The first step of a migration of several servers and volumes: do they all fit into the destination? Pure.
+
+Each server's own check knows only what is left when it's asked. This one is asked before anything is touched, in a
+plan as well as in a run; in a run everything else comes after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from stackferry import messages
+from stackferry.messages import Message
+from stackferry.resources.room import demand
+
+from .graph import Node
+from .ledger import Ledger, Step
+
+KEY, ACTION, KIND = "room", "room", "quota"
+FEWEST = 2  # workloads; one has its own check
+MOST = 800_000  # bytes of demands; a message may have 1 MiB
+
+
+def add(ledger: Ledger, nodes: list[Node]) -> None:
+    """Add the step, if there's something for it to do."""
+    heads = [node for node in nodes if _is_head(node) and not node.problem]
+    demands = [{**demand(node.document), "key": node.key, "source_id": node.source_id} for node in heads]
+    if len(heads) < FEWEST or len(json.dumps(demands)) > MOST:
+        return
+    ledger.keep_document(KEY, {"type": KIND, "params": {"demands": demands}})
+    ledger.put(Step(KEY, ACTION, KIND, f"for {_count(heads)} together", order=-1, state="ready"))
+
+
+def comes_first(ledger: Ledger, nodes: list[Node]) -> None:
+    """Let everything else wait for it, and be skipped when it fails."""
+    if ledger.step(KEY) is None:
+        return
+    keys = {node.key for node in nodes}
+    for node in nodes:
+        if not any(hard and key in keys for key, hard in node.after.items()):
+            node.after[KEY] = True
+
+
+def command(
+    ledger: Ledger, step: Step, base: dict[str, Any], known: Callable[[str, str], str | None]
+) -> tuple[type[Message], dict[str, Any], str]:
+    """Return the command that asks for it; with what the servers are at the destination, as far as that's known."""
+    demands = [
+        {**{n: v for n, v in one.items() if n not in ("key", "source_id")},
+         **({"id": id_} if one["source_id"] and (id_ := known(one["kind"], one["source_id"])) else {})}
+        for one in ledger.documents[KEY]["params"]["demands"]
+    ]  # fmt: skip
+    place = ledger.head.request["destination"]
+    data = {"place": place, "action": ACTION, "kind": "project", "resource": place.get("project") or place["cloud"]}
+    message = messages.PerformAction
+    return message, {**base, "step": step.key, **data, "known": {"demands": demands}}, message.queues[1].name
+
+
+def _is_head(node: Node) -> bool:
+    return node.kind.by_workload and node.key == (node.group or node.key) and node.action == "ensure"
+
+
+def _count(heads: list[Node]) -> str:
+    servers = sum(node.kind.kind == "server" for node in heads)
+    counts = {"server": servers, "volume": len(heads) - servers}
+    return " and ".join(f"{many} {word}{'s' if many > 1 else ''}" for word, many in counts.items() if many)

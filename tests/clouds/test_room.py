@@ -1,0 +1,54 @@
+"""Servers that don't fit into the destination together: said in the plan, and before anything is touched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.clouds
+
+
+@pytest.fixture
+def three(source):
+    """Three servers of an image, and what they need."""
+    c = source.connect()
+    net = c.network.create_network(name="net")
+    c.network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr="10.5.0.0/24")
+    image = c.image.create_image(name="base", disk_format="raw", container_format="bare", data=b"x" * 1024)
+    flavor = c.compute.find_flavor("m1.tiny", ignore_missing=False)
+    made = [
+        c.compute.create_server(name=n, flavor_id=flavor.id, image_id=image.id, networks=[{"uuid": net.id}])
+        for n in ("a", "b", "c")
+    ]
+    for server in made:
+        c.compute.wait_for_server(server, interval=0.3)
+    return flavor
+
+
+def test_servers_that_do_not_fit_together_are_told_before_anything_is_touched(
+    three, source, destination, sandbox, cli
+):  # fmt: skip
+    admin, project = sandbox.connect("dst-admin"), destination.connect().current_project_id
+    admin.compute.update_quota_set(project, instances=2, ram=2 * three.ram, cores=100)
+    sides = ["-s", source.entry, "-d", destination.entry, "-k", "network", "-k", "subnet", "-k", "image",
+             "-k", "server", "-f", "network=net", "-f", "subnet=v4", "-f", "image=base",
+             "-f", "server=a", "-f", "server=b", "-f", "server=c"]  # fmt: skip
+    why = (
+        "together they don't fit: 3 instances are needed, 0 of 2 are used; "
+        f"{3 * three.ram} ram are needed, 0 of {2 * three.ram} are used. Raise the quotas there, or select less"
+    )
+    planned = cli("plan", *sides, code=1)
+    assert f"quota     for 3 servers together: {why}" in planned
+    assert "create    network net" in planned
+    said = cli("migrate", *sides, code=1)
+    assert why in said
+    there = destination.connect()
+    assert list(there.network.networks(project_id=project)) == list(there.image.images(owner=project)) == []
+    assert {s.status for s in source.connect().compute.servers()} == {"ACTIVE"}
+    state = json.loads(cli("show", "-o", "json"))
+    assert {s["state"] for s in state["steps"] if s["action"] not in ("room", "export")} == {"skipped"}
+
+    assert "for 3 servers" not in cli("plan", *sides[:-2])  # two fit
+    admin.compute.update_quota_set(project, instances=3, ram=-1)
+    assert "quota" not in cli("plan", *sides)

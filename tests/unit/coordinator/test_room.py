@@ -1,0 +1,105 @@
+"""Whether all servers of a migration fit into the destination is asked before anything is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackferry import messages
+from stackferry_coordinator.commands import command
+from stackferry_coordinator.itinerary import Do, opened, react
+
+from .documents import network, router, server, subnet, volume, warm
+
+MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
+SERVERS = [network("n"), subnet("s", "n"), server("a", 2, net="n"), server("b", 1, "SHUTOFF"), volume("loose", 7)]
+
+
+class Play:
+    """A migration, told what happens."""
+
+    def __init__(self, documents: list[Any], mode: str = "run") -> None:
+        self.request = {"migration": MIGRATION, "source": {"cloud": "src"}, "destination": {"cloud": "dst"},
+                        "mode": mode, "parts": 1}  # fmt: skip
+        self.ledger = opened(self.request)
+        self.due = self.tell("request-migration", self.request)
+        self.due = self.tell("submit-documents", {"part": 1, "documents": documents})
+
+    def tell(self, name: str, data: dict[str, Any]) -> list[Do]:
+        return react(self.ledger, name, {"migration": MIGRATION, **data}, 1.0)
+
+    def ended(self, step: str, outcome: str, attempt: int = 1, **more: Any) -> list[Do]:
+        return self.tell("step-ended", {"step": step, "attempt": attempt, "outcome": outcome, **more})
+
+    def states(self) -> dict[str, str]:
+        return {step.key: step.state for step in self.ledger.all()}
+
+
+def test_a_run_asks_for_room_and_for_nothing_else() -> None:
+    play = Play(SERVERS)
+    assert play.due == [Do("room", 1)]
+    known = {("server", "b"): "b-there"}.get
+    message, data, queue = command(play.ledger, play.due[0], lambda *what: known(what), [])
+    assert message is messages.PerformAction
+    assert queue == "stackferry.importer.workloads"
+    message.load_data(data)
+    assert (data["action"], data["place"], data["kind"]) == ("room", {"cloud": "dst"}, "project")
+    a, b, loose = data["known"]["demands"]
+    assert a == {"kind": "server", "name": "a", "flavor": "small", "ports": 1, "volumes": 2, "gigabytes": 2,
+                 "boot": False, "addresses": [None]}  # fmt: skip
+    assert (b["id"], b["name"]) == ("b-there", "b")
+    assert loose == {"kind": "volume", "name": "loose", "volumes": 1, "gigabytes": 7}
+    assert play.ledger.step("room").name == "for 2 servers and 1 volume together"
+    assert {do.key for do in play.ended("room", "done")} == {"network/n-n", "server/b/check", "volume/loose/check"}
+
+
+def test_where_there_is_no_room_nothing_is_touched_and_a_retry_asks_again() -> None:
+    play = Play([*SERVERS, router("alone"), warm(server("w"))])
+    assert play.ended("room", "failed", reason="together they don't fit: 2 instances ...") == []
+    states = play.states()
+    assert states.pop("room") == "failed"
+    assert set(states.values()) == {"skipped"}
+    assert play.ledger.head.phase == "done"
+    why = "needs quota 'for 3 servers and 1 volume together', which failed"
+    assert play.ledger.step("network/n-n").reason == play.ledger.step("server/b/check").reason == why
+    assert play.tell("control-migration", {"action": "retry"}) == [Do("room", 2)]
+    assert len(play.ended("room", "done", attempt=2)) == 5
+
+
+def test_a_plan_says_it_and_compares_all_the_same() -> None:
+    play = Play(SERVERS, "plan")
+    assert {do.key for do in play.due} >= {"room", "server/a", "network/n-n"} - {"server/a"}
+    play.ended("room", "failed", reason="together they don't fit")
+    for _ in range(5):
+        for step in play.ledger.all():
+            if step.state == "asked":
+                play.ended(step.key, "created", step.attempt)
+    assert play.ledger.head.phase == "planned"
+    assert {s.state for s in play.ledger.all() if s.action == "compare"} == {"done"}
+    assert play.tell("control-migration", {"action": "start"}) == [Do("room", 2)]
+    assert play.ended("room", "failed", attempt=2, reason="still not") == []
+    assert play.ledger.head.phase == "done"
+    assert {s.state for s in play.ledger.all() if s.key != "room"} == {"skipped"}
+
+
+def test_a_plan_that_fits_is_carried_out_after_another_look() -> None:
+    play = Play(SERVERS, "plan")
+    play.ended("room", "done")
+    for _ in range(5):
+        for step in play.ledger.all():
+            if step.state == "asked":
+                play.ended(step.key, "created", step.attempt)
+    assert play.tell("control-migration", {"action": "start"}) == [Do("room", 2)]
+    assert {do.key for do in play.ended("room", "done", attempt=2)} == {
+        "network/n-n", "server/b/check", "volume/loose/check",
+    }  # fmt: skip
+
+
+def test_one_server_has_its_own_check_and_without_servers_there_is_nothing_to_ask() -> None:
+    for documents in ([server("a")], [volume("v")], [network("n"), router("r")]):
+        assert Play(documents).ledger.step("room") is None
+    assert Play([server("a"), volume("v")]).ledger.step("room") is not None
+
+
+def test_what_no_message_could_hold_is_left_to_each_servers_own_check() -> None:
+    many = [server(f"s{n:04}-{'x' * 200}", 0) for n in range(3000)]
+    assert Play(many).ledger.step("room") is None
