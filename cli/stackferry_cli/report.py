@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from stackferry.moved import overall, report
+from stackferry.moved import report
 from stackferry.resources import order
 
 from . import output, workloads
@@ -55,8 +55,8 @@ def whole(migration: dict[str, Any]) -> dict[str, Any]:
     """Return a migration with all that is known of its servers and disks, for programs."""
     if not any(step.get("group") for step in migration["steps"]):
         return migration
-    steps, now = migration["steps"], time.monotonic()
-    return {**migration, "progress": overall(steps, now), "workloads": report(steps, now)}
+    found, overall = report(migration["steps"], time.monotonic())
+    return {**migration, "progress": overall, "workloads": found}
 
 
 def print_report(migration: dict[str, Any], format_: output.Format) -> None:
@@ -66,7 +66,7 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
         return
     steps = migration["steps"]
     output.show(by_kind(steps), format_, COLUMNS)
-    workloads.print_workloads(report(steps, time.monotonic()), overall(steps, time.monotonic()))
+    workloads.print_workloads(*report(steps, time.monotonic()))
     for step in steps:
         for note in step["notes"] or []:
             output.console.print(f"  note: {_title(step)}: {note}")

@@ -17,22 +17,19 @@ Row = dict[str, Any]
 MOVING = ("copy", "verify", f"{WARM}copy")
 
 
-def report(steps: Iterable[Row], now: float) -> list[Row]:
-    """Return one entry a server, or volume that is attached nowhere: where it is, and what it took."""
+def report(steps: Iterable[Row], now: float) -> tuple[list[Row], Row]:
+    """Return one entry a server, or volume that is attached nowhere: where it is, and what it took; and all as one.
+
+    The latter says how many are in which phase (``phases``).
+    """
     rows = [row for row in steps if row.get("group")]
     progress, by_group = Progress(), defaultdict(list)
     progress.load(rows, now)
     for row in rows:
         by_group[row["group"]].append(row)
-    return [_workload(standing.as_dict(), by_group[standing.key]) for standing in progress.standings(now)]
-
-
-def overall(steps: Iterable[Row], now: float) -> Row:
-    """Return where all of it is, and how many workloads are in which phase."""
-    progress = Progress()
-    progress.load(steps, now)
+    workloads = [_workload(standing.as_dict(), by_group[standing.key]) for standing in progress.standings(now)]
     total, phases = progress.total(now)
-    return {**total.as_dict(), "phases": dict(sorted(phases.items()))}
+    return workloads, {**total.as_dict(), "phases": dict(sorted(phases.items()))}
 
 
 def _workload(standing: Row, rows: list[Row]) -> Row:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stackferry.envelope import Envelope
 from stackferry.messages import MigrationChanged, StepEnded
-from stackferry.moved import earlier, overall, report
+from stackferry.moved import earlier, report
 from stackferry.progress import Amount, Progress
 from stackferry_cli import bars, lines, output, words, workloads
 
@@ -156,7 +156,7 @@ def moved() -> list[dict[str, Any]]:
 
 
 def test_a_report_says_what_a_server_took() -> None:
-    db, loose = report(moved(), 1e9)
+    (db, loose), _ = report(moved(), 1e9)
     assert (db["name"], db["kind"], db["phase"], db["downtime"], db["passes"]) == ("db", "server", "done", 41.26, 2)
     assert db["seconds"] > 0
     (disk,) = db["disks"]
@@ -179,7 +179,7 @@ def test_the_passes_before_the_last_one_count_as_well() -> None:
         {"key": "volume/v/warm-copy/0", "group": "server/w", "state": "done", "results": third, "seconds": 1.5},
         {"key": "volume/v/copy/0", "group": "server/w", "state": "done", "results": {"digest": "cd"}, "seconds": 4.0},
     ]
-    (disk,) = report(rows, 1e9)[0]["disks"]
+    (disk,) = report(rows, 1e9)[0][0]["disks"]
     assert disk["counts"] == {"warm-copy": {"raw": 6, "wire_received": 745, "wire_sent": 7}}
     assert (disk["bytes_on_wire"], disk["seconds"]) == (752, {"warm-copy": 12.5, "copy": 4.0})
     assert (disk["digest"], disk["is_verified"]) == ("cd", True)
@@ -189,12 +189,12 @@ def test_the_passes_before_the_last_one_count_as_well() -> None:
 def test_two_digests_of_one_disk_are_none() -> None:
     steps = moved()
     next(s for s in steps if s["key"] == "volume/db-disk0/verify/1")["results"]["digest"] = "cd" * 32
-    assert report(steps, 1e9)[0]["disks"][0]["digest"] is None
+    assert report(steps, 1e9)[0][0]["disks"][0]["digest"] is None
 
 
 def test_a_table_of_what_was_moved(console: Any) -> None:
     steps = moved()
-    workloads.print_workloads(report(steps, 1e9), overall(steps, 1e9))
+    workloads.print_workloads(*report(steps, 1e9))
     _, head, *found = text(console)
     assert head.split() == ["server", "phase", "disk", "size", "sent", "seconds", "downtime", "passes", "sha256"]
     assert [line.split()[:4] for line in found] == [["db", "done", "db-disk0", "5.0"], ["loose", "done", "1.0", "GiB"]]
@@ -213,7 +213,7 @@ def test_a_table_of_what_is_under_way_counts_those_that_wait(console: Any) -> No
             row["state"] = "done"
         if row["key"] == "volume/b-disk0/copy/0":
             row |= {"state": "asked", "attempt": 1, "done": GIB // 4, "rate": 64.0 * MIB}
-    workloads.print_workloads(report(steps, 5.0), overall(steps, 5.0))
+    workloads.print_workloads(*report(steps, 5.0))
     _, head, row, total = text(console)
     assert head.split() == ["server", "phase", "disk", "size", "done", "rate", "left"]
     assert row.split() == [

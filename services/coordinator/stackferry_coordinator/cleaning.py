@@ -51,7 +51,7 @@ def refused(ledger: Ledger, name: str, data: dict[str, Any]) -> dict[str, str] |
 
 def begin(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     """Ask for what is to be deleted; workloads that this migration has not moved and verified are refused, each."""
-    wanted, chosen = set(data["workloads"]), set[str]()
+    wanted, begun = set(data["workloads"]), False
     for candidate in candidates(_row(step) for step in ledger.all()):
         if candidate.key not in wanted or candidate.is_cleaned:
             continue
@@ -59,9 +59,9 @@ def begin(ledger: Ledger, data: dict[str, Any], now: float) -> None:
             reason = {"outcome": "conflict", "reason": candidate.refusal}
             moves.close(ledger, _step(ledger, candidate, CLEAN_UP), "failed", **reason)
         else:
-            chosen |= _steps(ledger, candidate)
-    if chosen:
-        moves.reopen(ledger, lambda step: step.key in chosen)
+            _ask(ledger, candidate)
+            begun = True
+    if begun:
         ledger.head = replace(ledger.head, phase="cleaning")
 
 
@@ -69,15 +69,15 @@ def _row(step: Step) -> dict[str, Any]:
     return {name: getattr(step, name) for name in ROW}
 
 
-def _steps(ledger: Ledger, candidate: Candidate) -> set[str]:
-    """The keys of a workload's steps, which are there then."""
-    for action in ACTIONS:
-        step = _step(ledger, candidate, action)
-        last = step_keys(candidate.key)[CLEAN_UP]
-        if action != CLEAN_UP and last not in dict(ledger.after(step.key)):
-            ledger.link(step.key, last, True)
-        ledger.put(step)
-    return set(step_keys(candidate.key).values())
+def _ask(ledger: Ledger, candidate: Candidate) -> None:
+    """Add a workload's steps, or give those that were refused or failed another round."""
+    fresh: dict[str, Any] = {"tries": 0, "due": None, "outcome": None, "reason": None}
+    keys, looks = step_keys(candidate.key), [action for action in ACTIONS if action != CLEAN_UP]
+    for action in looks:
+        if ledger.step(keys[action]) is None:
+            ledger.link(keys[action], keys[CLEAN_UP], True)
+        ledger.put(replace(_step(ledger, candidate, action), state="ready", **fresh))
+    ledger.put(replace(_step(ledger, candidate, CLEAN_UP), state="waiting", waits=len(looks), **fresh))
 
 
 def _step(ledger: Ledger, candidate: Candidate, action: str) -> Step:

@@ -51,6 +51,7 @@ def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[s
 def _plan(ledger: Ledger) -> None:
     """Turn the documents into steps."""
     head = ledger.head
+    ledger.all()  # or each new step would be looked for in the database
     nodes = _nodes(head, [mapped(d, head.request.get("mapping")) for d in ledger.all_documents(head.attempt)])
     if head.mode == "plan":
         nodes = [node for node in nodes if node.action == "ensure"]
