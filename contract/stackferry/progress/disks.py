@@ -9,6 +9,8 @@ from .standing import Amount
 from .words import SILENT, WARM, parts
 
 GIB = 1 << 30
+#: warm steps that a pass begins with, in any order
+BEGINNINGS = ("warm-expose", "warm-attach-source", "warm-attach-destination")
 UNTOLD = -1  # how far a try is of which nothing was heard yet
 
 
@@ -103,7 +105,7 @@ class Disk:
     def begin_pass(self, step: Known) -> None:
         """A warm step has begun; one that had been done before begins another pass."""
         self.passes = max(self.passes, 1)
-        if step.name == "warm-expose" and step.turn <= self.passes and step.attempt > 1 and self._pass_over():
+        if step.name in BEGINNINGS and step.attempt > 1 and self._pass_over():
             self.passes += 1
             for other in self.steps:
                 if other.warm and other is not step:
