@@ -61,6 +61,7 @@ benchmark: install ## Measure the control plane against a bare openstacksdk loop
 .PHONY: benchmark-scheduler
 benchmark-scheduler: install ## Measure the coordinator with 1,000 servers on 16 hosts
 	$(BIN)/python benchmarks/scheduler.py $(ARGS)
+
 .PHONY: benchmark-data
 benchmark-data: install ## Measure volume copies against OS Migrate's nbdkit, ssh and qemu-img, and dd (as root)
 	deploy/system-packages data-plane
