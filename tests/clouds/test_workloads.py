@@ -169,3 +169,22 @@ def test_people_see_where_a_server_is_and_what_it_took(source, destination, serv
         assert 4 * MIB < disk["bytes_on_wire"] < 6 * MIB
     table = cli("show")
     assert disk["digest"][:12] in table
+
+
+def test_without_copying_a_server_gets_the_volumes_that_are_there(source, destination, server, ferry):
+    """`data_copy: false`: no host is needed, the server is stopped, and its disks are the destination's own."""
+    boot, data = disk(destination, "given", "given", bootable=True), disk(destination, "more", "more")
+    names = {"server": ["db"], "network": ["net"], "subnet": ["v4"]}
+    kinds = {"kinds": ["network", "subnet", "server"], "filters": names}
+    how = {"data_copy": False, "boot_volume": {"uuid": boot.id}, "additional_volumes": [{"uuid": data.id}]}
+    migration = ferry.migrate(source.entry, destination.entry, selection=kinds, migration_params=how)
+    state = ferry.wait(migration, timeout=60)
+    assert (state["phase"], bad(state)) == ("done", [])
+    (moved,) = destination.connect().compute.servers()
+    assert moved.status == "ACTIVE"
+    there = volumes(destination)
+    assert {n: v.attachments[0]["device"] for n, v in there.items()} == {"given": "/dev/vda", "more": "/dev/vdb"}
+    assert [v["delete_on_termination"] for v in moved.attached_volumes] == [False, False]
+    ferry.control(migration, "undo")
+    assert bad(ferry.wait_for(migration, "undone", timeout=120)) == []
+    assert {v.status for v in volumes(destination).values()} == {"available"}

@@ -34,9 +34,10 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Every host that answers."""
+    """Every host that answers. ``per_cloud``: volumes on all hosts of a cloud at once, at most; 0: no limit."""
 
     hosts: tuple[Host, ...]
+    per_cloud: int = 0
 
     @property
     def slots(self) -> int:
@@ -51,7 +52,7 @@ class Fleet:
 
     def emptiest(self, place: dict[str, Any], rather: str | None = None) -> Host | None:
         """The host of a project with the largest share of free slots, or *rather* this one; None when none has room."""
-        free = [host for host in self._of(place) if host.has_room]
+        free = [host for host in self._of(place) if host.has_room] if self._left(place) else []
         return min(free, key=lambda h: (h.id != rather, h.used / h.slots, h.id)) if free else None
 
     def missing(self, *places: dict[str, Any]) -> str | None:
@@ -70,12 +71,19 @@ class Fleet:
 
     def room(self, *places: dict[str, Any]) -> int:
         """How many more volumes can be given places in each of these projects."""
-        return min(sum(h.slots - h.used for h in self._of(place) if h.has_room) for place in places)
+        free = [sum(h.slots - h.used for h in self._of(place) if h.has_room) for place in places]
+        left = [self._left(place) for place in places] if self.per_cloud else []
+        return min(free + left)
+
+    def _left(self, place: dict[str, Any]) -> int:
+        """How many more volumes a cloud may have on its hosts."""
+        used = sum(host.used for host in self.hosts if host.cloud == place["cloud"])
+        return max(0, self.per_cloud - used) if self.per_cloud else 1
 
     def taking(self, *hosts: Host) -> Fleet:
         """The fleet after one more volume on each of these."""
         ids = {host.id for host in hosts}
-        return Fleet(tuple(replace(h, used=h.used + 1) if h.id in ids else h for h in self.hosts))
+        return replace(self, hosts=tuple(replace(h, used=h.used + 1) if h.id in ids else h for h in self.hosts))
 
 
 def unfit(versions: Iterable[str | None], ours: str) -> str | None:

@@ -92,11 +92,11 @@ def lost(connection: Connection, now: float, silent: float) -> list[tuple[str, s
     return found
 
 
-def hosts(connection: Connection, now: float) -> Fleet:
+def hosts(connection: Connection, now: float, per_cloud: int = 0) -> Fleet:
     """Every host with an agent that answers, and how many of its slots are taken; whoever else asks must wait."""
     query = select(t.agent).where(*_answering(now)).order_by(t.agent.c.host).with_for_update()
     agents = connection.execute(query).mappings()
-    return Fleet(tuple(host for host, _ in grouped(connection, agents)))
+    return Fleet(tuple(host for host, _ in grouped(connection, agents)), per_cloud)
 
 
 def grouped(connection: Connection, agents: Iterable[Any]) -> Iterator[tuple[Host, list[Any]]]:

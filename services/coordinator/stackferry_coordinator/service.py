@@ -47,7 +47,12 @@ class Running(DependencyProvider):
         self.settings = settings
         engine = database.connect(settings.database_url)
         database.upgrade(engine)
-        self.shell = Shell(engine, Publisher(settings.amqp_uri, "coordinator relay"), host_lost=settings.host_lost)
+        self.shell = Shell(
+            engine,
+            Publisher(settings.amqp_uri, "coordinator relay"),
+            host_lost=settings.host_lost,
+            per_cloud=settings.volumes_per_cloud,
+        )
         self.due = eventlet.event.Event()
         self.over, self.stopped = False, eventlet.event.Event()
 

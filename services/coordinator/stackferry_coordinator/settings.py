@@ -21,6 +21,10 @@ class Settings(Common):
         "seconds between looks at the clock: how late a lease or a rest may end",
         validate.Range(0, min_inclusive=False),
     )
+    volumes_per_cloud: int = setting(
+        0, "volumes on all conversion hosts of a cloud at the same time, at most; 0: as they have room",
+        validate.Range(min=0),
+    )  # fmt: skip
     host_lost: float = setting(
         60.0,
         "seconds without a word from any agent of a conversion host after which its volumes go to other hosts",

@@ -41,9 +41,10 @@ class Coordinator:
     """Takes in messages, and sends what follows from them."""
 
     def __init__(
-        self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0
-    ) -> None:
-        self.host_lost = host_lost
+        self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0,
+        per_cloud: int = 0,
+    ) -> None:  # fmt: skip
+        self.host_lost, self.per_cloud = host_lost, per_cloud
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
@@ -131,7 +132,7 @@ class Coordinator:
             return []
         store.flush(now)  # the fleet is asked who holds places
         held = store.head.counts.get("holding", 0)
-        known, request = fleet.hosts(connection, now), store.head.request
+        known, request = fleet.hosts(connection, now, self.per_cloud), store.head.request
         sides = request["source"], request["destination"]
         if missing := known.missing(*sides):
             name, said = "unassignable", [{"step": s.key, "reason": missing} for s in store.wanting(BATCH)]

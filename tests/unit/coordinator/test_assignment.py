@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from stackferry_coordinator.assignment import Fleet, Host, assign
 from stackferry_coordinator.places import HOSTLESS
@@ -28,6 +29,15 @@ def test_a_volume_goes_back_to_the_host_that_has_its_journal() -> None:
     hosts = fleet(s1=1, s2=1, d1=4, d2=2)
     given = assign([("a", "d2"), ("b", "gone")], SRC, DST, hosts)
     assert [place["destination_host"] for place in given] == ["d2", "d1"]
+
+
+def test_a_cloud_has_no_more_volumes_on_its_hosts_than_it_may() -> None:
+    hosts = replace(fleet(s1=4, s2=4, d1=8), per_cloud=3)
+    assert hosts.room(SRC, DST) == 3
+    given = assign(asking(8), SRC, DST, hosts)
+    assert Counter(place["source_host"] for place in given) == {"s1": 2, "s2": 1}
+    full = replace(hosts, hosts=tuple(replace(h, used=2) for h in hosts.hosts))
+    assert (full.room(SRC, DST), assign(asking(1), SRC, DST, full)) == (0, [])
 
 
 def test_every_slot_is_used_and_none_twice() -> None:
