@@ -17,11 +17,13 @@ class Action:
     """What happens instead of, or beside, the service's work."""
 
     status: int | None = None
-    """Answer with this status; the service does not see the request."""
+    """Answer with this status; the service does not see the request, unless ``performed``."""
     retry_after: int | None = None
     """The value of the Retry-After header of that answer."""
     body: Any = None
     """The body of that answer: text, or anything that JSON can express."""
+    performed: bool | None = None
+    """Let the service perform the request before it's answered with that status."""
     drop: str | None = None
     """Close the connection without an answer: 'before' or 'after' the service performed the request."""
     delay: float | None = None
@@ -35,8 +37,8 @@ class Action:
             raise SandboxError("an action either answers with a status or drops the connection")
         if self.status is None and self.drop is None and self.delay is None:
             raise SandboxError("an action needs a status, a drop or a delay")
-        if self.status is None and (self.retry_after is not None or self.body is not None):
-            raise SandboxError("retry_after and body belong to a status")
+        if self.status is None and any(x is not None for x in (self.retry_after, self.body, self.performed)):
+            raise SandboxError("retry_after, body and performed belong to a status")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ BUSY = {"path": "/networks", "method": "POST", "action": {"status": 503, "retry_
         {"path": "x", "action": {"drop": "sometimes"}},
         {"path": "x", "action": {"drop": "after", "status": 500}},
         {"path": "x", "action": {"delay": 1, "retry_after": 2}},
+        {"path": "x", "action": {"drop": "before", "performed": True}},
         {"path": "x", "action": {"status": 500}, "typo": 1},
         {"action": {"status": 500}},
     ],
@@ -142,6 +143,12 @@ def test_a_status_is_answered_and_nothing_is_performed(client: Client, file: Pat
     assert body == b'{"a": 1}'
     assert client.performed == 0
     assert environ[client.inside.FAULT] == "x"
+
+
+def test_a_request_may_be_performed_and_refused_all_the_same(client: Client, file: Path) -> None:
+    with faults.active(file, [Rule("/networks", Action(status=403, performed=True))]):
+        status, *_ = client.request()
+    assert (status, client.performed) == ("403 Forbidden", 1)
 
 
 @pytest.mark.parametrize(("when", "performed"), [("before", 0), ("after", 1)])

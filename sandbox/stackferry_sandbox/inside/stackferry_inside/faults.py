@@ -1,9 +1,10 @@
 """A WSGI middleware that makes a service misbehave as the rules in a file say.
 
 A rule is ``{"id", "method"?, "path" (a regular expression, found anywhere in the path), "user"?,
-"times"?, "action"}``. An action is ``{"status", "retry_after"?, "body"?}``, ``{"drop": "before"|"after"}``
-(close the connection without an answer, before or after the service performed the request), either with
-an optional ``"delay"`` in seconds, or a delay alone. The first rule that matches and isn't used up acts.
+"times"?, "action"}``. An action is ``{"status", "retry_after"?, "body"?, "performed"?}`` (the service
+doesn't see the request, or performs it all the same), ``{"drop": "before"|"after"}`` (close the connection
+without an answer, before or after the service performed the request), either with an optional ``"delay"``
+in seconds, or a delay alone. The first rule that matches and isn't used up acts.
 """
 
 import http
@@ -119,6 +120,8 @@ class Gate:
         if action.get("drop") == "after":
             finish(self.application(environ, ignore))
             return cut(environ, start_response)
+        if action.get("performed"):
+            finish(self.application(environ, ignore))
         if "status" in action:
             return answer(action, start_response)
         return self.application(environ, start_response)
@@ -151,7 +154,7 @@ def cut(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 def answer(action: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answer with a status, and nothing performed."""
+    """Answer with a status."""
     status = int(action["status"])
     body = action.get("body", "")
     text = body if isinstance(body, str) else json.dumps(body)
