@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stackferry.messages import OfferSegment
 from stackferry_transfer.blocks import BLOCK
 
 from .pair import Pair, pair
@@ -98,3 +99,11 @@ def test_a_host_behind_another_address_tells_that_one(agents: Pair, devices: tup
     offered = agents.offer(about)
     assert offered["address"] == f"192.0.2.7:{port}"
     assert agents.fetch(about, {**offered, "address": f"{host}:{port}"})["outcome"] == "done"
+
+
+def test_a_source_that_is_shorter_than_its_segment_is_not_offered(agents: Pair, devices: tuple[Path, Path]) -> None:
+    command = agents.about(length=21 * BLOCK)
+    agents.source.segments.offer(OfferSegment.make("test", {**command, "certificates": ["of nobody"]}))
+    ended = agents.source.told.last("step-ended", 1)
+    assert (ended["outcome"], ended["retryable"]) == ("failed", True)
+    assert f"has {20 * BLOCK} bytes, and {21 * BLOCK} are to be read" in ended["reason"]

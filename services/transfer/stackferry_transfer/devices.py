@@ -134,9 +134,12 @@ class Device:
         return DeviceFailed(f"{self.path}: {doing} at offset {offset} failed: {error.strerror}")
 
 
-def open_source(path: Path) -> Device:
-    """Open a device to read it: DeviceMissing, DeviceError."""
+def open_source(path: Path, size: int = 0) -> Device:
+    """Open a device to read at least *size* bytes of it: DeviceMissing, DeviceTooSmall, DeviceError."""
     device = Device(_open(path, os.O_RDONLY), path)
+    if device.size < size:
+        device.close()
+        raise DeviceTooSmall(f"{path}: has {device.size} bytes, and {size} are to be read")
     device.read_ahead()
     if path.is_block_device():
         device.go_direct(os.O_RDONLY)

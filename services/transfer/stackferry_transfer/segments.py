@@ -52,7 +52,8 @@ class Segments:
         data, about = envelope.data, _about(envelope)
         try:
             path = self._device(data["volume"])
-            with closing(devices.open_source(path)) as device:
+            end = data["first"] + data["length"]  # a disk that has shrunk mustn't pass for a whole one
+            with closing(devices.open_source(path, end)) as device:
                 copy = Copy(data["copy"], device.size)
             blocks, ticket, certificates = _blocks(data, copy), _ticket(data), tuple(data["certificates"])
             self.server.offer(Offer(Copy(ticket, copy.size), path, certificates, blocks))
