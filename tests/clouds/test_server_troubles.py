@@ -10,6 +10,7 @@ from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.view import View
+from stackferry_runtime import actions
 from stackferry_runtime.clouds import failure
 
 pytestmark = pytest.mark.clouds
@@ -304,3 +305,16 @@ def test_servers_and_volumes_that_cannot_cross_say_what_to_do(ground: Any, sandb
     assert told().endswith("volume 'disk': it's error")
     admin.block_storage.reset_volume_status(disk, status="in-use")
     assert len(documents_of("server", look(ground))) == 1
+
+
+def test_what_a_cloud_refuses_to_show_is_not_taken_for_gone(source: Any, sandbox: Any) -> None:
+    made = source.connect().block_storage.create_volume(size=1, name="shy")
+    user = source.auth["auth"]["username"]
+    refusal = {"method": "GET", "path": f"/volumes/{made.id}$", "user": user, "times": 1, "action": {"status": 403}}
+    asked = {"migration": "m", "step": "s", "attempt": 1, "kind": "volume", "resource": made.id, "action": "detach",
+             "known": {"server": "host"}}  # fmt: skip
+    view = look(source)
+    with sandbox.faults("src", "cinder", [refusal]):
+        ended = actions.attempt(lambda: view, asked)
+    assert (ended["outcome"], ended.get("retryable")) == ("failed", False)
+    assert actions.attempt(lambda: view, asked)["outcome"] == "done"

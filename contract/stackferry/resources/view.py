@@ -142,8 +142,8 @@ class View:
         return record(kind, found) if found is not None else None
 
     def refresh(self, kind: str, id_: str) -> Record | None:
-        """One resource as it is now; None when it's gone."""
-        found = self._fetch(kind, id_)
+        """One resource as it is now; None when it's gone, not when the cloud refuses to say (as ``find_`` has it)."""
+        found = self._now(kind, id_)
         self.forget(kind, id_)
         if found is not None:
             with self._locks[kind]:
@@ -153,6 +153,15 @@ class View:
                 else:
                     self._others[(kind, id_)] = found
         return found
+
+    def _now(self, kind: str, id_: str) -> Record | None:
+        declared = KINDS[kind]
+        try:
+            return record(kind, getattr(self.proxy(declared.service), f"get_{declared.singular}")(id_))
+        except Exception as error:
+            if getattr(error, "status_code", None) == 404:
+                return None
+            raise
 
     def once(self, question: str, ask: Callable[[], Any]) -> Any:
         """The answer to a question that this cloud is asked once."""
