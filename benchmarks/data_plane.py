@@ -13,52 +13,24 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import os_migrate
 import volumes
 from agents import Agents
+from figures import Figures
 from processes import Counted, Relay
 
-GIB, MB = 1 << 30, 1e6
+GIB = 1 << 30
 PUMP, VERIFIED, THEIRS, DD = "stackferry", "stackferry, verified", "nbdkit, ssh, qemu-img", "dd conv=sparse"
 CHANGED = 0.01
 DELTA = f"stackferry, delta of {CHANGED:.0%}"
-
-
-@dataclass
-class Figures:
-    """What one way took, run by run."""
-
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    wire: float | None = None
-    memory: str = ""
-
-    def add(self, wall: float, cpu: float) -> None:
-        print(f"{wall:.1f} s, {cpu:.1f} CPU s, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-        self.wall.append(wall)
-        self.cpu.append(cpu)
-
-    @property
-    def medians(self) -> tuple[float, float]:
-        return statistics.median(self.wall), statistics.median(self.cpu)
-
-    def row(self, way: str) -> str:
-        """A line of the table."""
-        wall, cpu = self.medians
-        spread = f"{wall:.1f} ({min(self.wall):.1f} to {max(self.wall):.1f})"
-        wire = "" if self.wire is None else f"{self.wire / MB:.1f}"
-        return f"| {way} | {spread} | {cpu:.1f} | {wire} | {self.memory} |"
 
 
 class Bench:
@@ -186,7 +158,7 @@ def measure(folder: Path, agents: Agents, options: argparse.Namespace) -> None:
             print(bench.table(), flush=True)
         print("\n| aim, mixed | measured | limit | |\n|---|---|---|---|")
         for what, measured, limit in targets(benches["mixed"], allocated):
-            print(f"| {what} | {measured:.3g} | {limit:.3g} | {'met' if measured <= limit else '**not met**'} |")
+            print(f"| {what} | {measured:.4g} | {limit:.4g} | {'met' if measured <= limit else '**not met**'} |")
 
 
 def main() -> None:
