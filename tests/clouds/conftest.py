@@ -1,10 +1,13 @@
-"""The real command, against the services of the tests."""
+"""The real command, against the services of the tests; conversion hosts in their projects."""
 
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
+
+from .hosts import conversion_host
 
 
 @pytest.fixture
@@ -21,3 +24,10 @@ def cli(stack):
         return done.stdout + done.stderr
 
     return run
+
+
+@pytest.fixture
+def hosts(source, destination, stack):
+    """A conversion host in each project."""
+    with ExitStack() as both:
+        yield [both.enter_context(conversion_host(t, stack.uri("transfer"))) for t in (source, destination)]

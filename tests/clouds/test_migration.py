@@ -4,13 +4,11 @@ import json
 import socket
 import time
 from collections import Counter
-from contextlib import ExitStack
 
 import pytest
 from stackferry_sandbox.seed import seed_tenant
 
 from ..unit.coordinator.test_recorded import folded
-from .hosts import conversion_host
 from .recording import recording
 from .test_workloads import left_over, sha256
 
@@ -22,12 +20,6 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 def seeded(source, sandbox):
     seed_tenant(source.connect(), sandbox.connect("src-admin"), disks=sandbox.disks("src"))
     return source
-
-
-@pytest.fixture
-def hosts(seeded, destination, stack):
-    with ExitStack() as both:
-        yield [both.enter_context(conversion_host(t, stack.uri("transfer"))) for t in (seeded, destination)]
 
 
 def outcomes(state):

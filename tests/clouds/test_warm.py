@@ -5,24 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from stackferry_cli.local.processes import until
 from stackferry_sandbox.connections import connect as log_in
 
-from .hosts import conversion_host
 from .test_workloads import MIB, bad, disk, left_over, sha256, volumes
 
 pytestmark = pytest.mark.clouds
 KINDS = {"kinds": ["network", "subnet", "server"], "filters": {"server": ["db"], "network": ["net"], "subnet": ["v4"]}}
-
-
-@pytest.fixture
-def hosts(source, destination, stack):
-    with ExitStack() as both:
-        yield [both.enter_context(conversion_host(t, stack.uri("transfer"))) for t in (source, destination)]
 
 
 @pytest.fixture

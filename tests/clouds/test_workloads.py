@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
-
-from .hosts import conversion_host
 
 pytestmark = pytest.mark.clouds
 MIB = 1 << 20
@@ -31,12 +28,6 @@ def disk(tenant: Any, name: str, seed: str, bootable: bool = False) -> Any:
 def sha256(tenant: Any, volume_id: str) -> str:
     with tenant.box.volume_file(tenant.cloud, volume_id).open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-@pytest.fixture
-def hosts(source, destination, stack):
-    with ExitStack() as both:
-        yield [both.enter_context(conversion_host(t, stack.uri("transfer"))) for t in (source, destination)]
 
 
 @pytest.fixture
