@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stackferry_transfer import journal
 from stackferry_transfer.blocks import HASH, UNKNOWN, Copy
 from stackferry_transfer.errors import DeviceFailed, JournalFailed, JournalRefused
 from stackferry_transfer.journal import HEADER, Journal
@@ -203,3 +205,13 @@ def test_after_a_failed_flush_nothing_is_noted_any_more(path: Path) -> None:
         with pytest.raises(DeviceFailed):
             recorder.commit()
         assert journal.count() == 0
+
+
+def test_journals_that_nobody_writes_to_any_more_go(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path in (old, new):
+        path.write_bytes(b"")
+    os.utime(old, (0, time.time() - journal.KEPT - 60))
+    journal.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]
+    journal.sweep(tmp_path / "nowhere")

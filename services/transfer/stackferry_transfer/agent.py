@@ -22,7 +22,7 @@ from stackferry_runtime import logs, settings
 from stackferry_runtime.certificates import identity
 from stackferry_runtime.logs import logger
 
-from . import nbd
+from . import journal, nbd
 from .claims import Claims
 from .consumer import Consumer
 from .pace import Pace
@@ -61,6 +61,7 @@ class Agent:
         folder = Path(config.state_dir) / "agents" / (config.instance or "1")
         self.identity = identity(folder, "transfer", config.advertise_address or listener.getsockname()[0])
         nbd.sweep(folder)
+        journal.sweep(Path(config.state_dir) / "journals")
         with ExitStack() as stack:
             stack.callback(self.publisher.close)
             server = stack.enter_context(Server(listener, self.identity, shared))

@@ -11,8 +11,9 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .blocks import HASH, UNKNOWN, Copy
 from .errors import JournalFailed, JournalRefused
 
 FORMAT = 1
+KEPT = 30 * 86400.0  # seconds
 HEADER = 512  # bytes
 _CHUNK = 2048  # hashes read at once, of a volume of any size
 
@@ -122,6 +124,14 @@ class Journal:
                 raise JournalRefused(
                     f"{self.path}: is the journal of {name} {found.get(name)!r}, not {value!r} as copy {self.copy.id}"
                 )
+
+
+def sweep(folder: Path, seconds: float = KEPT) -> None:
+    """Delete the journals that nobody has written to for so long; a copy that still needs one reads its device anew."""
+    for path in folder.glob("*"):
+        with suppress(FileNotFoundError):  # another agent of this host does the same
+            if path.stat().st_mtime < time.time() - seconds:
+                path.unlink()
 
 
 def _facts(copy: Copy) -> dict[str, Any]:
