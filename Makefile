@@ -38,8 +38,12 @@ format: $(VENV)/.installed ## Format the code and sort the imports
 	$(BIN)/ruff check --fix-only --quiet . || true
 	$(BIN)/ruff format .
 
+.PHONY: sandbox
+sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a test's time is not for that)
+	$(BIN)/stackferry-sandbox install
+
 .PHONY: test
-test: install lint ## Everything that must be green, against a real broker and two real clouds
+test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
 	$(BIN)/python -m pytest -m "not chaos" $(ARGS)
 
 .PHONY: unit
