@@ -137,8 +137,8 @@ def clouds_file() -> Iterator[CloudsFile]:
         yield file
 
 
-@pytest.fixture
-def new_tenant(sandbox: Any, clouds_file: CloudsFile) -> Iterator[Callable[..., Tenant]]:
+@contextmanager
+def tenants(sandbox: Any, clouds_file: CloudsFile) -> Iterator[Callable[..., Tenant]]:
     """Make projects; they're deleted with all that they have."""
     made: list[Tenant] = []
 
@@ -150,9 +150,17 @@ def new_tenant(sandbox: Any, clouds_file: CloudsFile) -> Iterator[Callable[..., 
         made.append(tenant)
         return tenant
 
-    yield make
-    for tenant in made:
-        tenant.box.delete_tenant(tenant.cloud, tenant.name)
+    try:
+        yield make
+    finally:
+        for tenant in made:
+            tenant.box.delete_tenant(tenant.cloud, tenant.name)
+
+
+@pytest.fixture
+def new_tenant(sandbox: Any, clouds_file: CloudsFile) -> Iterator[Callable[..., Tenant]]:
+    with tenants(sandbox, clouds_file) as make:
+        yield make
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from stackferry_sandbox.hosts import user_data
 
 
 @contextmanager
-def conversion_host(tenant: Any, uri: str, agents: int = 1, slots: int = 2):  # type: ignore[no-untyped-def]
-    """A host with agents that answer; deleted afterwards."""
+def conversion_host(tenant: Any, uri: str, agents: int = 1, slots: int = 2, **settings: Any):  # type: ignore[no-untyped-def]
+    """A host with agents that answer, with more *settings* if need be; deleted afterwards."""
     compute, network = tenant.connect().compute, tenant.connect().network
     env = {"STACKFERRY_AMQP_URI": uri, "STACKFERRY_CLOUD": tenant.entry, "STACKFERRY_SLOTS": slots,
-           "STACKFERRY_AGENTS": agents}  # fmt: skip
+           "STACKFERRY_AGENTS": agents, **{f"STACKFERRY_{name.upper()}": value for name, value in settings.items()}}  # fmt: skip
     wire = network.create_network(name="conversion", description=MARK)
     network.create_subnet(
         network_id=wire.id, name="conversion", description=MARK, ip_version=4, cidr="192.168.250.0/24"
