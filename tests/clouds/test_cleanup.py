@@ -11,7 +11,7 @@ from stackferry.client import Client
 from stackferry.messages import StepClaimed
 from stackferry_cli.local.processes import until
 
-from .test_workloads import bad, hosts, server, sha256, volumes  # noqa: F401 - fixtures
+from .test_workloads import bad, server, sha256, volumes  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.clouds
 SELECTION = {"kinds": ["network", "subnet", "router", "router_interface", "server"],
