@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .test_warm import check, hosts, server, writing  # noqa: F401 - fixtures
+from .test_warm import check, server, writing  # noqa: F401 - a fixture
 from .test_workloads import block_digest
 
 pytestmark = pytest.mark.clouds
