@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 ROOMS := contract runtime services/exporter services/importer services/transfer services/coordinator services/gateway cli sandbox
 export STACKFERRY_SANDBOX ?= $(CURDIR)/.sandbox
 SEED ?= 1
-SIZE ?= 40
 
 .PHONY: help
 help: ## Show this list
@@ -51,8 +50,8 @@ unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds
 	$(BIN)/python -m pytest -m "not chaos and not integration and not clouds and not postgresql" $(ARGS)
 
 .PHONY: chaos
-chaos: install ## Kill things while they work (SEED, SIZE)
-	SEED=$(SEED) SIZE=$(SIZE) $(BIN)/python -m pytest -m chaos $(ARGS)
+chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILLS while servers cross)
+	SEED=$(SEED) SIZE=$(SIZE) KILLS=$(KILLS) $(BIN)/python -m pytest -m chaos $(ARGS)
 
 .PHONY: demo
 demo: install ## Move a tenant between two real clouds on this machine

@@ -18,7 +18,7 @@ from ..clouds.test_images import EMPTY_QCOW2, MIB, images, put
 from ..conftest import scratch
 
 pytestmark = [pytest.mark.chaos, pytest.mark.clouds, pytest.mark.timeout(1500)]
-SEED, SIZE = int(os.environ.get("SEED", "1")), int(os.environ.get("SIZE", "30"))
+SEED, SIZE = int(os.environ.get("SEED") or 1), int(os.environ.get("SIZE") or 40)
 LEASE = 300  # seconds after which a worker that says nothing is given up
 #: name, disk format, MiB
 IMAGES = (("small", "raw", 8), ("middle", "qcow2", 16), ("large", "raw", 32), ("largest", "qcow2", 96))

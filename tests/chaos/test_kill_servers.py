@@ -302,7 +302,7 @@ def once_and_whole(source: Any, destination: Any) -> None:
     )
     assert {(name, s.status) for name, s in here.items() if name != "conversion"} == {(p.name, "SHUTOFF") for p in PETS}
     assert {(name, s.status) for name, s in there.items() if name != "conversion"} == {(p.name, "ACTIVE") for p in PETS}
-    assert parts(source, here) == parts(destination, there)
+    assert parts(source) == parts(destination)
     contents = [
         {v.name: content(tenant, v.id) for v in tenant.connect().block_storage.volumes()}
         for tenant in (source, destination)
@@ -310,9 +310,10 @@ def once_and_whole(source: Any, destination: Any) -> None:
     assert contents[0] == contents[1]
 
 
-def parts(tenant: Any, servers: dict[str, Any]) -> Counter[Any]:
+def parts(tenant: Any) -> Counter[Any]:
     """Whose disks, ports and floating IPs there are, and how often."""
-    c, names = tenant.connect(), {s.id: name for name, s in servers.items()}
+    c = tenant.connect()
+    names = {s.id: s.name for s in c.compute.servers()}
     found: Counter[Any] = Counter()
     for volume in c.block_storage.volumes():
         found[volume.name, volume.status, *((names[a["server_id"]], a["device"]) for a in volume.attachments)] += 1

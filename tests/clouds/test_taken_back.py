@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -49,20 +50,35 @@ CALLS = {
     ("ensure server", DESTINATION): [("", "nova", "POST", "/servers$")],
     ("ensure floating_ip", DESTINATION): [("", "neutron", "POST", "/floatingips$")],
 }  # fmt: skip
+#: what is called while it's taken back: cloud, service, method, path
+UNDOING = [
+    ("src", "nova", "POST", f"/servers/{ID}/action$"),
+    ("src", "cinder", "DELETE", f"/volumes/{ID}$"),
+    ("src", "cinder", "DELETE", f"/snapshots/{ID}$"),
+    ("src", "nova", "DELETE", f"/os-volume_attachments/{ID}$"),
+    ("dst", "nova", "DELETE", f"/servers/{ID}$"),
+    ("dst", "cinder", "DELETE", f"/volumes/{ID}$"),
+    ("dst", "neutron", "DELETE", f"/ports/{ID}$"),
+]
 SERVICES = {"server": "nova", "volume": "cinder"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A line that fails. *how* its workload moves: cold, warm, cut-over (a warm one, in its last pass), or detached."""
+    """A line that fails. *how* its workload moves: cold, warm, cut-over (a warm one, in its last pass), or detached.
+
+    *lost*: which calls' answers are lost once while it's taken back, before or after they're performed.
+    """
 
     line: str
     how: str
     when: str
     call: tuple[str, str, str, str] | None = None
+    lost: str = ""
 
     def __str__(self) -> str:
-        return "-".join(part for part in (self.line, self.call and self.call[0], self.how, self.when) if part)
+        parts = (self.line, self.call and self.call[0], self.how, self.when, self.lost and f"lost-{self.lost}")
+        return "-".join(part for part in parts if part)
 
     @property
     def task(self) -> Any:
@@ -83,12 +99,15 @@ def cases() -> Iterator[Case]:
                 whens = ("before",) if method == "GET" else ("before", "after")
                 yield from (Case(task.id, how, when, (name, service, method, path)) for when in whens)
 
+    for lost in ("before", "after"):
+        yield Case("floating-ip", "cold", "before", CALLS["ensure floating_ip", DESTINATION][0], lost)
+
 
 def ways(task: Any) -> list[str]:
     if task.when == "detached":
         return ["detached"]
-    if task.id == "look-again":
-        return ["cut-over"]
+    if task.id in ("check", "look", "look-again"):
+        return ["cut-over"] if task.id == "look-again" else ["cold"]
     return {"warm": ["warm"], "cold": ["cold"]}.get(task.when, ["cold", "cut-over"])
 
 
@@ -116,9 +135,14 @@ class World:
 
     def await_line(self, migration: str, line: str, what: Callable[[Any], bool]) -> Any:
         """Return a step of a line once *what* is true of it."""
-        found: list[Any] = []
-        assert until(lambda: bool(found := self.of_line(migration, line)) and any(map(what, found)), 240), (line, found)
-        return next(filter(what, self.of_line(migration, line)))
+        seen: list[Any] = []
+
+        def found() -> bool:
+            seen[:] = filter(what, self.of_line(migration, line))
+            return bool(seen)
+
+        assert until(found, 240), f"{line}: {self.of_line(migration, line)}"
+        return seen[0]
 
 
 def is_of(key: str, line: str) -> bool:
@@ -136,6 +160,16 @@ def refuse(world: World, case: Case, stack: ExitStack) -> None:
     action = {"status": 403, **({"performed": True} if case.when == "after" else {})}
     rule = {"method": method, "path": path, "user": user, "times": 1, "action": action}
     stack.enter_context(tenant.box.faults(tenant.cloud, service, [rule]))
+
+
+def lose_answers(world: World, case: Case, migration: str, stack: ExitStack) -> None:
+    """What takes it back is disturbed as well; once its server is stopped and its disks are copied."""
+    world.await_line(migration, "detach-destination", lambda s: s["state"] == "done")
+    for cloud, service, method, path in UNDOING:
+        tenant = world.source if cloud == "src" else world.destination
+        user = tenant.auth["auth"]["username"]
+        rule = {"method": method, "path": path, "user": user, "times": 1, "action": {"drop": case.lost}}
+        stack.enter_context(tenant.box.faults(cloud, service, [rule]))
 
 
 def shrink(tenant: Any, host: Any, volume: str) -> None:
@@ -211,8 +245,10 @@ def play(world: World, case: Case) -> None:
             world.ferry.control(migration, "cutover")
         if sabotage is not None:
             sabotage(world, case, migration)
+        if case.lost:
+            lose_answers(world, case, migration, stack)
         state = world.ferry.wait_for(migration, "done", timeout=600)
-    check(world, case, state)
+    check(case, state)
     if case.task.tolerated:  # it has crossed, and goes back when somebody wants it to
         world.ferry.control(migration, "undo")
         world.ferry.wait_for(migration, "undone", timeout=300)
@@ -221,16 +257,20 @@ def play(world: World, case: Case) -> None:
         assert now == was
 
 
-def check(world: World, case: Case, state: Any) -> None:
+def check(case: Case, state: Any) -> None:
     """The line failed, and nothing else; and what people are told of it."""
     failed = [s for s in state["steps"] if s["state"] == "failed" and s["key"] != s["group"]]
     (head,) = [s for s in state["steps"] if s["key"] == s["group"]]
-    is_head = not case.task.name and (case.task.each == "server" or case.how == "detached")
     assert all(is_of(s["key"], case.line) for s in failed), [(s["key"], s["reason"]) for s in failed]
-    assert bool(failed) != is_head, head["reason"]
-    assert head["state"] == ("done" if case.task.tolerated else "failed")
-    if case.task.action not in ("check", "look") and not case.task.tolerated:
-        assert head["reason"].endswith("taken back"), head["reason"]
+    if case.task.tolerated:
+        assert failed
+        assert head["state"] == "done"
+        return
+    kind = {"segment": "volume"}.get(case.task.each, case.task.each).replace("_", " ")
+    what = next(task.id for task in WORKLOAD if (task.name, task.each) == (case.task.name, case.task.each))
+    assert re.match(f"{kind} '[^']*': {f'{what}: ' if case.task.name else ''}", head["reason"]), head["reason"]
+    assert head["state"] == "failed"
+    assert head["reason"].endswith("taken back") == (case.task.action not in ("check", "look")), head["reason"]
 
 
 # -- several at once -----------------------------------------------------------------------------------------------
@@ -272,7 +312,10 @@ def played(request, sandbox, clouds_file, stack) -> Iterator[dict[str, Future[No
             pairs = [(make("src"), make("dst"), opened.enter_context(ExitStack())) for _ in range(many)]
             for world in pool.map(lambda pair: new_world(*pair, uri=stack.uri), pairs):
                 worlds.put(world)
-            yield {str(case): pool.submit(run, case) for case in wanted}
+            try:
+                yield {str(case): pool.submit(run, case) for case in wanted}
+            finally:
+                pool.shutdown(cancel_futures=True)
 
 
 #: what is tested every time; the rest takes minutes
