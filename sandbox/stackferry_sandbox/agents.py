@@ -70,11 +70,11 @@ def kill(cloud: Cloud, server_id: str, instance: int) -> None:
 
 
 def act(cloud: Cloud, action: str, *arguments: str, lock: int | None = None) -> None:
-    """Have the code inside do something with a cloud's hosts; nothing is done while there is no server.
+    """Have the code inside do something with a cloud's hosts and guests; nothing is done while there are none.
 
     It runs in this Python: it needs nothing of the clouds' own, which may be gone.
     """
-    if not any(cloud.paths.hosts.iterdir()):
+    if not any(cloud.paths.hosts.iterdir()) and not cloud.paths.guests.exists():
         return
     done = subprocess.run(
         [sys.executable, "-m", "stackferry_inside.hosts", action, str(cloud.paths.root), *arguments],

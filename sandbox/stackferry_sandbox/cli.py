@@ -18,7 +18,8 @@ from rich.table import Table
 
 from stackferry_sandbox.connections import TENANT, connect
 from stackferry_sandbox.errors import SandboxError
-from stackferry_sandbox.sandbox import Sandbox
+from stackferry_sandbox.guests import Guests
+from stackferry_sandbox.sandbox import DEFAULT_CLOUDS, Sandbox
 from stackferry_sandbox.seed import seed_stacks, seed_tenant
 from stackferry_sandbox.seed.build import IMAGE_MIB
 from stackferry_sandbox.status import CloudStatus
@@ -79,6 +80,15 @@ def down(context: typer.Context, names: NamesArgument = None) -> None:
 def destroy(context: typer.Context, names: NamesArgument = None) -> None:
     """Stop clouds (all if none is named) and remove their state."""
     context.obj.destroy(*names or ())
+
+
+@app.command()
+def guests(context: typer.Context, names: NamesArgument = None) -> None:
+    """Let clouds (src and dst if none is named) have servers that are real guests; needs root and QEMU.
+
+    The first time this also makes their image, which takes some minutes.
+    """
+    Guests(context.obj).prepare(*names or DEFAULT_CLOUDS)
 
 
 @app.command()

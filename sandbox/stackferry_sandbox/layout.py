@@ -134,6 +134,11 @@ class CloudPaths:
         return self.root / "etc" / "agents.json"
 
     @property
+    def guests(self) -> Path:
+        """What real guests start from; only there if the cloud may have any."""
+        return self.root / "etc" / "guests.json"
+
+    @property
     def hosts(self) -> Path:
         """The folder with one folder for each server."""
         return self.root / "hosts"

@@ -16,7 +16,7 @@ def sections(cloud: CloudSettings) -> Sections:
         "DEFAULT": default_options(cloud, "nova")
         | {
             # nova loads drivers only from nova.virt; ours is put there before.
-            "compute_driver": "stackferry.FolderDriver",
+            "compute_driver": "stackferry.GuestDriver",
             "sandbox_hosts": cloud.root / "hosts",
             "allow_resize_to_same_host": True,
             "vif_plugging_is_fatal": False,

@@ -72,18 +72,23 @@ def start(folder: ServerFolder) -> None:
 def start_one(folder: ServerFolder, instance: int, lock: int) -> None:
     """Start one agent; returns when it is recorded."""
     folder.ready_file(instance).unlink(missing_ok=True)
-    files = [str(lock), str(folder.agent_record(instance)), str(folder.agent_log(instance))]
+    record, log = folder.agent_record(instance), folder.agent_log(instance)
+    run_apart(folder.path, lock, record, log, command(folder), environment(folder, instance))
+    LOG.warning("agent %s of %s started", instance, folder.path.name)
+
+
+def run_apart(path: Path, lock: int, record: Path, log: Path, words: list[str], environ: dict[str, str]) -> None:
+    """Run a command in a folder as a process that belongs to nobody; returns when it runs, and is recorded."""
     subprocess.run(
-        [sys.executable, "-I", "-S", str(BECOME), *files, *command(folder)],
-        cwd=folder.path,
-        env=environment(folder, instance),
+        [sys.executable, "-I", "-S", str(BECOME), str(lock), str(record), str(log), *words],
+        cwd=path,
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=(lock,),
         check=False,
     )
-    LOG.warning("agent %s of %s started", instance, folder.path.name)
 
 
 def stop(folders: Iterable[ServerFolder]) -> None:

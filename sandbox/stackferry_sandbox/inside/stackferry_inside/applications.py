@@ -64,12 +64,12 @@ def nova(etc: Path) -> Loaded:
     from nova.conductor import rpcapi as conductor_rpcapi
     from nova.objects import host_mapping
     from nova.scheduler import rpcapi as scheduler_rpcapi
-    from stackferry_inside import nova_driver
+    from stackferry_inside import guest_driver
     # isort: on
 
     # nova loads virt drivers from its own package only.
-    sys.modules["nova.virt.stackferry"] = nova_driver
-    nova.virt.stackferry = nova_driver
+    sys.modules["nova.virt.stackferry"] = guest_driver
+    nova.virt.stackferry = guest_driver
     os_brick.setup(nova.conf.CONF)
     os_vif.initialize()
     policy.init()  # as neutron's

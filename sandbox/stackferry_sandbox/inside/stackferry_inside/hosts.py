@@ -1,4 +1,4 @@
-"""Conversion hosts of a cloud that starts or stops: ``python -m stackferry_inside.hosts boot|halt CLOUD [SERVER]``.
+"""Conversion hosts and guests of a cloud that starts or stops: ``python -m stackferry_inside.hosts boot|halt CLOUD``.
 
 CLOUD is the cloud's folder. Nothing but the standard library and PyYAML is needed: it is also run by the Python that
 runs the sandbox, when the clouds' own is gone.
@@ -9,38 +9,49 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackferry_inside import agents, disks
+from stackferry_inside.guest_machine import Guest, network_of
+from stackferry_inside.guest_monitor import GuestError
 from stackferry_inside.machine import Machine
+from stackferry_inside.machines import machine_at, machines
 
 
 def hosts(cloud: Path) -> list[Machine]:
     """The servers that have agents."""
-    machines = [Machine(path) for path in sorted((cloud / "hosts").iterdir())]
-    return [machine for machine in machines if machine.has_agents]
+    return [machine for machine in machines(cloud) if machine.has_agents]
+
+
+def guests(cloud: Path) -> list[Guest]:
+    """The servers that are real guests."""
+    return [machine for machine in machines(cloud) if isinstance(machine, Guest)]
 
 
 def boot(cloud: Path) -> None:
-    """Bring back the devices of all hosts, and the agents of those whose power is on."""
+    """Bring back the devices of all hosts, and start what runs in those whose power is on."""
     found = hosts(cloud)
     for machine in found:
         disks.show_all(machine.folder)
     disks.sweep(cloud)
-    for machine in found:
+    for machine in [*found, *guests(cloud)]:
         if machine.runs:
             machine.power_on()
 
 
 def halt(cloud: Path) -> None:
-    """End all agents, and take the devices away. nova must have stopped."""
+    """End all agents and guests, and take the devices away. nova must have stopped."""
     folders = [machine.folder for machine in hosts(cloud)]
     agents.stop(folders)
     for folder in folders:
         disks.hide_all(folder)
     disks.sweep(cloud)
+    for guest in guests(cloud):
+        guest.power_off()
+    if (cloud / "etc/guests.json").exists():
+        network_of(cloud).remove_if_empty()
 
 
 def start(cloud: Path, server: str) -> None:
     """Start those agents of one server that don't run."""
-    machine = Machine(cloud / "hosts" / server)
+    machine = machine_at(cloud / "hosts" / server)
     if not machine.has_agents:
         sys.exit(f"server {server} is not there, or has no agents")
     if not machine.runs:
@@ -52,4 +63,7 @@ ACTIONS: dict[str, Callable[..., None]] = {"boot": boot, "halt": halt, "start": 
 
 if __name__ == "__main__":
     action, folder, *more = sys.argv[1:]
-    ACTIONS[action](Path(folder), *more)
+    try:
+        ACTIONS[action](Path(folder), *more)
+    except GuestError as error:
+        sys.exit(str(error))

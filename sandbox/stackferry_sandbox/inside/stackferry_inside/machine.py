@@ -50,8 +50,8 @@ class Machine:
         if self.has_agents:
             agents.start(self.folder)
 
-    def power_off(self) -> None:
-        """End the agents."""
+    def power_off(self, seconds: float = 0) -> None:
+        """End the agents; seconds are what a guest has to end by itself."""
         agents.stop([self.folder])
 
     def plug(self, file: Path, volume_id: str, device: str | None) -> None:

@@ -10,15 +10,21 @@ from nova.virt import fake
 from oslo_config import cfg
 
 from stackferry_inside.machine import Machine
+from stackferry_inside.machines import machine_at
 from stackferry_inside.server_folder import describe
 
 CONF = nova.conf.CONF
 CONF.register_opts([cfg.StrOpt("sandbox_hosts", default="$state_path/hosts")])
 
 
+def path_of(instance: Any) -> Path:
+    """The folder of a server; it need not exist."""
+    return Path(CONF.sandbox_hosts) / instance.uuid
+
+
 def machine_of(instance: Any) -> Machine:
     """What stands for a server."""
-    return Machine(Path(CONF.sandbox_hosts) / instance.uuid)
+    return machine_at(path_of(instance))
 
 
 class PowerDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
@@ -27,7 +33,7 @@ class PowerDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
     def power_off(self, instance: Any, timeout: int = 0, retry_interval: int = 0) -> None:
         """Switch the server off."""
         super().power_off(instance, timeout, retry_interval)
-        machine_of(instance).power_off()
+        machine_of(instance).power_off(timeout)
         self.save(instance)
 
     def power_on(self, context: Any, instance: Any, network_info: Any, *args: Any, **options: Any) -> None:
@@ -36,10 +42,10 @@ class PowerDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
         self.save(instance)
         machine_of(instance).power_on()
 
-    def reboot(self, context: Any, instance: Any, *args: Any, **options: Any) -> None:
+    def reboot(self, context: Any, instance: Any, network_info: Any, kind: str, *more: Any, **options: Any) -> None:
         """Switch the server off and on."""
-        machine_of(instance).power_off()
-        super().reboot(context, instance, *args, **options)
+        machine_of(instance).power_off(CONF.shutdown_timeout if kind == "SOFT" else 0)
+        super().reboot(context, instance, network_info, kind, *more, **options)
 
     def unrescue(self, context: Any, instance: Any) -> None:
         """Switch the server on; nova has switched it off for the rescue."""

@@ -1,0 +1,16 @@
+"""Tell what stands for a server: a folder, or a real guest."""
+
+from pathlib import Path
+
+from stackferry_inside.guest_machine import PORTS, Guest
+from stackferry_inside.machine import Machine
+
+
+def machine_at(path: Path) -> Machine:
+    """What stands for the server of a folder."""
+    return Guest(path) if (path / PORTS).exists() else Machine(path)
+
+
+def machines(cloud: Path) -> list[Machine]:
+    """All servers of a cloud."""
+    return [machine_at(path) for path in sorted((cloud / "hosts").iterdir()) if path.is_dir()]
