@@ -43,15 +43,20 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 
 .PHONY: test
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
-	$(BIN)/python -m pytest -m "not chaos" $(ARGS)
+	$(BIN)/python -m pytest -m "not chaos and not guest" $(ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds
-	$(BIN)/python -m pytest -m "not chaos and not integration and not clouds and not postgresql" $(ARGS)
+	$(BIN)/python -m pytest -m "not chaos and not guest and not integration and not clouds and not postgresql" $(ARGS)
 
 .PHONY: chaos
 chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILLS while servers cross)
 	SEED=$(SEED) SIZE=$(SIZE) KILLS=$(KILLS) $(BIN)/python -m pytest -m chaos $(ARGS)
+
+.PHONY: test-guest
+test-guest: install ## Conversion hosts and servers as real guests under QEMU (needs root; minutes long)
+	@deploy/system-packages guests
+	$(BIN)/python -m pytest -m guest $(ARGS)
 
 .PHONY: demo
 demo: install ## Move a tenant between two real clouds on this machine
