@@ -67,7 +67,7 @@ SERVICES = {"server": "nova", "volume": "cinder"}
 class Case:
     """A line that fails. *how* its workload moves: cold, warm, cut-over (a warm one, in its last pass), or detached.
 
-    *lost*: which calls' answers are lost once while it's taken back, before or after they're performed.
+    *lost*: whether each call by which it's taken back loses its answer once, before or after it's performed, or is refused.
     """
 
     line: str
@@ -77,7 +77,7 @@ class Case:
     lost: str = ""
 
     def __str__(self) -> str:
-        parts = (self.line, self.call and self.call[0], self.how, self.when, self.lost and f"lost-{self.lost}")
+        parts = (self.line, self.call and self.call[0], self.how, self.when, self.lost and f"back-{self.lost}")
         return "-".join(part for part in parts if part)
 
     @property
@@ -99,7 +99,7 @@ def cases() -> Iterator[Case]:
                 whens = ("before",) if method == "GET" else ("before", "after")
                 yield from (Case(task.id, how, when, (name, service, method, path)) for when in whens)
 
-    for lost in ("before", "after"):
+    for lost in ("before", "after", "refused"):
         yield Case("floating-ip", "cold", "before", CALLS["ensure floating_ip", DESTINATION][0], lost)
 
 
@@ -165,10 +165,11 @@ def refuse(world: World, case: Case, stack: ExitStack) -> None:
 def lose_answers(world: World, case: Case, migration: str, stack: ExitStack) -> None:
     """What takes it back is disturbed as well; once its server is stopped and its disks are copied."""
     world.await_line(migration, "detach-destination", lambda s: s["state"] == "done")
+    action = {"status": 403} if case.lost == "refused" else {"drop": case.lost}
     for cloud, service, method, path in UNDOING:
         tenant = world.source if cloud == "src" else world.destination
         user = tenant.auth["auth"]["username"]
-        rule = {"method": method, "path": path, "user": user, "times": 1, "action": {"drop": case.lost}}
+        rule = {"method": method, "path": path, "user": user, "times": 1, "action": action}
         stack.enter_context(tenant.box.faults(cloud, service, [rule]))
 
 
@@ -247,7 +248,7 @@ def play(world: World, case: Case) -> None:
             sabotage(world, case, migration)
         if case.lost:
             lose_answers(world, case, migration, stack)
-        state = world.ferry.wait_for(migration, "done", timeout=600)
+        state = finish(world, case, migration)
     check(case, state)
     if case.task.tolerated:  # it has crossed, and goes back when somebody wants it to
         world.ferry.control(migration, "undo")
@@ -255,6 +256,22 @@ def play(world: World, case: Case) -> None:
     assert left_over(world.source) == left_over(world.destination) == []
     for was, now in zip(before, world.state(), strict=True):
         assert now == was
+
+
+def finish(world: World, case: Case, migration: str) -> Any:
+    """Wait until it's over; what is refused needs a person, who lets it try again."""
+    told: set[str] = set()
+
+    def over() -> bool:
+        state = world.ferry.show(migration)
+        if state["phase"] == "stuck" and state["reason"] not in told:
+            told.add(state["reason"])
+            world.ferry.control(migration, "retry")
+        return bool(state["phase"] == "done")
+
+    assert until(over, 600), world.ferry.show(migration)["reason"]
+    assert bool(told) == (case.lost == "refused"), told
+    return world.ferry.show(migration)
 
 
 def check(case: Case, state: Any) -> None:
@@ -270,7 +287,8 @@ def check(case: Case, state: Any) -> None:
     what = next(task.id for task in WORKLOAD if (task.name, task.each) == (case.task.name, case.task.each))
     assert re.match(f"{kind} '[^']*': {f'{what}: ' if case.task.name else ''}", head["reason"]), head["reason"]
     assert head["state"] == "failed"
-    assert head["reason"].endswith("taken back") == (case.task.action not in ("check", "look")), head["reason"]
+    untouched = case.line in ("check", "check-volume", "look")
+    assert head["reason"].endswith("taken back") != untouched, head["reason"]
 
 
 # -- several at once -----------------------------------------------------------------------------------------------
