@@ -29,6 +29,7 @@ from .test_workloads import left_over
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(1500)]
 AT_ONCE = 4  # tenants side by side
+SLOW = 15  # seconds
 ID = "[0-9a-f-]{36}"
 
 #: what is done, and where → the calls by which it's done: what they're called here, service, method, path
@@ -158,13 +159,15 @@ def refuse(world: World, case: Case, stack: ExitStack) -> None:
     tenant = world.source if case.task.side == SOURCE else world.destination
     user = tenant.auth["auth"]["username"]
     action = {"status": 403, **({"performed": True} if case.when == "after" else {})}
+    action |= {"delay": SLOW} if case.lost else {}
     rule = {"method": method, "path": path, "user": user, "times": 1, "action": action}
     stack.enter_context(tenant.box.faults(tenant.cloud, service, [rule]))
 
 
 def lose_answers(world: World, case: Case, migration: str, stack: ExitStack) -> None:
-    """What takes it back is disturbed as well; once its server is stopped and its disks are copied."""
-    world.await_line(migration, "detach-destination", lambda s: s["state"] == "done")
+    """What takes it back is disturbed as well, and nothing before: the failure itself is slow enough for that."""
+    world.await_line(migration, case.line, lambda s: s["state"] == "asked")
+    assert until(lambda: {s["state"] for s in world.of_line(migration, "withdraw")} == {"done"}, SLOW)
     action = {"status": 403} if case.lost == "refused" else {"drop": case.lost}
     for cloud, service, method, path in UNDOING:
         tenant = world.source if cloud == "src" else world.destination
