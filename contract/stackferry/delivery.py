@@ -17,6 +17,7 @@ from .messages import Command, check
 from .topology import BACKOFF, DEAD, on, retry_exchange
 
 ATTEMPT, QUEUE, REASON, ERROR, REPLAYED = "x-attempt", "x-queue", "x-reason", "x-error", "x-replayed"
+CLAIMED = "x-claimed"
 
 
 def read(body: Any, content_type: str | None, queue: str) -> Envelope:
@@ -34,6 +35,11 @@ def attempt_of(headers: dict[str, Any] | None) -> int:
     return value if isinstance(value, int) and value >= 0 else 0
 
 
+def doubtful(headers: dict[str, Any] | None, redelivered: bool) -> bool:
+    """Whether an earlier delivery of this message may have been worked on, or may have a claim that nobody works by."""
+    return redelivered or any((headers or {}).get(name) for name in (REPLAYED, CLAIMED)) or attempt_of(headers) > 0
+
+
 def retried(queue: str, copy: Outgoing, error: str) -> Outgoing:
     """Return the copy to publish after a failure: to a delay queue, or to the parking queue after the last try."""
     attempt = attempt_of(copy.headers)
@@ -43,9 +49,13 @@ def retried(queue: str, copy: Outgoing, error: str) -> Outgoing:
     return replace(copy, exchange=retry_exchange(BACKOFF[attempt]).name, key=queue, headers=headers)
 
 
-def postponed(queue: str, copy: Outgoing) -> Outgoing:
-    """Return the copy to publish when a message can't be worked on yet; this doesn't count as a try."""
-    return replace(copy, exchange=retry_exchange(BACKOFF[1]).name, key=queue)
+def postponed(queue: str, copy: Outgoing, claimed: bool = False) -> Outgoing:
+    """Return the copy to publish when a message can't be worked on yet; this doesn't count as a try.
+
+    *claimed*: it may have been claimed meanwhile, so that the next delivery must not wait for that claim to expire.
+    """
+    headers = {**copy.headers, CLAIMED: True} if claimed else copy.headers
+    return replace(copy, exchange=retry_exchange(BACKOFF[1]).name, key=queue, headers=headers)
 
 
 def parked(queue: str, copy: Outgoing, reason: str, error: Any) -> Outgoing:

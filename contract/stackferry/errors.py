@@ -58,6 +58,10 @@ class NotNow(Error):
     """Not yet: the message waits and comes again, however often that happened before."""
 
 
+class Claimed(NotNow):
+    """Not yet, though its claim may have been taken in: nobody works by that claim."""
+
+
 class Unfinished(Error):
     """A cloud is still making or deleting something, or something stands in the way that will pass."""
 

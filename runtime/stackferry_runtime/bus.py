@@ -18,9 +18,9 @@ from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider, Entrypoint, ProviderCollector, SharedExtension
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving
-from stackferry.delivery import REPLAYED, attempt_of, parked, postponed, read, retried
+from stackferry.delivery import doubtful, parked, postponed, read, retried
 from stackferry.envelope import Envelope
-from stackferry.errors import Error, InvalidMessage, NotNow, Unroutable
+from stackferry.errors import Claimed, Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
 
 from .logs import logger
@@ -187,12 +187,11 @@ class QueueReader(SharedExtension, ProviderCollector):
             text = f"{type(error).__name__}: {error}"
             self._finish(message, partial(parked, self.queue.name, reason="invalid", error=text))
             return
-        headers = message.headers or {}
-        doubtful = bool(message.delivery_info.get("redelivered") or headers.get(REPLAYED) or attempt_of(headers))
+        doubt = doubtful(message.headers, bool(message.delivery_info.get("redelivered")))
         try:
             self.container.spawn_worker(
                 entrypoint,
-                (Delivery(envelope, doubtful),),
+                (Delivery(envelope, doubt),),
                 {},
                 context_data={"correlation_id": envelope.correlationid},
                 handle_result=partial(self._result, message),
@@ -215,7 +214,7 @@ class QueueReader(SharedExtension, ProviderCollector):
             if isinstance(error, InvalidMessage):
                 step = partial(parked, self.queue.name, reason=error.reason, error=error.errors)
             elif isinstance(error, NotNow):
-                step = partial(postponed, self.queue.name)
+                step = partial(postponed, self.queue.name, claimed=isinstance(error, Claimed))
             else:
                 log.error("handler failed", queue=self.queue.name, exc_info=exc_info)
                 step = partial(retried, self.queue.name, error=text)

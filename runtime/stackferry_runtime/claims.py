@@ -12,7 +12,7 @@ from nameko.extensions import DependencyProvider
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect
 from stackferry.envelope import Envelope
-from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow
+from stackferry.errors import BrokerUnavailable, Claimed, InvalidMessage
 from stackferry.messages import StepClaimed
 
 from .bus import Delivery
@@ -49,19 +49,25 @@ class Claims(DependencyProvider):
         return self
 
     def granted(self, delivery: Delivery) -> bool:
-        """Whether this delivery may work on its try; raises NotNow when the coordinator doesn't answer."""
+        """Whether this delivery may work on its try; raises Claimed when the coordinator doesn't answer.
+
+        It is asked again and again, and any answer counts: one that is late is as good.
+        """
         data = {name: delivery.data[name] for name in ("migration", "step", "attempt")}
         claim = {**data, "token": uuid.uuid4().hex, "again": delivery.doubtful, "reply_to": self.id}
-        for _ in range(GIVE_UP):
-            question = StepClaimed.make(self.source, claim, delivery.envelope)
-            answered = self.waiting[question.id] = Event()  # before it's asked: the answer may be quick
-            try:
+        answered, asked = Event(), []
+        try:
+            for _ in range(GIVE_UP):
+                question = StepClaimed.make(self.source, claim, delivery.envelope)
+                asked.append(question.id)
+                self.waiting[question.id] = answered  # before it's asked: the answer may be quick
                 self.publisher.publish(Outgoing.of(topology.FACTS.name, StepClaimed.key, question))
                 with eventlet.Timeout(ASK_AGAIN, False):
                     return bool(answered.wait())
-            finally:
-                del self.waiting[question.id]
-        raise NotNow("the coordinator doesn't answer claims")
+        finally:
+            for id_ in asked:
+                del self.waiting[id_]
+        raise Claimed("the coordinator doesn't answer claims")
 
     def _run(self) -> None:
         while not self.over:

@@ -73,6 +73,15 @@ def test_what_is_put_off_does_not_count_as_a_try() -> None:
     assert (copy.key, attempt_of(copy.headers)) == ("stackferry.importer", 2)
 
 
+def test_what_is_put_off_after_a_claim_is_in_doubt() -> None:
+    """Else its next delivery would be refused, and the step would wait for the lease of the claim to end."""
+    message = Outgoing("", "", b"", "", {})
+    assert not delivery.doubtful(delivery.postponed("q", message).headers, redelivered=False)
+    assert delivery.doubtful(delivery.postponed("q", message, claimed=True).headers, redelivered=False)
+    assert delivery.doubtful({}, redelivered=True)
+    assert delivery.doubtful(retried("q", message, "boom").headers, redelivered=False)
+
+
 @pytest.mark.parametrize("queue", [q.name for q in CheckCloud.queues])
 def test_a_command_is_read_on_its_own_queues(queue: str) -> None:
     assert read(CHECK.to_bytes(), CONTENT_TYPE, queue) == CHECK

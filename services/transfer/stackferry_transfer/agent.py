@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from stackferry import __version__, topology
 from stackferry.bus import Publisher
 from stackferry.envelope import Envelope
-from stackferry.errors import Error, NotNow
+from stackferry.errors import Claimed, Error, NotNow
 from stackferry.messages import AgentSeen, OfferSegment
 from stackferry_runtime import logs, settings
 from stackferry_runtime.certificates import identity
@@ -94,7 +94,7 @@ class Agent:
             if key in self.running:
                 return
             if not self.has_room():
-                raise NotNow("every slot is taken")
+                raise Claimed("every slot is taken") if offers else NotNow("every slot is taken")
             self.running.add(key)
         work = self.segments.offer if offers else self.segments.fetch
         self.pool.submit(work, envelope).add_done_callback(lambda _: self.running.discard(key))

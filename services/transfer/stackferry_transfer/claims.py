@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -11,7 +12,7 @@ from kombu import Queue
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect
 from stackferry.envelope import Envelope
-from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow
+from stackferry.errors import BrokerUnavailable, Claimed, InvalidMessage
 from stackferry.messages import StepClaimed
 from stackferry_runtime.logs import logger
 
@@ -37,21 +38,23 @@ class Claims:
         self.thread.join()
 
     def granted(self, envelope: Envelope, again: bool) -> bool:
-        """Whether this delivery may work on its try; raise NotNow when nobody answers."""
+        """Whether this delivery may work on its try; raise Claimed when nobody answers. A late answer counts, too."""
         self.ready.wait(ASK_AGAIN)
         about = {name: envelope.data[name] for name in ("migration", "step", "attempt")}
         claim = {**about, "token": uuid.uuid4().hex, "again": again, "reply_to": self.id}
-        for _ in range(GIVE_UP):
-            question = StepClaimed.make(self.source, claim, envelope)
-            answers = self.waiting[question.id] = SimpleQueue[bool]()
-            try:
+        answers, asked = SimpleQueue[bool](), []
+        try:
+            for _ in range(GIVE_UP):
+                question = StepClaimed.make(self.source, claim, envelope)
+                asked.append(question.id)
+                self.waiting[question.id] = answers
                 self.publisher.publish(Outgoing.of(topology.FACTS.name, StepClaimed.key, question))
-                return answers.get(timeout=ASK_AGAIN)
-            except Empty:
-                continue
-            finally:
-                del self.waiting[question.id]
-        raise NotNow("the coordinator doesn't answer claims")
+                with suppress(Empty):
+                    return answers.get(timeout=ASK_AGAIN)
+        finally:
+            for id_ in asked:
+                del self.waiting[id_]
+        raise Claimed("the coordinator doesn't answer claims")
 
     def _run(self) -> None:
         while not self.stop.is_set():

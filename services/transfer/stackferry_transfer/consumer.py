@@ -12,9 +12,9 @@ from typing import Any
 
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving
-from stackferry.delivery import REPLAYED, attempt_of, parked, postponed, read, retried
+from stackferry.delivery import doubtful, parked, postponed, read, retried
 from stackferry.envelope import Envelope
-from stackferry.errors import BrokerUnavailable, Error, InvalidMessage, NotNow
+from stackferry.errors import BrokerUnavailable, Claimed, Error, InvalidMessage, NotNow
 from stackferry_runtime.logs import logger
 
 log = logger(__name__)
@@ -79,15 +79,15 @@ class Consumer:
 
     def _handle(self, message: Any) -> Callable[..., Outgoing] | None:
         """Begin the work; return what becomes of the message instead, if it can't be begun."""
-        headers, name = message.headers or {}, self.queue.name
+        name = self.queue.name
         try:
             envelope = read(message.body, message.content_type, name)
-            again = bool(message.delivery_info.get("redelivered") or headers.get(REPLAYED) or attempt_of(headers))
+            again = doubtful(message.headers, bool(message.delivery_info.get("redelivered")))
             self.handler(envelope, again)
         except InvalidMessage as error:
             return partial(parked, name, reason=error.reason, error=error.errors)
-        except NotNow:
-            return partial(postponed, name)
+        except NotNow as error:
+            return partial(postponed, name, claimed=isinstance(error, Claimed))
         except BrokerUnavailable:
             raise
         except Exception as error:
