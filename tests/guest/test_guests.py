@@ -135,7 +135,9 @@ def test_a_server_boots_from_a_volume_and_a_stop_of_the_cloud_ends_it(source, bo
     assert guest.disks()[root.id[:20]] == "/dev/vda"
     assert guest.run("findmnt -n -o SOURCE /") == "/dev/vda"
     process = process_of(sandbox, "src", guest.server)
+    guest.run("sync")  # it is as if the power failed
     sandbox.down("src")
     assert not process.alive
     sandbox.up("src")
     guest.wait()
+    guest.become("ACTIVE")

@@ -5,6 +5,7 @@ A server asks by the flavor's extra spec, or its own metadata, ``stackferry:gues
 
 import contextlib
 import copy
+import logging
 import threading
 import time
 from pathlib import Path
@@ -18,11 +19,12 @@ from nova.virt import configdrive, event, hardware
 from stackferry_inside.guest_machine import Guest
 from stackferry_inside.guest_monitor import GuestError
 from stackferry_inside.guest_network import Nic
-from stackferry_inside.machines import machines
+from stackferry_inside.machines import guests
 from stackferry_inside.nova_driver import FolderDriver
 from stackferry_inside.nova_power import CONF, machine_of, path_of
 
 KEY, KIND = "stackferry:guest", "qemu"
+LOG = logging.getLogger(__name__)
 EVERY = 1.0
 """Seconds between two looks for guests that have ended by themselves."""
 
@@ -62,8 +64,17 @@ class GuestDriver(FolderDriver):
     """One compute host."""
 
     def init_host(self, host: str) -> None:
-        """Look after the guests of before a restart, too."""
+        """Go on with the guests of before a restart; those that a stop of the cloud has ended start again.
+
+        Before nova compares: it would take them for servers that have switched themselves off.
+        """
         super().init_host(host)
+        for guest in guests(self._cloud):
+            try:
+                if guest.runs:
+                    guest.power_on()
+            except (GuestError, OSError):
+                LOG.exception("guest %s does not start", guest.folder.path.name)
         threading.Thread(target=self._watch, name="guests", daemon=True).start()
 
     def spawn(self, context: Any, instance: Any, *given: Any, **options: Any) -> None:
@@ -107,13 +118,16 @@ class GuestDriver(FolderDriver):
         guest = guest_of(instance)
         return guest.printed() if guest else super().get_console_output(context, instance)
 
+    @property
+    def _cloud(self) -> Path:
+        return Path(CONF.sandbox_hosts).parent
+
     def _watch(self) -> None:
         """Tell nova of guests that have ended, whoever has started them."""
         ran: set[str] = set()
         while True:
             with contextlib.suppress(FileNotFoundError):  # a server was deleted meanwhile
-                guests = [each for each in machines(Path(CONF.sandbox_hosts).parent) if isinstance(each, Guest)]
-                run = {guest.folder.path.name for guest in guests if guest.process}
+                run = {guest.folder.path.name for guest in guests(self._cloud) if guest.process}
                 for server in (ran - run) & self.instances.keys():
                     self.emit_event(event.LifecycleEvent(server, event.EVENT_LIFECYCLE_STOPPED))
                 ran = run

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stackferry_inside import agents, disks
-from stackferry_inside.guest_machine import Guest, network_of
+from stackferry_inside.guest_machine import network_of
 from stackferry_inside.guest_monitor import GuestError
 from stackferry_inside.machine import Machine
-from stackferry_inside.machines import machine_at, machines
+from stackferry_inside.machines import guests, machine_at, machines
 
 
 def hosts(cloud: Path) -> list[Machine]:
@@ -20,18 +20,13 @@ def hosts(cloud: Path) -> list[Machine]:
     return [machine for machine in machines(cloud) if machine.has_agents]
 
 
-def guests(cloud: Path) -> list[Guest]:
-    """The servers that are real guests."""
-    return [machine for machine in machines(cloud) if isinstance(machine, Guest)]
-
-
 def boot(cloud: Path) -> None:
-    """Bring back the devices of all hosts, and start what runs in those whose power is on."""
+    """Bring back the devices of all hosts, and the agents of those whose power is on. nova itself starts guests."""
     found = hosts(cloud)
     for machine in found:
         disks.show_all(machine.folder)
     disks.sweep(cloud)
-    for machine in [*found, *guests(cloud)]:
+    for machine in found:
         if machine.runs:
             machine.power_on()
 

@@ -14,3 +14,8 @@ def machine_at(path: Path) -> Machine:
 def machines(cloud: Path) -> list[Machine]:
     """All servers of a cloud."""
     return [machine_at(path) for path in sorted((cloud / "hosts").iterdir()) if path.is_dir()]
+
+
+def guests(cloud: Path) -> list[Guest]:
+    """The servers of a cloud that are real guests."""
+    return [machine for machine in machines(cloud) if isinstance(machine, Guest)]
