@@ -275,6 +275,7 @@ class Client:
                 return None
             try:
                 self._connection.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
+                self._beat()
             except TimeoutError:
                 self._beat()
             except BUS_ERRORS:
