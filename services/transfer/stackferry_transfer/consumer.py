@@ -18,6 +18,9 @@ from stackferry.errors import BrokerUnavailable, Claimed, Error, InvalidMessage,
 from stackferry_runtime.logs import logger
 
 log = logger(__name__)
+LOOK = 0.2  # seconds between two looks at an empty queue
+#: seconds after a message was taken in which the host's other agents look: or one would take all that comes at once
+SHARE = 0.3
 PAUSE = 1.0  # seconds before another look at a broker that is away, or a queue that isn't there yet
 
 Handler = Callable[[Envelope, bool], None]
@@ -64,8 +67,7 @@ class Consumer:
             message = queue.get() if self.has_room() else None
             if message is not None:
                 self._take(message)
-                continue
-            self.stop.wait(0.2)
+            self.stop.wait(LOOK if message is None else SHARE)
             try:
                 connection.drain_events(timeout=0.001)
             except TimeoutError:
