@@ -83,8 +83,8 @@ def no_pump(offer: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_volume_crosses_in_segments_and_is_verified_by_the_agents(agents: Pair, devices: tuple[Path, Path]) -> None:
-    for first in (0, 16 * BLOCK, 32 * BLOCK):
-        ended = agents.cross("copy", engine="nbd", first=first, length=16 * BLOCK)
+    for first, length in ((0, 16 * BLOCK), (16 * BLOCK, 16 * BLOCK), (32 * BLOCK, 0)):
+        ended = agents.cross("copy", engine="nbd", first=first, length=length)
         assert (ended["outcome"], ended.get("reason")) == ("done", None)
     assert equal(devices)
     zeros = ended["results"]["counts"]["zero"]
