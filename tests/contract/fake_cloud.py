@@ -314,6 +314,7 @@ class Proxy(Compute):
         return self._show(cls, found[0]) if found else None
 
     def _get(self, cls: type[Resource], id_: str) -> Any:
+        self._advance(cls, id_)
         return self._show(cls, self._row(cls, id_))
 
     def _row(self, cls: type[Resource], id_: Any) -> dict[str, Any]:
