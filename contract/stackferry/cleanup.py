@@ -18,7 +18,8 @@ ARRIVED, AT_REST, CLEAN_UP = "arrived", "at-rest", "clean-up"
 ACTIONS = (ARRIVED, AT_REST, CLEAN_UP)
 BOOT = "-boot"  # a server's id with this is its boot disk, which is no volume
 #: kinds of what belongs to a server
-PARTS = {"volume": "volumes", "port": "ports", "floating_ip": "floating_ips"}
+PARTS = {"volume": "volumes", "port": "ports", "floating_ip": "floating_ips", "trunk": "trunks",
+         "sub_port": "sub_ports"}  # fmt: skip
 
 
 @dataclass(frozen=True)

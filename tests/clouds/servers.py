@@ -39,14 +39,18 @@ def disk(tenant: Any, name: str, blocks: Iterable[int], bootable: bool = False) 
     return made
 
 
-def server(tenant: Any, name: str, net: Any, disks: list[Any], floating: bool = False) -> Any:
-    """A server that runs and starts from the first of its disks."""
+def server(tenant: Any, name: str, net: Any, disks: list[Any], floating: bool = False, trunk: bool = False) -> Any:
+    """A server that runs and starts from the first of its disks; its port may carry another one in a *trunk*."""
     compute, network = tenant.connect().compute, tenant.connect().network
     mapping = [
         {"boot_index": 0 if disk is disks[0] else -1, "uuid": disk.id, "source_type": "volume",
          "destination_type": "volume"} for disk in disks
     ]  # fmt: skip
     port = network.create_port(network_id=net.id)
+    if trunk:
+        inside = network.create_port(network_id=net.id, mac_address=port.mac_address.replace("fa:16", "fa:17"))
+        place = {"port_id": inside.id, "segmentation_type": "vlan", "segmentation_id": 7}
+        network.create_trunk(name=f"{name}-trunk", port_id=port.id, sub_ports=[place])
     flavor = compute.find_flavor("m1.tiny", ignore_missing=False)
     made = compute.create_server(
         name=name, flavor_id=flavor.id, networks=[{"port": port.id}], block_device_mapping=mapping
@@ -99,6 +103,7 @@ def state_of(tenant: Any) -> dict[str, Any]:
             p.id: (p.device_id, p.device_owner) for p in c.network.ports(project_id=c.current_project_id)
             if p.device_owner != "network:dhcp"
         },
+        "trunks": {t.id: (t.port_id, t.sub_ports) for t in c.network.trunks(project_id=c.current_project_id)},
         "floating_ips": {i.id: (i.floating_ip_address, i.port_id) for i in c.network.ips()},
         "contents": {v.id: content(tenant, v.id) for v in volumes},
         "devices": [d for s in servers if s.metadata == METADATA for d in devices(tenant, s.id)],

@@ -14,10 +14,12 @@ from stackferry import documents
 from stackferry.errors import Unfinished
 from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
-from stackferry.resources.server_parts import port_of, steps
+from stackferry.resources.server_parts import port_of
 from stackferry.resources.view import View
 from stackferry.resources.volume import unmark
 from stackferry_runtime.clouds import failure
+
+from ..parts import parts
 
 pytestmark = pytest.mark.clouds
 GROUND = ("keypair", "address_group", "network", "subnet", "security_group", "security_group_rule", "router",
@@ -88,6 +90,12 @@ def build_source(tenant: Any, admin: bool) -> None:
         extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400"}],
     )  # fmt: skip
     c.network.set_tags(first, ["b", "a"])
+    inside = port(back, (back4, "10.6.0.70"), name="vlan 7", description="in a trunk", mac_address=first.mac_address)
+    trunk = c.network.create_trunk(
+        name="bundle", description="of one", port_id=first.id,
+        sub_ports=[{"port_id": inside.id, "segmentation_type": "vlan", "segmentation_id": 7}],
+    )  # fmt: skip
+    c.network.set_tags(trunk, ["t"])
     second = port(back, (back4, "10.6.0.50"), port_security_enabled=False, security_groups=[])
     bare = port(net, (v4, "10.5.0.60"), (auto,), security_groups=[])
 
@@ -152,17 +160,22 @@ def done(outcome: Any) -> Any:
 def move(world: World, document: dict[str, Any], view: View, **hints: Any) -> dict[str, Any]:
     """Do what an itinerary does with one server, without the bytes: path → what came of it."""
     found: dict[str, Any] = {}
-    server = {"server_id": world.ids.get(document["_info"]["id"])}
-    ids: dict[str, list[Any]] = {"ports": [], "volumes": []}
-    for path, kind, part in steps(document):
+    ids: dict[str, list[Any]] = {"ports": [], "sub_ports": [], "trunks": [], "volumes": []}
+    for path, kind, part in parts(document):
         if kind != "floating_ip":
-            own = server if kind == "port" else {"marker": f"m1/{part['_info']['id']}"}
+            own = {
+                "port": {"device_id": world.ids.get(document["_info"]["id"])},
+                "sub_port": {"device_id": world.ids.get(part["_info"]["device_id"])} if kind == "sub_port" else {},
+                "trunk": _in_trunk(document, ids) if kind == "trunk" else {},
+                "volume": {"marker": f"m1/{part['_info']['id']}"},
+            }[kind]
             found[path] = done(apply.ensure(kind, part, view, {**own, **hints}))
             ids[path.partition(".")[0]].append(found[path].destination_id)
+            world.ids[part["_info"]["id"]] = found[path].destination_id
     found["server"] = done(
         apply.ensure("server", document, view, {"port_ids": ids["ports"], "volume_ids": ids["volumes"], **hints})
     )
-    for path, kind, part in steps(document):
+    for path, kind, part in parts(document):
         if kind == "floating_ip":
             port = ids["ports"][port_of(document, part)]
             found[path] = done(apply.ensure(kind, part, view, {"mode": "auto", "port_id": port, **hints}))
@@ -171,11 +184,22 @@ def move(world: World, document: dict[str, Any], view: View, **hints: Any) -> di
     return found
 
 
+def _in_trunk(document: dict[str, Any], ids: dict[str, list[Any]]) -> dict[str, Any]:
+    """The hints of the only trunk."""
+    (trunk,), (inside,) = document["params"]["trunks"], document["params"]["sub_ports"]
+    macs = [port["params"]["mac_address"] for port in document["params"]["ports"]]
+    place = {name: inside["params"][name] for name in ("segmentation_id", "segmentation_type")}
+    return {
+        "port_id": ids["ports"][macs.index(trunk["params"]["mac_address"])],
+        "sub_ports": [{"port_id": ids["sub_ports"][0], **place}],
+    }
+
+
 def told(document: dict[str, Any]) -> Any:
     """A document's params without what a destination chooses, its parts likewise."""
     kind = documents.kind_of(document)
     params = {n: v for n, v in document["params"].items() if n not in CHOSEN.get(str(kind), ())}
-    for name in ("ports", "floating_ips", "volumes"):
+    for name in ("ports", "sub_ports", "trunks", "floating_ips", "volumes"):
         if name in params:
             params[name] = [told(part) for part in params[name]]
     return {**params, "_migration_params": document["_migration_params"]}
@@ -318,15 +342,15 @@ def check_updates(world: World, pet: dict[str, Any]) -> None:
 def undo(world: World, made: dict[str, Any]) -> None:
     """Everything is taken back, last first; nothing of it is left."""
     view = world.there()
-    for parts in made.values():
-        attached = next((o.destination_id for p, o in parts.items() if p == "volumes.1"), None)
+    for found in made.values():
+        attached = next((o.destination_id for p, o in found.items() if p == "volumes.1"), None)
         if attached:
             with pytest.raises(Unfinished, match="still attached") as caught:
                 remove("volume", attached, view)
             assert failure(caught.value)[2]
-        order = ["floating_ips", "server", "ports", "volumes"]
-        for path, outcome in sorted(parts.items(), key=lambda item: order.index(item[0].partition(".")[0])):
-            kind = "server" if path == "server" else next(k for p, k, _ in steps(_any(world, path)) if p == path)
+        order = ["floating_ips", "server", "trunks", "sub_ports", "ports", "volumes"]
+        for path, outcome in sorted(found.items(), key=lambda item: order.index(item[0].partition(".")[0])):
+            kind = "server" if path == "server" else next(k for p, k, _ in parts(_any(world, path)) if p == path)
             remove(kind, outcome.destination_id, view)
     fresh = world.there()
     for kind in ("server", "volume", "floating_ip"):
@@ -335,7 +359,7 @@ def undo(world: World, made: dict[str, Any]) -> None:
 
 
 def _any(world: World, path: str) -> dict[str, Any]:
-    return next(d for d in world.documents().values() if any(p == path for p, _, _ in steps(d)))
+    return next(d for d in world.documents().values() if any(p == path for p, _, _ in parts(d)))
 
 
 def remove(kind: str, id_: str, view: View) -> None:

@@ -32,11 +32,14 @@ def sha256(tenant: Any, volume_id: str) -> str:
 
 @pytest.fixture
 def server(source):
-    """A stopped server that boots from a volume and has another one."""
+    """A stopped server that boots from a volume and has another one; its port carries another one in a trunk."""
     c = source.connect()
     net = c.network.create_network(name="net")
     v4 = c.network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr="10.5.0.0/24")
     port = c.network.create_port(network_id=net.id, fixed_ips=[{"subnet_id": v4.id, "ip_address": "10.5.0.50"}])
+    inside = c.network.create_port(network_id=net.id, fixed_ips=[{"subnet_id": v4.id, "ip_address": "10.5.0.60"}])
+    place = {"port_id": inside.id, "segmentation_type": "vlan", "segmentation_id": 7}
+    c.network.create_trunk(name="bundle", port_id=port.id, sub_ports=[place])
     boot, data = disk(source, "boot", "boot", bootable=True), disk(source, "data", "data")
     flavor = c.compute.find_flavor("m1.tiny", ignore_missing=False)
     mapping = [
@@ -85,6 +88,11 @@ def test_a_server_crosses_with_its_disks_a_second_time_nothing_and_undo_takes_al
     assert {n: sha256(destination, v.id) for n, v in there.items()} == {
         n: sha256(source, v.id) for n, v in here.items()
     }
+    network = destination.connect().network
+    (trunk,) = network.trunks()
+    places = [(sub["segmentation_id"], network.get_port(sub["port_id"])) for sub in trunk.sub_ports]
+    assert [(place, port.fixed_ips[0]["ip_address"]) for place, port in places] == [(7, "10.5.0.60")]
+    assert (trunk.name, network.get_port(trunk.port_id).device_id) == ("bundle", moved.id)
     devices = {n: v.attachments[0]["device"] for n, v in there.items()}
     assert devices == {"boot": "/dev/vda", "data": "/dev/vdb"}
     assert left_over(source) == left_over(destination) == []
@@ -100,6 +108,7 @@ def test_a_server_crosses_with_its_disks_a_second_time_nothing_and_undo_takes_al
     assert [s["key"] for s in undone["steps"] if "/undo/" in s["key"] and s["state"] == "failed"] == []
     assert [s.name for s in destination.connect().compute.servers()] == ["conversion"]
     assert volumes(destination) == {}
+    assert [*destination.connect().network.trunks()] == []
     assert left_over(source) == []
     assert {v.status for v in volumes(source).values()} == {"in-use"}
 

@@ -41,6 +41,7 @@ from openstack.network.v2 import (
 )
 from openstack.network.v2 import (
     address_group,
+    extension,
     flavor,
     floating_ip,
     port,
@@ -51,6 +52,7 @@ from openstack.network.v2 import (
     segment,
     subnet,
     subnet_pool,
+    trunk,
 )
 from openstack.network.v2 import network as net
 from openstack.resource import Resource
@@ -63,6 +65,7 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
         network.Proxy,
         {
             ("address_group", "address_groups"): address_group.AddressGroup,
+            ("extension", "extensions"): extension.Extension,
             ("flavor", "flavors"): flavor.Flavor,
             ("ip", "ips"): floating_ip.FloatingIP,
             ("network", "networks"): net.Network,
@@ -74,6 +77,7 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
             ("segment", "segments"): segment.Segment,
             ("subnet", "subnets"): subnet.Subnet,
             ("subnet_pool", "subnet_pools"): subnet_pool.SubnetPool,
+            ("trunk", "trunks"): trunk.Trunk,
         },
     ),
     "compute": (
@@ -100,15 +104,16 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
         {("project", "projects"): project.Project, ("domain", "domains"): domain.Domain},
     ),
 }
-ROUTER, SUBNET, PORT = router.Router, subnet.Subnet, port.Port
+ROUTER, SUBNET, PORT, TRUNK = router.Router, subnet.Subnet, port.Port, trunk.Trunk
 FLOATING, SERVER, VOLUME = floating_ip.FloatingIP, server.Server, volume.Volume
-TAGGED = (net.Network, subnet.Subnet, router.Router, security_group.SecurityGroup, port.Port, FLOATING)
+TAGGED = (net.Network, subnet.Subnet, router.Router, security_group.SecurityGroup, port.Port, FLOATING, TRUNK)
 #: what Neutron's attribute maps don't take in a PUT
 READ_ONLY: dict[type, set[str]] = {
     net.Network: {"availability_zone_hints", "is_vlan_transparent", "tags"},
     subnet.Subnet: {"cidr", "ip_version", "ipv6_address_mode", "ipv6_ra_mode", "network_id", "subnet_pool_id", "tags"},
     router.Router: {"availability_zone_hints", "flavor_id", "tags"},
     port.Port: {"network_id", "device_owner", "tags"},
+    TRUNK: {"port_id", "sub_ports", "tags"},
     FLOATING: {"dns_domain", "dns_name", "floating_network_id", "floating_ip_address", "tags"},
     SERVER: {"availability_zone", "flavor", "image", "key_name", "metadata", "tags", "user_data"},
     VOLUME: {"is_bootable", "size", "volume_image_metadata", "volume_type", "availability_zone"},
@@ -123,6 +128,7 @@ NOT_AT_BIRTH: dict[type, set[str]] = {
     security_group.SecurityGroup: {"tags", "is_shared"},
     port.Port: {"tags"},
     FLOATING: {"tags"},
+    TRUNK: {"tags"},
     VOLUME: {"is_bootable", "volume_image_metadata"},
 }
 #: what policies keep for administrators: nobody else may set it
@@ -152,6 +158,7 @@ DEFAULTS: dict[type, dict[str, Any]] = {
     port.Port: {"name": "", "description": "", "device_id": "", "device_owner": "", "fixed_ips": [], "tags": [],
                 "binding_vnic_type": "normal", "is_admin_state_up": True, "is_port_security_enabled": True,
                 "allowed_address_pairs": [], "extra_dhcp_opts": [], "dns_name": "", "dns_domain": ""},
+    TRUNK: {"name": "", "description": "", "is_admin_state_up": True, "sub_ports": [], "status": "DOWN", "tags": []},
     FLOATING: {"description": "", "dns_name": "", "dns_domain": "", "port_id": None, "fixed_ip_address": None, "tags": []},
     VOLUME: {"attachments": [], "availability_zone": "nova", "description": None, "is_bootable": False, "metadata": {},
              "is_encrypted": False, "is_multiattach": False, "status": "available", "volume_image_metadata": None,
@@ -205,6 +212,7 @@ class Cloud:
         self.quotas = dict.fromkeys(("instances", "cores", "ram", "ports", "floating_ips", "volumes", "gigabytes"), -1)
         self.compute_version = (2, 96)
         self.project = self.seed(project.Project, name="ours", domain_id=self.seed(domain.Domain, name="Default")["id"])
+        self.seed(extension.Extension, id="trunk", name="Trunk Extension")
         self.operators = self.seed(project.Project, name="operators", domain_id=self.project["domain_id"])
 
     def now(self) -> str:
@@ -227,6 +235,7 @@ class Cloud:
             **deepcopy(DEFAULTS.get(cls, {})),
             **attributes,
         }
+        besides |= {"created_at"} if cls is TRUNK else set()  # openstacksdk passes on what it doesn't know
         row = {name: value for name, value in row.items() if is_attribute(cls, name) or name in besides}
         if cls is keypair.Keypair:
             row["id"] = row["name"]
@@ -237,7 +246,9 @@ class Cloud:
         return list(self.rows.get(cls, {}).values())
 
     def ids(self) -> set[str]:
-        return {id_ for cls, rows in self.rows.items() if cls is not keypair.Keypair for id_ in rows}
+        return {
+            id_ for cls, rows in self.rows.items() if cls not in (keypair.Keypair, extension.Extension) for id_ in rows
+        }
 
 
 class Proxy(Compute):
@@ -285,6 +296,8 @@ class Proxy(Compute):
                 for rule in rules
                 if rule["security_group_id"] == row["id"]
             ]
+        if cls is PORT and (mine := [t for t in self.cloud.all(TRUNK) if t["port_id"] == row["id"]]):
+            row["trunk_details"] = {"trunk_id": mine[0]["id"], "sub_ports": mine[0]["sub_ports"]}
         if cls is SERVER:
             row["addresses"] = self.shown_addresses(row["id"])
         if not self.admin:
@@ -373,6 +386,8 @@ class Proxy(Compute):
         self._write("delete", cls)
         if cls in self.cloud.fates and id_ in self.cloud.rows.get(cls, {}):
             return self._end(cls, id_)
+        if cls is TRUNK or cls is PORT:
+            self._leave_trunk(cls, id_)
         if self.cloud.rows.get(cls, {}).pop(id_, None) is None and not ignore_missing:
             refuse(404, f"{cls.__name__} {id_} could not be found")
 
@@ -445,6 +460,25 @@ class Proxy(Compute):
         if any(fixed.get("ip_address") in taken for fixed in new["fixed_ips"]):
             refuse(409, "IP address already allocated in subnet")
         return new
+
+    def _new_trunk(self, new: dict[str, Any]) -> dict[str, Any]:
+        subs = [self._row(PORT, sub["port_id"]) for sub in new["sub_ports"]]
+        for row in [self._row(PORT, new["port_id"]), *subs]:
+            if row["device_id"] or any(row["id"] == other["port_id"] for other in self.cloud.all(TRUNK)):
+                refuse(409, f"Port {row['id']} is currently in use")
+        new["id"] = uuid.uuid4().hex
+        for row in subs:
+            row.update(device_id=new["id"], device_owner="trunk:subport")
+        return new
+
+    def _leave_trunk(self, cls: type[Resource], id_: str) -> None:
+        """A trunk that goes away sets its ports free; till then none of them can go."""
+        for one in self.cloud.all(TRUNK):
+            inside = [sub["port_id"] for sub in one["sub_ports"]]
+            if id_ in (one["port_id"], *inside):
+                refuse(409, f"Port {id_} is currently in a trunk")
+            for port_id in inside if id_ == one["id"] else ():
+                self._row(PORT, port_id).update(device_id="", device_owner="")
 
     def add_interface_to_router(self, router: str, subnet: str | None = None, port: str | None = None) -> Any:
         self._write("plug", ROUTER)

@@ -21,6 +21,7 @@ from openstack.network.v2.port import Port
 from openstack.network.v2.qos_policy import QoSPolicy
 from openstack.network.v2.security_group import SecurityGroup
 from openstack.network.v2.subnet import Subnet
+from openstack.network.v2.trunk import Trunk
 from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
@@ -30,18 +31,25 @@ from stackferry.resources.nested import source_ids
 from stackferry.resources.room import counted, demand, together
 from stackferry.resources.server_disks import boot_volume, mapping
 from stackferry.resources.server_lacks import needed
-from stackferry.resources.server_parts import port_of, steps
+from stackferry.resources.server_parts import port_of
 
+from ..parts import parts
 from .fake_cloud import Cloud, is_attribute
 from .projects import NAMES, Document, by_name, exported, flat, infrastructure, migrate, populated, view
 from .test_kinds import changed
 
 WORKLOADS = sorted(name for name, kind in KINDS.items() if kind.by_workload)
-CLASSES: dict[str, Any] = {"floating_ip": FloatingIP, "port": Port, "server": Server, "volume": Volume}
+CLASSES: dict[str, Any] = {"floating_ip": FloatingIP, "port": Port, "server": Server, "sub_port": Port,
+                           "trunk": Trunk, "volume": Volume}  # fmt: skip
 #: what a cloud sets by itself, or finds by itself, or what only says how a document is found again
-ITS_OWN = {"floating_ip": {"floating_ip_address"}, "port": {"dns_name"}, "server": {"name"}, "volume": {"name"}}
+ITS_OWN = {"floating_ip": {"floating_ip_address"}, "port": {"dns_name"}, "server": {"name"},
+           "sub_port": {"dns_name"}, "trunk": set(), "volume": {"name"}}  # fmt: skip
 #: what Nova or our own reading puts together
-COMPOSED = {"server": {"ports", "floating_ips", "volumes", "security_group_ids"}}
+COMPOSED = {
+    "server": {"ports", "floating_ips", "volumes", "security_group_ids", "sub_ports", "trunks"},
+    "sub_port": {"segmentation_id", "segmentation_type", "trunk_mac_address"},
+    "trunk": {"created_at", "mac_address", "updated_at"},  # openstacksdk passes on what it doesn't know
+}
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +81,26 @@ def with_servers(admin: bool = True) -> Cloud:
         cloud.seed(Port, network_id=net, mac_address="fa:16:3e:00:01:03", security_group_ids=groups[:1],
                    fixed_ips=[{"subnet_id": inside, "ip_address": "10.0.0.57"}]),
     ]  # fmt: skip
+    subs = [
+        cloud.seed(Port, network_id=other, mac_address="fa:16:3e:00:01:02", name="vlan 7", description="in a trunk",
+                   tags=["v"], dns_domain="example.org.", dns_name="vlan7", propagate_uplink_status=True,
+                   allowed_address_pairs=[{"ip_address": "10.8.0.99", "mac_address": "fa:16:3e:00:01:02"}],
+                   binding_profile={"capabilities": ["switchdev"]} if admin else None,
+                   extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}],
+                   qos_policy_id=by_name(cloud, QoSPolicy, "gold"), security_group_ids=groups,
+                   fixed_ips=[{"subnet_id": back, "ip_address": "10.8.0.17"},
+                              {"subnet_id": back, "ip_address": "10.8.0.19"}]),
+        cloud.seed(Port, network_id=other, mac_address="fa:16:3e:00:01:04", is_port_security_enabled=False,
+                   fixed_ips=[{"subnet_id": back, "ip_address": "10.8.0.18"}]),
+    ]  # fmt: skip
+    places = [
+        {"port_id": sub["id"], "segmentation_type": "vlan", "segmentation_id": n} for n, sub in enumerate(subs, 7)
+    ]
+    trunk = cloud.seed(
+        Trunk, name="bundle", description="of two", port_id=legs[1]["id"], sub_ports=places[::-1], tags=["t"]
+    )
+    for sub in subs:
+        sub.update(device_id=trunk["id"], device_owner="trunk:subport")
     root = cloud.seed(Volume, name="root", description="boots", size=8, is_bootable=True, metadata={"a": "b", "readonly": "no"},
                       volume_type="gold", volume_image_metadata={"hw_firmware_type": "uefi", "image_id": "i", "checksum": "c"})  # fmt: skip
     data = cloud.seed(Volume, name="data", size=3)
@@ -101,20 +129,43 @@ def with_servers(admin: bool = True) -> Cloud:
     return cloud
 
 
+def in_trunk(document: Document, trunk: Document, found: dict[str, apply.Outcome]) -> dict[str, Any]:
+    """The hints of a trunk."""
+    mac, params = trunk["params"]["mac_address"], document["params"]
+    port = [p["params"]["mac_address"] for p in params["ports"]].index(mac)
+    return {
+        "port_id": found[f"ports.{port}"].destination_id,
+        "sub_ports": [
+            {"port_id": found[f"sub_ports.{n}"].destination_id}
+            | {name: sub["params"][name] for name in ("segmentation_id", "segmentation_type")}
+            for n, sub in enumerate(params["sub_ports"]) if sub["params"]["trunk_mac_address"] == mac
+        ],
+    }  # fmt: skip
+
+
 def servers(cloud: Cloud, admin: bool = True) -> dict[str, Document]:
     return {d["params"]["name"]: d for d in documents_of("server", view(cloud, admin))}
 
 
-def move(document: Document, look: Any, marked: bool = True, **hints: Any) -> dict[str, apply.Outcome]:
-    """What an itinerary does with one server, without the bytes: path → what came of it."""
+def move(
+    document: Document, look: Any, marked: bool = True, used_by: Any = (), **hints: Any
+) -> dict[str, apply.Outcome]:
+    """What an itinerary does with one server, without the bytes: path → what came of it.
+
+    *used_by*: kind → what its ports belong to at the destination.
+    """
     found: dict[str, apply.Outcome] = {}
-    for path, kind, part in steps(document):
-        if kind != "floating_ip":
+    for path, kind, part in parts(document):
+        if kind not in ("floating_ip", "trunk"):
             own = {"marker": f"m/{part['_info']['id']}"} if kind == "volume" and marked else {}
+            own |= {"device_id": used_by[kind]} if kind in used_by else {}
             found[path] = apply.ensure(kind, part, look, {**own, **hints})
+    for path, kind, part in parts(document):
+        if kind == "trunk":
+            found[path] = apply.ensure(kind, part, look, {**in_trunk(document, part, found), **hints})
     ids = {f"{n}_ids": [o.destination_id for p, o in found.items() if p.startswith(n)] for n in ("port", "volume")}
     found["server"] = apply.ensure("server", document, look, {**ids, **hints})
-    for path, kind, part in steps(document):
+    for path, kind, part in parts(document):
         if kind == "floating_ip":
             port = ids["port_ids"][port_of(document, part) or 0]
             found[path] = apply.ensure(kind, part, look, {"port_id": port, **hints})
@@ -143,8 +194,8 @@ def part_of(moved: Any, kind: str) -> tuple[Document, str, dict[str, Any]]:
     pet, _, made = moved
     if kind == "server":
         return pet, made["server"].destination_id, {}
-    path = {"port": "ports.1", "volume": "volumes.0", "floating_ip": "floating_ips.0"}[kind]
-    document = next(d for p, _, d in steps(pet) if p == path)
+    path = "ports.1" if kind == "port" else f"{kind}s.0"
+    document = next(d for p, _, d in parts(pet) if p == path)
     return document, made[path].destination_id, {"destination_id": made[path].destination_id}
 
 
@@ -184,9 +235,9 @@ def test_the_example_project_says_every_field() -> None:
     pet, cow = servers(cloud)["pet"], servers(cloud)["cow"]
     said = {"image_ref": cow["params"]["image_ref"], **{n: v for n, v in pet["params"].items() if n != "image_ref"}}
     unsaid = [f"server.{n}" for n, v in said.items() if v in (None, [], "")]
-    for kind in ("port", "volume", "floating_ip"):
-        parts = [d["params"] for _, k, d in steps(pet) if k == kind]
-        unsaid += [f"{kind}.{n}" for n in KINDS[kind].declared() if all(p[n] in (None, [], "", {}) for p in parts)]
+    for kind in ("port", "sub_port", "trunk", "volume", "floating_ip"):
+        found = [d["params"] for _, k, d in parts(pet) if k == kind]
+        unsaid += [f"{kind}.{n}" for n in KINDS[kind].declared() if all(p[n] in (None, [], "", {}) for p in found)]
     assert unsaid == []
 
 
@@ -196,7 +247,7 @@ def test_the_example_project_says_every_field() -> None:
 def told(kind: str, params: Document) -> Document:
     """Params without what the destination sets by itself."""
     own = {"floating_ip": {"floating_ip_address"}}.get(kind, set())
-    nested = {"ports": "port", "volumes": "volume", "floating_ips": "floating_ip"}
+    nested = {f"{kind}s": kind for kind in ("port", "sub_port", "trunk", "volume", "floating_ip")}
     return {
         n: [told(nested[n], p["params"]) for p in v] if n in nested else v for n, v in params.items() if n not in own
     }
@@ -215,8 +266,11 @@ def test_a_server_that_was_moved_exports_as_it_was_and_a_second_time_writes_noth
         assert copies[name]["_migration_params"] == document["_migration_params"]
     destination.writes.clear()
     for document in documents.values():
-        own = servers(destination, admin)[document["params"]["name"]]["_info"]["id"]
-        assert {o.outcome for p, o in move(document, view(destination, admin), server_id=own).items()
+        copied = servers(destination, admin)[document["params"]["name"]]
+        used_by = {"port": copied["_info"]["id"]}
+        if copied["params"]["trunks"]:
+            used_by["sub_port"] = copied["params"]["trunks"][0]["_info"]["id"]
+        assert {o.outcome for p, o in move(document, view(destination, admin), used_by=used_by).items()
                 if not p.startswith("volumes")} == {"unchanged"}  # fmt: skip
     assert destination.writes == []
 
@@ -226,7 +280,7 @@ def test_no_id_of_the_source_is_in_params(admin: bool) -> None:
     source = with_servers(admin)
 
     def params(document: Document) -> Any:
-        lists = ("ports", "volumes", "floating_ips")
+        lists = ("ports", "sub_ports", "trunks", "volumes", "floating_ips")
         return [{n: v for n, v in document["params"].items() if n not in lists}] + [
             params(part) for n in lists for part in document["params"].get(n) or ()
         ]
@@ -389,7 +443,7 @@ def test_ports_of_os_migrate_get_the_groups_of_their_server() -> None:
     pet = servers(with_servers())["pet"]
     for port in pet["params"]["ports"]:
         del port["params"]["security_group_refs"]
-    groups = {d["params"]["name"]: d["params"].get("security_group_refs") for _, k, d in steps(pet) if k == "port"}
+    groups = {d["params"]["name"]: d["params"].get("security_group_refs") for _, k, d in parts(pet) if k == "port"}
     assert [g["name"] for g in groups["leg"] or ()] == ["group", "other"]
     assert groups[""] is None  # port security is off
 
@@ -454,7 +508,7 @@ def test_volumes_that_lost_tries_made_besides_are_named_as_surplus() -> None:
 def test_a_quota_that_would_not_suffice_is_told_before(name: str, enough: bool) -> None:
     source = with_servers()
     destination, pet = ground(source), servers(source)["pet"]
-    need = {"cores": 2, "ram": 1024, "ports": 2, "volumes": 2, "gigabytes": 11}.get(name, 1)
+    need = {"cores": 2, "ram": 1024, "ports": 4, "volumes": 2, "gigabytes": 11}.get(name, 1)
     destination.quotas[name] = need + 1 - (not enough)  # one is in use
     ended = apply.compare("server", pet, view(destination, admin=True), {})
     said = f"the quota has {need - 1} {name.replace('_', ' ')} left, and {need} are needed"
@@ -486,13 +540,16 @@ def test_a_flavor_must_hold_the_image_unless_it_sets_no_limit(disk: int, fits: b
 
 def test_everything_is_removed_in_order_and_twice_is_fine(moved: Any) -> None:
     _, destination, made = moved
-    kinds = {path: kind for path, kind, _ in steps(moved[0])} | {"server": "server"}
+    kinds = {path: kind for path, kind, _ in parts(moved[0])} | {"server": "server"}
     volume = made["volumes.0"].destination_id
     document = {"params": {"name": "x"}, "type": ""}
     with pytest.raises(Unfinished, match="still attached"):
         apply.remove("volume", document, view(destination, admin=True), {"destination_id": volume})
     look = view(destination, admin=True)
-    for path in sorted(made, key=lambda p: ["floating_ips", "server", "ports", "volumes"].index(p.partition(".")[0])):
+    for path in sorted(
+        made,
+        key=lambda p: ["floating_ips", "server", "trunks", "sub_ports", "ports", "volumes"].index(p.partition(".")[0]),
+    ):
         apply.remove(kinds[path], document, look, {"destination_id": made[path].destination_id})
     assert [
         row for kind in WORKLOADS for row in destination.all(CLASSES[kind]) if row.get("device_owner") in (None, "")
@@ -598,7 +655,7 @@ def test_a_demand_is_what_the_check_of_a_server_asks_for() -> None:
 
 def test_servers_that_fit_one_by_one_may_not_fit_together() -> None:
     there = infrastructure()
-    there.quotas = {"instances": 3, "cores": 100, "ram": 2500, "volumes": 100, "gigabytes": 40, "ports": 5,
+    there.quotas = {"instances": 3, "cores": 100, "ram": 2500, "volumes": 100, "gigabytes": 40, "ports": 9,
                     "floating_ips": -1, "snapshots": 10}  # fmt: skip
     documents = several()
     for document in documents:
@@ -607,7 +664,7 @@ def test_servers_that_fit_one_by_one_may_not_fit_together() -> None:
     assert found == [
         "3 instances are needed, 1 of 3 are used",
         "3072 ram are needed, 1 of 2500 are used",
-        "6 ports are needed, 1 of 5 are used",
+        "12 ports are needed, 1 of 9 are used",
     ]
     assert together(view(there), map(demand, documents[:1])) == []
 
@@ -616,7 +673,7 @@ def test_what_is_there_already_needs_no_room() -> None:
     there = infrastructure()
     there.quotas = dict.fromkeys(there.quotas, 1) | {"instances": 3}
     first, second, third = map(demand, several(data_copy=False, floating_ip_mode="skip"))
-    there.quotas |= {"cores": 5, "ram": 2500, "ports": 5}
+    there.quotas |= {"cores": 5, "ram": 2500, "ports": 9}
     assert together(view(there), [first, second]) == []
     assert together(view(there), [first, second, third]) != []
     there.seed(Server, name="a", status="ACTIVE", flavor={}, image=None, attached_volumes=[])

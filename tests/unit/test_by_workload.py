@@ -16,7 +16,7 @@ from stackferry_exporter.inventory import inventory
 
 from .test_documents import EXAMPLES
 
-BY_WORKLOAD = ["floating_ip", "port", "server", "volume"]
+BY_WORKLOAD = ["floating_ip", "port", "server", "sub_port", "trunk", "volume"]
 
 
 class Silent:

@@ -32,7 +32,7 @@ def wrong(document: Document) -> list[str]:
 
 def test_a_server_holds_ports_floating_ips_and_volumes() -> None:
     held = {name: kind.kind for name, kind in nested_in(KINDS["server"]).items()}
-    assert held == {"ports": "port", "floating_ips": "floating_ip", "volumes": "volume"}
+    assert held == {f"{kind}s": kind for kind in ("port", "sub_port", "trunk", "floating_ip", "volume")}
     assert nested_in(KINDS["port"]) == {}
 
 

@@ -17,7 +17,7 @@ OURS: dict[str, frozenset[str]] = {
     "router": frozenset({"routes"}),
     "security_group": frozenset({"stateful", "tags", "is_shared"}),
     "image": frozenset({"tags", "members"}),
-    "server": frozenset({"hostname", "server_group_ref"}),
+    "server": frozenset({"hostname", "server_group_ref", "sub_ports", "trunks"}),
     "port": frozenset({"allowed_address_pairs", "description", "dns_domain", "dns_name", "extra_dhcp_opts",
                        "is_admin_state_up", "is_port_security_enabled", "name", "propagate_uplink_status",
                        "qos_policy_ref", "security_group_refs", "tags"}),

@@ -13,7 +13,8 @@ of the destination, and *hints*:
 ``patience``         how many seconds to wait for what the cloud goes on with by itself
 ``automatic_rules``  see ``security_group``
 ``marker``           see ``volume``
-``mode``, ``port_id``, ``server_id``             see ``floating_ip``, ``port``
+``mode``, ``port_id``, ``device_id``             see ``floating_ip``, ``port``
+``port_id``, ``sub_ports``                       see ``trunk``
 ``port_ids``, ``volume_ids``, ``boot_volume_id`` see ``server``
 """
 

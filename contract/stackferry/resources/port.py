@@ -1,11 +1,11 @@
 """Ports of servers. Source: Networking API v2.0, "Ports"; Nova makes the connection (binding) itself.
 
-``hints.server_id`` is the server that may already use it here.
+``hints.device_id`` is the server, or the trunk, that may already use it here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .fields import Address, Bag, Cidr, Flag, Many, Number, Pattern, Ref, Struct, Text
 from .finding import made_by_an_earlier_try
@@ -40,7 +40,7 @@ class Profile(Bag):
 class Port(Kind):
     """A server's leg in a network. It's made before its server, and found by its addresses, never by its name.
 
-    Nova gives it the server's host name (`dns_name`). Trunks stay behind, with a note.
+    Nova gives it the server's host name (`dns_name`).
     """
 
     type = "openstack.network.ServerPort"
@@ -51,6 +51,8 @@ class Port(Kind):
     admin = {"binding_profile": {}}
     info = ("created_at", "device_id", "device_owner", "id", "project_id", "status", "updated_at")
     reads = ("trunk_details",)
+    #: what Nova sets, so that nobody else may
+    of_nova: ClassVar[tuple[str, ...]] = ("dns_name",)
 
     name = Text("name; mostly empty")
     description = Text("free text")
@@ -86,17 +88,10 @@ class Port(Kind):
         return next((str(t) for t in (params.get("name"), *ips, params.get("mac_address")) if t), "(no name)")
 
     @classmethod
-    def remarks(cls, view: View, record: Record) -> list[str]:
-        if not record["trunk_details"]:
-            return []
-        many = len(record["trunk_details"].get("sub_ports") or ())
-        return [f"port {record['id']} is the parent of a trunk: the trunk and its {many} sub-ports stay behind"]
-
-    @classmethod
     def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
         """Addresses are chosen where this user may choose them, and where the subnet doesn't give them itself."""
         params, notes = super().prepare(params, view)
-        params.pop("dns_name", None)
+        params = {name: value for name, value in params.items() if name not in cls.of_nova}
         network = view.get("network", view.resolve("network", params["network_ref"]))
         foreign = not view.is_admin and network is not None and network["project_id"] != view.project_id
         if foreign:
@@ -120,7 +115,7 @@ class Port(Kind):
         ]
         found = [r for r in near if r is not None]  # a free one may have been plugged in since it was listed
         for record in found:
-            if record["device_id"] and record["device_id"] != hints.get("server_id"):
+            if record["device_id"] and record["device_id"] != hints.get("device_id"):
                 shared = ", ".join(sorted(addresses(record) & addresses(body)))
                 raise Taken(f"{shared} is in use here, by {owner(view, record)}")
         return found

@@ -27,7 +27,8 @@ def demand(document: Document) -> Demand:
     if kind is Volume:
         return {**found, "volumes": 1, "gigabytes": int(Volume.told(document).get("size") or 0)}
     how = chosen(SERVER, document)
-    found |= {"flavor": params["flavor_ref"]["name"], "ports": len(params.get("ports") or ())}
+    ports = [*(params.get("ports") or ()), *(params.get("sub_ports") or ())]
+    found |= {"flavor": params["flavor_ref"]["name"], "ports": len(ports)}
     if how["data_copy"]:
         sizes = [int(Volume.told(volume).get("size") or 0) for volume in params.get("volumes") or ()]
         found |= {"volumes": len(sizes), "gigabytes": sum(sizes)}

@@ -20,6 +20,7 @@ from .nested import Nested
 from .port import Port
 from .server_fields import ConfigDrive, FlavorRef, ImageRef, SchedulerHints, UserData
 from .settling import named
+from .trunk import SubPort, Trunk
 from .view import Record, View
 from .volume import Metadata, Volume
 
@@ -64,6 +65,8 @@ class Server(Kind):
             "scheduler_hints",
             "security_group_refs",
             "server_group_ref",
+            "sub_ports",
+            "trunks",
             "user_data",
             "volumes",
         }
@@ -101,7 +104,9 @@ class Server(Kind):
         Ref("security_group"), "the groups of all its ports together", attribute="security_group_ids"
     )
     server_group_ref = Ref("server_group", "the group that it joins", attribute="server_groups")
+    sub_ports = Many(Nested(SubPort), "the ports inside of its trunks", ordered=True)
     tags = Many(Text(), "labels")
+    trunks = Many(Nested(Trunk), "the trunks of its ports", ordered=True)
     user_data = UserData("what cloud-init reads, in base64; shown to administrators only")
     volumes = Many(Nested(Volume), "its volumes, in the order of their devices", ordered=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from . import quotas
+from . import quotas, trunk
 from .kind import Kind
 from .migration_params import SERVER, chosen
 from .port import addresses, owner
@@ -27,6 +27,7 @@ def lacks(kind: type[Kind], view: View, document: Document, hints: Hints) -> lis
         *_disks(view, document, how, hints),
         *_room(view, document, how),
         *([] if hints.get("port_ids") else _addresses(view, document)),
+        *_trunks(view, document),
         *_floating_ips(view, document, how),
         *quotas.beyond(view, needed(view, document, how, hints)),
     ]
@@ -35,7 +36,7 @@ def lacks(kind: type[Kind], view: View, document: Document, hints: Hints) -> lis
 
 def _links(kind: type[Kind], view: View, document: Document, how: Document, hints: Hints) -> Iterator[str]:
     skipped = ["image_ref"] if copies_boot_disk(how, hints) else []
-    skipped += ["ports."] if hints.get("port_ids") else []
+    skipped += ["ports.", "sub_ports."] if hints.get("port_ids") else []
     skipped += ["floating_ips."] if how["floating_ip_mode"] in ("skip", "existing") else []
     for path, field, ref in kind.links(document["params"]):
         if not path.startswith(tuple(skipped)):
@@ -97,7 +98,8 @@ def _room(view: View, document: Document, how: Document) -> Iterator[str]:
 
 def _addresses(view: View, document: Document) -> Iterator[str]:
     """Addresses that others have. Ports of other projects can't be seen: Neutron will tell."""
-    for port in document["params"].get("ports") or ():
+    ports = [part for name in ("ports", "sub_ports") for part in document["params"].get(name) or ()]
+    for port in ports:
         params = port["params"]
         try:
             network = view.resolve("network", params["network_ref"])
@@ -108,6 +110,23 @@ def _addresses(view: View, document: Document) -> Iterator[str]:
             for other in view.records("port"):
                 if other["network_id"] == network and other["device_id"] and (both := wanted & addresses(other)):
                     yield f"{', '.join(sorted(both))} is in use here, by {owner(view, other)}"
+
+
+def _trunks(view: View, document: Document) -> Iterator[str]:
+    """Whether there are trunks here, and whether each part of one says whose it is."""
+    params = document["params"]
+    if params.get("trunks") and not trunk.offered(view):
+        yield "this cloud has no trunks (Neutron's extension 'trunk')"
+    ports = {_mac(port, "mac_address") for port in params.get("ports") or ()}
+    trunks = {_mac(one, "mac_address") for one in params.get("trunks") or ()}
+    for mac in sorted(trunks - ports):
+        yield f"its trunk of {mac} has no port: none of its ports has that MAC address"
+    for mac in sorted({_mac(port, "trunk_mac_address") for port in params.get("sub_ports") or ()} - trunks):
+        yield f"its sub-ports in a trunk of {mac} have none: no trunk has that MAC address"
+
+
+def _mac(document: Document, field: str) -> str:
+    return str(document["params"].get(field) or "").lower()
 
 
 def _floating_ips(view: View, document: Document, how: Document) -> Iterator[str]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from .floating_ip import FloatingIp
-from .port import Port
+from .trunk import trunks
 from .view import Record, View
-from .volume import Volume
 
 Document = dict[str, Any]
 #: since this microversion a user may choose a server's host name
@@ -34,6 +31,7 @@ def in_short(record: Record) -> Record:
 def gathered(view: View, record: Record) -> Record:
     """The record with what its document holds."""
     mine = ports(view, record)
+    own_trunks, sub_ports = trunks(view, mine)
     flavor = record["flavor"]
     if not flavor["id"]:
         flavor = {**flavor, "id": next((f["id"] for f in view.named("flavor", flavor["name"])), None)}
@@ -46,6 +44,8 @@ def gathered(view: View, record: Record) -> Record:
         "ports": mine,
         "security_group_ids": sorted(groups),
         "server_groups": _group(view, record),
+        "sub_ports": sub_ports,
+        "trunks": own_trunks,
         "volumes": volumes(view, record),
     }
 
@@ -116,20 +116,23 @@ def may_choose(hostname: Any, view: View) -> bool:
     return tuple(known or ()) >= HOSTNAMES
 
 
-def steps(document: Document) -> Iterator[tuple[str, str, Document]]:
-    """Yield (path, kind, document) of what must be made before and after the server of a document.
+def own_ports(document: Document) -> list[Document]:
+    """Return the documents of a server's ports.
 
-    OS Migrate says security groups of the server only: its ports get them.
+    OS Migrate says security groups of the server only: its ports get them, or anybody's default group would be theirs.
     """
-    params = document["params"]
-    for number, port in enumerate(params.get("ports") or ()):
-        said, groups = port["params"], params.get("security_group_refs")
+    params, ids = document["params"], (document.get("_info") or {}).get("source_ids") or {}
+    groups = params.get("security_group_refs")
+    own_ids = {path: id_ for path, id_ in ids.items() if path.startswith("security_group_refs.")}
+    found = []
+    for port in params.get("ports") or ():
+        said = port["params"]
         if said.get("security_group_refs") is None and groups and said.get("is_port_security_enabled") is not False:
-            port = {**port, "params": {**said, "security_group_refs": groups}}
-        yield f"ports.{number}", Port.kind, port
-    for field, kind in (("volumes", Volume.kind), ("floating_ips", FloatingIp.kind)):
-        for number, part in enumerate(params.get(field) or ()):
-            yield f"{field}.{number}", kind, part
+            info = port.get("_info") or {}
+            links = {**(info.get("source_ids") or {}), **own_ids}
+            port = {**port, "params": {**said, "security_group_refs": groups}, "_info": {**info, "source_ids": links}}
+        found.append(port)
+    return found
 
 
 def port_of(document: Document, floating_ip: Document) -> int | None:

@@ -1,7 +1,8 @@
 """Deleting at the source what was moved: the only place in the product that does so, and only when it's asked for.
 
 ``arrived`` looks at the destination, ``at_rest`` at the source, and only ``clean_up`` deletes: the server, then its
-volumes, floating IPs and ports that nobody else uses. What is used elsewhere, or has snapshots, is kept and said.
+volumes, floating IPs, trunks and ports that nobody else uses. What is used elsewhere, or has snapshots, is kept and
+said.
 Source: Compute API v2.1, "Servers", "Servers actions (os-instance-actions)"; Block Storage API v3, "Volumes".
 """
 
@@ -17,7 +18,7 @@ from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 
 from .done import Done, until
-from .unused import Kept, delete_floating_ips, delete_ports, delete_volumes
+from .unused import Kept, delete_floating_ips, delete_ports, delete_trunks, delete_volumes
 
 #: what makes a server run, or its disks other than they were
 AWAKENINGS = ("evacuate", "reboot", "rebuild", "restore", "resume", "start", "unpause", "unrescue", "unshelve")
@@ -52,13 +53,15 @@ def clean_up(view: View, resource: str, known: dict[str, Any]) -> Done:
     """Delete a server or a volume at the source, with what belongs to it; what is gone already is fine."""
     kept = Kept(dict(known.get("kept") or {}))
     volumes = [resource] if known["kind"] == "volume" else list(known["volumes"])
-    gone = [*volumes, *known.get("floating_ips", ()), *known.get("ports", ())]
+    ports = [*known.get("sub_ports", ()), *known.get("ports", ())]
+    gone = [*volumes, *known.get("floating_ips", ()), *known.get("trunks", ()), *ports]
     if known["kind"] == "server":
         _delete_server(view, resource, known, kept)
         gone.insert(0, resource)
     delete_volumes(view, volumes, kept)
     delete_floating_ips(view, known.get("floating_ips") or [], known.get("ports") or [], kept)
-    delete_ports(view, known.get("ports") or [], kept)
+    delete_trunks(view, known.get("trunks") or [], kept)
+    delete_ports(view, ports, kept)
     notes = [f"kept at the source: {why}" for why in kept.reasons.values()]
     return Done({"deleted": [id_ for id_ in gone if id_ not in kept.reasons], "kept": kept.reasons}, notes)
 

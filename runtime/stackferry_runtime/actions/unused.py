@@ -1,4 +1,4 @@
-"""Deleting volumes, floating IPs and ports of a source that nobody uses any more; others are kept, with a reason."""
+"""Deleting volumes, addresses, trunks and ports of a source that nobody uses any more; the rest is kept, with why."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from stackferry.errors import EndedInError
 from stackferry.resources.floating_ip import FloatingIp
 from stackferry.resources.port import Port
+from stackferry.resources.trunk import Trunk
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 
@@ -66,6 +67,20 @@ def delete_floating_ips(view: View, ids: list[str], ports: list[str], kept: Kept
             kept(id_, f"floating IP {record['floating_ip_address']} leads to another port, {record['port_id']}")
         else:
             view.proxy("network").delete_ip(id_, ignore_missing=True)
+
+
+def delete_trunks(view: View, ids: list[str], kept: Kept) -> None:
+    """Delete those whose port no server uses any more; the ports inside of them are free then."""
+    for id_ in ids:
+        record = view.refresh(Trunk.kind, id_)
+        port = view.refresh(Port.kind, record["port_id"]) if record else None
+        if record is None:
+            continue
+        if port is not None and port["device_id"]:
+            kept(id_, f"trunk {record['name'] or id_!r} is in use by {port['device_owner']} {port['device_id']}")
+        else:
+            what = f"trunk {record['name'] or id_!r}"
+            _allowed(lambda id_=id_: view.proxy("network").delete_trunk(id_, ignore_missing=True), id_, what, kept)  # type: ignore[misc]
 
 
 def delete_ports(view: View, ids: list[str], kept: Kept) -> None:

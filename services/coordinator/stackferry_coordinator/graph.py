@@ -194,11 +194,13 @@ def _await_payloads(workloads: list[Node], transfers: list[Node]) -> None:
 
 def _stops(workload: Node, index: _Index) -> list[Node]:
     """The steps of a workload; the first of them comes after whatever the workload refers to."""
+    if problem := workload.problem or itinerary.problem(workload.document):
+        workload.problem, workload.group = problem, workload.key
+        return [workload]
     found = []
     for stop in itinerary.stops(workload.key, workload.document):
         kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]
         node = Node(stop.key, stop.task.action, kind, stop.subject.document, group=workload.key)
-        node.problem = workload.problem or itinerary.problem(workload.document)
         if stop.task.action == "ensure":
             _follow_links(node, index)
         if stop.task.action == "check":

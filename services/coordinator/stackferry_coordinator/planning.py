@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from stackferry.mapping import mapped
-from stackferry.resources import KINDS
+from stackferry.resources import BY_TYPE, KINDS
 from stackferry.selection import filter_of, selects_kind
 
 from . import moves, room
+from . import workload as itinerary
 from .graph import Node, build
 from .ledger import Head, Ledger, Step
 
@@ -42,10 +43,14 @@ def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
 
 
 def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[str, Any]:
-    """A server's document with the request's say on how it's moved."""
-    if not params or document.get("type") != KINDS["server"].type:
+    """A workload's document in full, with the request's say on how a server is moved."""
+    kind = BY_TYPE.get(document["type"])
+    if kind is None or not kind.by_workload:
         return document
-    return {**document, "_migration_params": {**(document.get("_migration_params") or {}), **params}}
+    document = itinerary.whole(document)
+    if not params or kind is not KINDS["server"]:
+        return document
+    return {**document, "_migration_params": {**document["_migration_params"], **params}}
 
 
 def _plan(ledger: Ledger) -> None:

@@ -1,14 +1,16 @@
 """The itinerary of a workload, as data: what is done with a server and its disks, in which order, and how it's undone.
 
 Each line is a step of the plan for every subject it's about: the server, each of its volumes, each segment of a
-volume, each port, each floating IP. A volume that is attached nowhere is a workload of its own. Adding a line adds
-a step; ``docs/workflow.svg`` is drawn from this table.
+volume, each port, each trunk, each floating IP. A volume that is attached nowhere is a workload of its own. Adding a
+line adds a step; ``docs/workflow.svg`` is drawn from this table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
+
+from stackferry.resources.server_parts import own_ports
 
 SOURCE, DESTINATION, HOSTS, COORDINATOR = "source", "destination", "hosts", "coordinator"
 
@@ -71,14 +73,18 @@ WORKLOAD = (
          after=("lead", "assign", "volume", "warm-volume"), undo="detach"),
     Task("copy", "segment", "copy", "copy", HOSTS,
          after=("attach-source", "attach-destination")),
-    # The last pass of a warm workload reads back what it writes, and an earlier one has verified the rest.
-    Task("verify", "segment", "verify", "verify", HOSTS, after=("copy",), when="cold"),
+    # The last pass of a warm workload reads back what it writes, and an earlier one has verified the rest. A volume
+    # that goes to other hosts when all of it was copied must be attached there before it's verified.
+    Task("verify", "segment", "verify", "verify", HOSTS, after=("attach-source", "attach-destination", "copy"),
+         when="cold"),
     Task("detach-source", "volume", "detach-source", "detach", SOURCE, after=("copy", "verify")),
     Task("detach-destination", "volume", "detach-destination", "detach", DESTINATION, after=("copy", "verify")),
     Task("release", "volume", "release", "release", COORDINATOR, after=("detach-source", "detach-destination")),
     Task("withdraw", "volume", "withdraw", "withdraw", SOURCE, after=("detach-source",), tolerated=True),
     Task("port", "port", "", "ensure", DESTINATION, after=("stop",)),
-    Task("server", "server", "", "ensure", DESTINATION, after=("stop", "port", "detach-destination")),
+    Task("sub-port", "sub_port", "", "ensure", DESTINATION, after=("port",)),
+    Task("trunk", "trunk", "", "ensure", DESTINATION, after=("port", "sub-port")),
+    Task("server", "server", "", "ensure", DESTINATION, after=("stop", "port", "trunk", "detach-destination")),
     Task("floating-ip", "floating_ip", "", "ensure", DESTINATION, after=("server",)),
     Task("settle", "server", "settle", "settle", DESTINATION, after=("server", "floating-ip"), tolerated=True),
     Task("settle-volume", "volume", "settle", "settle", DESTINATION, after=("release",), when="detached",
@@ -128,11 +134,15 @@ def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
     for number, disk in enumerate(volumes):
         subject = Subject("volume", _key("volume", disk), disk, group, lead=number == 0, warm=warm)
         found += [subject, *_segments(subject)]
-    found += [Subject("port", _key("port", port), port, group) for port in document["params"].get("ports") or []]
-    if document["_migration_params"].get("floating_ip_mode") != "skip":
-        addresses = document["params"].get("floating_ips") or []
-        found += [Subject("floating_ip", _key("floating_ip", ip), ip, group) for ip in addresses]
-    return found
+    parts = {
+        "port": own_ports(document),
+        "sub_port": document["params"].get("sub_ports") or [],
+        "trunk": document["params"].get("trunks") or [],
+        "floating_ip": document["params"].get("floating_ips") or [],
+    }
+    if document["_migration_params"].get("floating_ip_mode") == "skip":
+        del parts["floating_ip"]
+    return found + [Subject(each, _key(each, part), part, group) for each, some in parts.items() for part in some]
 
 
 def is_warm(document: dict[str, Any]) -> bool:
@@ -141,13 +151,39 @@ def is_warm(document: dict[str, Any]) -> bool:
 
 
 def problem(document: dict[str, Any]) -> str | None:
-    """What is wrong with how a server is to be moved; None when nothing is."""
-    detaches = document["_migration_params"].get("source_access") == "detach"
-    return (
-        "source_access: a disk can't be detached and copied while its server runs"
-        if detaches and is_warm(document)
-        else None
-    )
+    """What is wrong with how a server or a volume is to be moved; None when nothing is."""
+    if not document["_info"].get("id"):
+        return "_info.id is missing: it says which one of the source is to be moved"
+    ids = [volume["_info"].get("id") for volume in document["params"].get("volumes") or ()]
+    if None in ids:
+        return f"volumes.{ids.index(None)}._info.id is missing: it says which volume of the source is to be copied"
+    if twice := next((id_ for id_ in ids if ids.count(id_) > 1), None):
+        return f"volumes: {twice} stands twice"
+    if document["_migration_params"].get("source_access") == "detach" and is_warm(document):
+        return "source_access: a disk can't be detached and copied while its server runs"
+    return None
+
+
+#: lists of a server's document whose parts need no id of the source: a port may have been added, or copied, by hand
+ADDED = ("ports", "sub_ports", "trunks", "floating_ips")
+
+
+def whole(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document with facts and choices, and its parts likewise, where whoever wrote it left them out."""
+    full = {"_info": {}, "_migration_params": {}, **{n: v for n, v in document.items() if v is not None}}
+    params = dict(full["params"])
+    for name in ("volumes", *ADDED):
+        if params.get(name):
+            params[name] = [whole(part) for part in params[name]]
+    for name in ADDED:
+        known: set[str] = set()
+        for number, part in enumerate(params.get(name) or ()):
+            id_ = part["_info"].get("id")
+            if not id_ or id_ in known:
+                id_ = f"{full['_info'].get('id')}-{name}-{number}"
+            part["_info"] = {**part["_info"], "id": id_}
+            known.add(id_)
+    return {**full, "params": params}
 
 
 def _key(kind: str, document: dict[str, Any]) -> str:
@@ -221,10 +257,13 @@ def place_of(key: str) -> str:
 
 
 def _related(one: Subject, other: Subject) -> bool:
-    """Whether a step about one subject waits for a step about another: the same, its owner, or a part of it."""
+    """Whether a step about one subject waits for a step about another: the same, its owner, or what it's a part of.
+
+    Parts of one server are related, too, unless they are of the same sort.
+    """
     if one.each == other.each:
         return one == other
-    return other.key in (one.key, one.owner, "") or other.owner == one.key or one.owner == other.key
+    return other.key in (one.key, one.owner) or other.owner in (one.key, one.owner or one.key)
 
 
 def task_of(key: str) -> Task | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from stackferry import messages, topology
 from stackferry.messages import Message
+from stackferry.resources.server_parts import port_of
 
 from .copies import epoch_of
 from .ledger import Ledger, Step
@@ -49,6 +50,12 @@ class Workload:
         """The keys of the server's parts of one sort, in the order of its document."""
         return [subject.key for subject in subjects(self.group, self.document) if subject.each == each]
 
+    def of_port(self, mac_address: str, each: str, field: str) -> list[str]:
+        """The keys of the server's parts of one sort that say a MAC address in a field of theirs."""
+        wanted = mac_address.lower()
+        found = [subject for subject in subjects(self.group, self.document) if subject.each == each]
+        return [one.key for one in found if (one.document["params"].get(field) or "").lower() == wanted]
+
 
 def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
     """What an importer must know to make one part of a workload."""
@@ -56,11 +63,28 @@ def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
     if step.kind == "server":
         return _server_hints(work)
     if step.kind == "floating_ip":
-        port = ledger.documents[step.of]["_info"].get("port_id")
-        return {"mode": work.asked.get("floating_ip_mode") or "auto", "port_id": work.id_of(f"port/{port}")}
+        port = port_of(work.document, ledger.documents[step.of])
+        behind = work.parts("port")[port] if port is not None else ""
+        return {"mode": work.asked.get("floating_ip_mode") or "auto", "port_id": work.id_of(behind)}
     if step.kind == "port":
-        return {"server_id": server} if (server := work.id_of(work.group)) else {}
+        return {"device_id": server} if (server := work.id_of(work.group)) else {}
+    if step.kind == "sub_port":
+        trunks = work.of_port(ledger.documents[step.of]["params"]["trunk_mac_address"], "trunk", "mac_address")
+        return {"device_id": work.id_of(trunks[0])} if trunks and work.id_of(trunks[0]) else {}
+    if step.kind == "trunk":
+        return _trunk_hints(work, ledger.documents[step.of]["params"]["mac_address"])
     return {} if step.action == "check" else {"marker": work.marker(step.of)}
+
+
+def _trunk_hints(work: Workload, mac_address: str) -> dict[str, Any]:
+    """The port that a trunk is made of, and the ports inside of it."""
+    inside = []
+    for key in work.of_port(mac_address, "sub_port", "trunk_mac_address"):
+        said = work.ledger.documents[key]["params"]
+        place = {name: said[name] for name in ("segmentation_id", "segmentation_type")}
+        inside.append({"port_id": work.id_of(key), **place})
+    ports = work.of_port(mac_address, "port", "mac_address")
+    return {"port_id": work.id_of(ports[0]) if ports else None, "sub_ports": inside}
 
 
 def _server_hints(work: Workload) -> dict[str, Any]:

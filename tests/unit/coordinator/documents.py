@@ -69,6 +69,17 @@ def server(
     return {**found, "_info": {**found["_info"], "status": status}}
 
 
+def trunked(found: dict[str, Any]) -> dict[str, Any]:
+    """The same server, whose port carries another one in a trunk."""
+    name, mac = found["_info"]["id"], "fa:16:3e:00:00:01"
+    (port,) = found["params"]["ports"]
+    port = {**port, "params": {**port["params"], "mac_address": mac.upper()}}
+    place = {"segmentation_id": 7, "segmentation_type": "vlan", "trunk_mac_address": mac}
+    inside = document("openstack.network.ServerSubPort", f"inside-{name}", place)
+    trunk = document("openstack.network.ServerTrunk", f"trunk-{name}", {"mac_address": mac})
+    return {**found, "params": {**found["params"], "ports": [port], "sub_ports": [inside], "trunks": [trunk]}}
+
+
 def warm(found: dict[str, Any], **how: Any) -> dict[str, Any]:
     """The same server, copied while it runs."""
     return {**found, "_migration_params": {"mode": "warm", **how}}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 from stackferry_coordinator.commands import command
+from stackferry_coordinator.workload_commands import hints
 
-from .documents import server, volume
+from .documents import document, ref, server, trunked, volume
 from .workload_world import MIGRATION, Unkind, WorkloadWorld
 
 EARLIER = "id-of-an-earlier-migration"
@@ -54,6 +56,75 @@ def test_a_disk_that_was_there_before_is_never_written_to(outcome: str) -> None:
         world._step()
     assert world.clouds.power["a"] == "ACTIVE"
     assert world.clouds.clones == world.clouds.content == world.clouds.made == {}
+
+
+def test_a_trunk_is_told_its_port_and_the_ports_inside_of_it() -> None:
+    world, data = until_asked("trunk/trunk-a", [trunked(server("a"))])
+    port, inside = (world.ledger.step(key).destination_id for key in ("port/port-a", "sub_port/inside-a"))
+    place = {"segmentation_id": 7, "segmentation_type": "vlan"}
+    assert data["hints"] == {"port_id": port, "sub_ports": [{"port_id": inside, **place}]}
+
+
+def test_a_sub_port_that_is_in_its_trunk_already_is_known_by_it() -> None:
+    world, _ = until_asked("server/a", [trunked(server("a"))])
+    again = hints(world.ledger, world.ledger.step("sub_port/inside-a"))
+    assert again == {"device_id": world.ledger.step("trunk/trunk-a").destination_id}
+
+
+def test_ports_get_the_groups_that_only_their_server_has() -> None:
+    found = server("a")
+    found["params"]["security_group_refs"] = [ref("web")]
+    found["_info"]["source_ids"] = {"security_group_refs.0": "g"}
+    web = document("openstack.network.SecurityGroup", "g", {"name": "web"})
+    world, data = until_asked("port/port-a", [web, found])
+    (told,) = data["document"]["params"]["security_group_refs"]
+    assert (told["name"], told["id"]) == ("web", world.ledger.step("security_group/g").destination_id)
+
+
+@pytest.mark.parametrize("facts", [True, False])
+def test_a_floating_ip_leads_to_its_port_by_id_or_else_by_address(facts: bool) -> None:
+    found = server("a")
+    second = document("openstack.network.ServerPort", "second", {"fixed_ips_refs": [{"ip_address": "10.0.0.2"}]})
+    found["params"]["ports"] += [second]
+    (address,) = found["params"]["floating_ips"]
+    address["_info"]["port_id"] = "second" if facts else None
+    address["params"]["fixed_ip_address"] = None if facts else "10.0.0.2"
+    world, data = until_asked("floating_ip/fip-a", [found])
+    assert data["hints"]["port_id"] == world.ledger.step("port/second").destination_id
+
+
+def test_parts_that_somebody_added_by_hand_are_made_too() -> None:
+    found = server("a")
+    added = {"type": "openstack.network.ServerPort", "params": {"name": "added"}}
+    found["params"]["ports"] += [added, found["params"]["ports"][0]]  # one without facts, and one that was copied
+    world, data = until_asked("server/a", [found])
+    keys = ["port/port-a", "port/a-ports-1", "port/a-ports-2"]
+    assert data["hints"]["port_ids"] == [world.ledger.step(key).destination_id for key in keys]
+    assert len({*data["hints"]["port_ids"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda d: d["_info"].pop("id"), "_info.id is missing"),
+        (lambda d: d.pop("_info"), "_info.id is missing"),
+        (lambda d: d["params"]["volumes"][1].pop("_info"), "volumes.1._info.id is missing"),
+        (lambda d: d["params"]["volumes"][1]["_info"].update(id="a-disk0"), "volumes: a-disk0 stands twice"),
+    ],
+)
+def test_a_server_that_cannot_be_found_at_the_source_is_refused_and_the_others_go_on(spoil: Any, said: str) -> None:
+    wrong = copy.deepcopy(server("a", 2))
+    spoil(wrong)
+    world = WorkloadWorld([server("b")], 1, Unkind(0, 0, 0, 0))
+    world._tell("request-migration", world.request)
+    world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": [wrong, server("b")]})
+    while world.ledger.head.phase != "done":
+        world._step()
+    heads = {step.key: (step.state, step.reason) for step in world.ledger.all() if step.key == step.group}
+    assert heads.pop("server/b") == ("done", None)
+    ((_, (state, reason)),) = heads.items()
+    assert state == "failed"
+    assert said in reason
 
 
 def test_a_journal_belongs_to_the_disk_that_was_made() -> None:

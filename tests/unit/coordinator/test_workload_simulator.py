@@ -12,7 +12,7 @@ import pytest
 from stackferry_coordinator import compensation, itinerary, moves, places, relocation, workload
 from stackferry_coordinator.itinerary import opened, react
 
-from .documents import network, server, subnet, volume, warm
+from .documents import network, server, subnet, trunked, volume, warm
 from .simulation import Violation
 from .test_simulator import _claim_always
 from .workload_world import Unkind, WorkloadWorld
@@ -22,10 +22,10 @@ CONTROLS = ((), (), (), ("pause",), ("cancel",), ("undo",), ("cancel", "retry"),
 CONTROLS = tuple((*controls, *["cutover"] * 3) for controls in CONTROLS)  # else one of them would never end
 DOCUMENTS = (
     [server("a", 2)],
-    [network("n"), subnet("s", "n"), server("a", 1, net="n"), server("b", 3, "SHUTOFF", net="n")],
+    [network("n"), subnet("s", "n"), trunked(server("a", 1, net="n")), server("b", 3, "SHUTOFF", net="n")],
     [server(f"s{n}", n % 3, "ACTIVE" if n % 2 else "SHUTOFF") for n in range(5)],
     [server("big", 1, size=9), volume("loose", size=5)],
-    [warm(server("w", 2)), server("a", 1), warm(server("off", 1, "SHUTOFF"))],
+    [warm(trunked(server("w", 2))), server("a", 1), warm(server("off", 1, "SHUTOFF"))],
     [warm(server("m", 2, size=9), cutover="manual", pass_interval=30), warm(server("w", 1))],
 )
 
@@ -69,7 +69,7 @@ def test_a_failure_at_any_step_leaves_the_source_as_it_was(action, after):
     tolerated = action in ("withdraw", "settle")
     for seed in range(10):
         unkind = Unkind(0.05, 0, 0, 0.05, broken=action, after=after)
-        servers = [server("a", 2), server("b", 1, "SHUTOFF"), warm(server("w", 2))]
+        servers = [trunked(server("a", 2)), server("b", 1, "SHUTOFF"), warm(server("w", 2))]
         played = WorkloadWorld(servers, seed, unkind)
         if action == "withdraw" and not after:
             continue  # what can't be deleted stays, and is reported

@@ -68,6 +68,7 @@ class Clouds:
     attached: dict[str, str | None] = field(default_factory=dict)  # volume of either cloud → server
     clones: dict[str, str] = field(default_factory=dict)  # marker → volume at the source
     made: dict[str, str] = field(default_factory=dict)  # id at the destination → step
+    trunks: dict[str, list[str]] = field(default_factory=dict)  # trunk at the destination → its ports
     written: dict[str, int] = field(default_factory=dict)  # source volume → how often its server has written to it
     frozen: dict[str, int] = field(default_factory=dict)  # clone → the same when it was made
     #: destination volume → segment → what it holds, of which writes; and what of it was read from the device
@@ -366,6 +367,8 @@ class WorkloadWorld:
             self.clouds.attached[id_] = None
         if step.kind == "server":
             self._boot(id_, data["hints"])
+        if step.kind == "trunk":
+            self._bundle(id_, data["hints"])
         return {"outcome": "created", "destination_id": id_}
 
     def _boot(self, id_: str, hints: Answer) -> None:
@@ -382,8 +385,17 @@ class WorkloadWorld:
         if missing := [port for port in hints["port_ids"] if port not in self.clouds.made]:
             raise Violation(f"{id_} boots without its port {missing}")
 
+    def _bundle(self, id_: str, hints: Answer) -> None:
+        ports = [hints["port_id"], *(sub["port_id"] for sub in hints["sub_ports"])]
+        if len(ports) < 2 or not self.clouds.made.keys() >= set(ports):
+            raise Violation(f"trunk {id_} is made of {ports}, of which not all are there")
+        self.clouds.trunks[id_] = ports
+
     def _remove(self, step: Any, data: Answer) -> Answer:
         id_ = data["hints"]["destination_id"]
+        self.clouds.trunks.pop(id_, None)
+        if users := [trunk for trunk, ports in self.clouds.trunks.items() if id_ in ports]:
+            return {"outcome": "failed", "retryable": True, "reason": f"in trunk {users[0]}"}
         if user := self.clouds.attached.get(id_):
             return {"outcome": "failed", "retryable": True, "reason": f"attached to {user}"}
         if self.clouds.made.pop(id_, None) and step.kind == "server":
@@ -465,8 +477,8 @@ class WorkloadWorld:
     def _check_server(self, id_: str, document: Answer, made: set[str]) -> None:
         head = self.ledger.step(f"server/{id_}")
         parts = [f"server/{id_}"]
-        for name, kind in (("volumes", "volume"), ("ports", "port"), ("floating_ips", "floating_ip")):
-            parts += [f"{kind}/{part['_info']['id']}" for part in document["params"][name]]
+        for kind in ("volume", "port", "sub_port", "trunk", "floating_ip"):
+            parts += [f"{kind}/{part['_info']['id']}" for part in document["params"].get(f"{kind}s") or ()]
         there = [key for key in parts if key in made]
         if head.state == "done" and self.ledger.head.phase != "undone":
             if there != parts:
