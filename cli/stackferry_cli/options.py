@@ -53,6 +53,10 @@ CutoverWhen = Annotated[
 VolumesAtOnce = Annotated[
     int | None, typer.Option(min=1, help="Volumes on the conversion hosts at the same time, at most.")
 ]
+Bandwidth = Annotated[
+    int | None,
+    typer.Option(min=1, help="Bytes a second that all volumes of this migration are sent with, at most, together."),
+]
 Map = Annotated[
     list[str] | None,
     typer.Option(

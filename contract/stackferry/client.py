@@ -78,7 +78,8 @@ class Client:
         self, source: Place | None, destination: Place | None, *, mode: str = "run",
         selection: dict[str, Any] | None = None, documents: list[dict[str, Any]] | None = None,
         image_blobs: str | None = None, migration_params: dict[str, Any] | None = None,
-        volumes_at_once: int | None = None, mapping: dict[str, dict[str, str]] | None = None,
+        volumes_at_once: int | None = None, bandwidth: int | None = None,
+        mapping: dict[str, dict[str, str]] | None = None,
     ) -> str:  # fmt: skip
         """Request a migration; return its id.
 
@@ -87,9 +88,10 @@ class Client:
         resources to import instead of reading a source. *image_blobs*: folder, as the services see it, where an
         export leaves the payloads of images, and where the documents' images take theirs from. *migration_params*:
         what the servers' ``_migration_params`` say instead of their own, such as ``{"mode": "warm"}``.
-        *volumes_at_once*: how many are on the conversion hosts at the same time, at most. *mapping*: what is called
-        otherwise at the destination, ``{kind: {name: name there}}`` (see ``stackferry.mapping``). Raises InvalidMessage
-        for a request that makes no sense.
+        *volumes_at_once*: how many are on the conversion hosts at the same time, at most. *bandwidth*: bytes a second
+        that all of them together are sent with, at most. *mapping*: what is called otherwise at the destination,
+        ``{kind: {name: name there}}`` (see ``stackferry.mapping``). Raises InvalidMessage for a request that makes no
+        sense.
         """
         migration = str(uuid.uuid4())
         request: dict[str, Any] = {"migration": migration, "mode": mode}
@@ -104,6 +106,8 @@ class Client:
             request["migration_params"] = migration_params
         if volumes_at_once:
             request["volumes_at_once"] = volumes_at_once
+        if bandwidth:
+            request["bandwidth"] = bandwidth
         if mapping:
             request["mapping"] = mapping
         parts = _parts(documents) if documents is not None else []
@@ -221,13 +225,22 @@ class Client:
     def wait_for(self, migration: str, phase: str, timeout: float = 60) -> dict[str, Any]:
         """Return the migration once it's in *phase*; raises NoAnswer when it isn't after *timeout* seconds."""
         deadline = time.monotonic() + timeout
-        while (state := self.show(migration))["phase"] != phase:
+        while (state := self._shown_by(deadline, migration))["phase"] != phase:
             left = deadline - time.monotonic()
             if left <= 0:
                 why = f" ({state['reason']})" if state.get("reason") else ""
                 raise NoAnswer(f"migration {migration} is {state['phase']}{why}, not {phase}, after {timeout:g} s")
             self._next(self._facts, lambda f: f.data.get("migration") == migration, min(left, 1.0))
         return state
+
+    def _shown_by(self, deadline: float, migration: str) -> dict[str, Any]:
+        """The migration, though its coordinator may be away for a while."""
+        while True:
+            try:
+                return self.show(migration)
+            except NoAnswer:
+                if time.monotonic() > deadline:
+                    raise
 
     # -- listening ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from amqp import Connection as AMQPConnection
 from amqp import Message
 from kombu import Connection, Producer
 from stackferry import topology
+from stackferry.bus import Outgoing, Publisher
 from stackferry.client import Client
 from stackferry.delivery import read
 from stackferry.envelope import Envelope
 from stackferry.errors import NoAnswer
+from stackferry.messages import Answer
 from stackferry_cli.local.rabbitmq import Node
 
 pytestmark = pytest.mark.integration
@@ -97,6 +100,25 @@ def test_unanswered_question_names_the_queue(node: Node, broker: Any):
     with Client(node.uri("client"), timeout=0.3) as ferry, pytest.raises(NoAnswer, match=r"stackferry\.coordinator"):
         ferry.migrations()
     assert len(broker.take(QUEUE, 1)) == 1
+
+
+def test_who_waits_for_a_phase_has_patience_with_a_coordinator_that_is_away(
+    node: Node, broker: Any, publisher: Publisher
+):
+    migration, state = str(uuid.uuid4()), {"phase": "done", "reason": None}
+    with Client(node.uri("client"), timeout=0.3) as ferry, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ferry.wait_for, migration, "done", 30)
+        assert len(broker.take(QUEUE, 3)) >= 3  # each was given up, and asked again
+        while not waiting.done():
+            for message in broker.take(QUEUE):
+                tell(publisher, Envelope.from_bytes(message.body), {"migration": state, "steps": []})
+        assert waiting.result() == {**state, "steps": []}
+
+
+def tell(publisher: Publisher, question: Envelope, content: dict[str, Any]) -> None:
+    """Answer a question as the coordinator does."""
+    envelope = Answer.make("test", {"content": content, "more": False}, question)
+    publisher.publish(Outgoing.of(topology.REPLIES.name, question.data["reply_to"], envelope))
 
 
 def test_clients_leave_no_queue_behind(node: Node, broker: Any):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from stackferry.messages import OfferSegment
 from stackferry_transfer.blocks import BLOCK
+from stackferry_transfer.pace import BURST
 
 from .pair import Pair, pair
 from .rig import change, content
@@ -40,6 +42,21 @@ def devices(agents: Pair, files: tuple[Path, Path], loop: Callable[[Path], Path]
 def equal(files: tuple[Path, Path]) -> bool:
     source, target = (file.read_bytes() for file in files)
     return source == target[: len(source)] and not any(target[len(source) :])
+
+
+@pytest.mark.parametrize(("engine", "burst"), [("pump", BURST), ("nbd", 2.0)])  # nbdkit's own
+def test_a_segment_is_sent_no_faster_than_its_share(
+    agents: Pair, devices: tuple[Path, Path], engine: str, burst: float
+) -> None:
+    share, about = 4 * BLOCK, agents.about(engine=engine)
+    offer = agents.offer({**about, "bandwidth": share})
+    began = time.monotonic()
+    ended = agents.fetch(about, offer)
+    took = time.monotonic() - began
+    assert (ended["outcome"], equal(devices)) == ("done", True)
+    sent = ended["results"]["counts"].get("wire_received") or ended["results"]["counts"]["written"]
+    assert sent > share
+    assert sent <= share * (took + burst) + BLOCK
 
 
 def test_a_volume_is_copied_changed_copied_again_and_verified(agents: Pair, devices: tuple[Path, Path]) -> None:

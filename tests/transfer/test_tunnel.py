@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,56 +13,15 @@ from stackferry_transfer import tunnel
 from stackferry_transfer.blocks import BLOCK
 from stackferry_transfer.settings import Settings
 
+from ..sshd import Ssh, needs_sshd, sshd
 from .pair import Pair, pair
 from .rig import content
-
-SSHD = Path("/usr/sbin/sshd")
-needs_sshd = pytest.mark.skipif(
-    not (SSHD.exists() and shutil.which("ssh-keygen")), reason="openssh-server and openssh-client are not installed"
-)
-
-
-@dataclass
-class Ssh:
-    """A private sshd, and what an agent is told of it."""
-
-    folder: Path
-    port: int
-    log: Path
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return {
-            "tunnel": f"{getpass.getuser()}@{{host}} {self.port}", "tunnel_key": str(self.folder / "user"),
-            "tunnel_known_hosts": str(self.folder / "known"),
-        }  # fmt: skip
 
 
 @pytest.fixture
 def ssh(tmp_path: Path) -> Iterator[Ssh]:
-    folder = tmp_path / "ssh"
-    folder.mkdir(mode=0o700)
-    for name in ("host", "user", "other"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
-    (folder / "authorized").write_text(f"restrict,port-forwarding {(folder / 'user.pub').read_text()}")
-    (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
-        f"AuthorizedKeysFile {folder}/authorized\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-        "LogLevel VERBOSE\n"
-    )
-    with ExitStack() as stack:
-        privileges = Path("/run/sshd")  # sshd doesn't start as root without it
-        if not os.geteuid() and not privileges.exists():
-            privileges.mkdir(mode=0o755)
-            stack.callback(privileges.rmdir)
-        log = stack.enter_context((folder / "log").open("wb"))
-        sshd = stack.enter_context(subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log))
-        stack.callback(sshd.terminate)
-        until(lambda: b"Server listening" in (folder / "log").read_bytes())
-        yield Ssh(folder, port, folder / "log")
+    with sshd(tmp_path / "ssh") as running:
+        yield running
 
 
 @pytest.fixture

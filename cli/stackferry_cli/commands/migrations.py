@@ -11,6 +11,7 @@ from stackferry.phases import refusal
 
 from .. import live, options, output, report
 from ..options import (
+    Bandwidth,
     CutoverWhen,
     Destination,
     DestinationProject,
@@ -40,6 +41,7 @@ def migrate(
     warm: Warm = False,
     cutover_when: CutoverWhen = None,
     volumes_at_once: VolumesAtOnce = None,
+    bandwidth: Bandwidth = None,
     maps: Map = None,
     detach: Annotated[bool, typer.Option("--detach", help="Only request it and print its id.")] = False,
     format_: Output = output.Format.table,
@@ -50,8 +52,9 @@ def migrate(
         sides = place(source, source_project), place(destination, destination_project)
         params = options.migration_params(warm, cutover_when)
         migration = ferry.migrate(
-            *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once
-        )
+            *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
+            bandwidth=bandwidth,
+        )  # fmt: skip
         if detach:
             print(migration)
             return

@@ -56,6 +56,10 @@ class OfferSegment(_Segment, Command):
     certificates = fields.List(
         fields.String(), required=True, metadata={"description": "PEM certificates that may fetch it"}
     )
+    bandwidth = number(
+        "bytes a second that it's sent with, at most: its share of the migration's; absent: as the agent allows",
+        validate=validate.Range(1),
+    )
 
 
 class SegmentOffered(StepFields, Fact):

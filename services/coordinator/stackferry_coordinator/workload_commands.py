@@ -10,7 +10,7 @@ from stackferry.resources.server_parts import port_of
 
 from .copies import epoch_of
 from .ledger import Ledger, Step
-from .workload import RUNS, SOURCE, Task, is_warm, place_of, subjects, task_of
+from .workload import AT_ONCE, GIB, RUNS, SEGMENT, SOURCE, Task, is_warm, place_of, subjects, task_of
 
 Command = tuple[type[Message], dict[str, Any], str]
 
@@ -195,6 +195,16 @@ DATA = {
 }
 
 
+def _share(ledger: Ledger, volume: str) -> dict[str, int]:
+    """The share of the migration's bandwidth that a segment may use: alike for all volumes on the hosts right now."""
+    cap, placed = ledger.head.request.get("bandwidth"), ledger.head.counts.get("holding", 0)
+    if not cap:
+        return {}
+    size = (ledger.documents[volume]["_info"].get("size") or 0) * GIB
+    at_once = min(AT_ONCE, max(1, -(-size // SEGMENT)))
+    return {"bandwidth": max(1, cap // (max(1, placed) * at_once))}
+
+
 def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certificates: list[str]) -> Command:
     """A try takes two commands: offer the segment on the source's host; then, with the offer, fetch it."""
     work, subject = Workload(ledger, step), "/".join(step.key.split("/")[:2])
@@ -207,7 +217,7 @@ def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certi
     }  # fmt: skip
     if not fetch:
         host, volume = hosts["source_host"], work.exposed(subject, warm="/warm-" in step.key).get("volume")
-        data = {**about, "host": host, "volume": volume, "certificates": certificates}
+        data = {**about, "host": host, "volume": volume, "certificates": certificates, **_share(ledger, subject)}
         return messages.OfferSegment, data, topology.host_queue(host).name
     host = hosts["destination_host"]
     offer = {**step.hints["offer"], "mode": step.hints["mode"]}

@@ -20,6 +20,7 @@ from .blocks import BLOCK, Copy
 from .errors import DeviceBusy, DeviceError, PeerLost, PeerRefused, PumpError
 from .journal import Journal
 from .nbd_export import Export, listen
+from .pace import Pace
 from .reports import LOST, Progress, Reports
 from .server import Server
 from .settings import Settings
@@ -56,7 +57,8 @@ class Segments:
             with closing(devices.open_source(path, end)) as device:
                 copy = Copy(data["copy"], device.size)
             blocks, ticket, certificates = _blocks(data, copy), _ticket(data), tuple(data["certificates"])
-            self.server.offer(Offer(Copy(ticket, copy.size), path, certificates, blocks))
+            pace = Pace(data.get("bandwidth"))
+            self.server.offer(Offer(Copy(ticket, copy.size), path, certificates, blocks, pace=pace))
             try:
                 address = self._reached_at(self.server.address[1])
                 told = {**about, "address": address, "size": copy.size, "certificate": self.mine.certificate}
@@ -83,8 +85,9 @@ class Segments:
         blocks, port = _blocks(data, copy), self.settings.nbd_port
         part = copy.offset(blocks.start), copy.span(blocks.start, len(blocks))
         listener = listen(self.server.address[0], port, self.settings.slots * BY_SLOT)
-        certificates, rate = data["certificates"], self.settings.bandwidth
-        return Export(path, part, _ticket(data), self.mine, certificates, listener, rate)
+        limits = [limit for limit in (data.get("bandwidth"), self.settings.bandwidth) if limit]
+        rate = float(min(limits, default=0))
+        return Export(path, part, _ticket(data), self.mine, data["certificates"], listener, rate)
 
     def _served(self, here: Callable[[], bool]) -> bool:
         """Wait until the guest of an offer has come and gone; return whether there was one."""

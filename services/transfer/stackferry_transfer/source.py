@@ -22,13 +22,17 @@ _FULL = 32 << 10  # bytes of short replies that are worth a write of their own
 
 @dataclass(frozen=True)
 class Offer:
-    """What holders of ``certificates`` (PEM) may read: some blocks of the device at ``path``, None for all."""
+    """What holders of ``certificates`` (PEM) may read: some blocks of the device at ``path``, None for all.
+
+    ``pace`` is for all connections that read it, besides that of the process.
+    """
 
     copy: Copy
     path: Path
     certificates: tuple[str, ...]
     blocks: range | None = None
     compression: Compression = Compression.AUTO
+    pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
         self.copy.part(self.blocks)  # ValueError now rather than in the thread of a connection
@@ -160,6 +164,7 @@ class Session:
 
     def _send_measured(self, data: Bytes) -> None:
         with self._shared.link.writing(len(data)):  # a limit makes the way slow, too
-            self._shared.pace.wait(len(data), self._shared.stop)
+            for pace in (self.offer.pace, self._shared.pace):
+                pace.wait(len(data), self._shared.stop)
             send(self._connection, data)
         self.counts["wire_sent"] += len(data)

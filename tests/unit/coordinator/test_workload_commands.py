@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from stackferry_coordinator.commands import command
+from stackferry_coordinator.itinerary import opened
 from stackferry_coordinator.workload_commands import hints
 
 from .documents import document, ref, server, trunked, volume
@@ -15,9 +16,13 @@ from .workload_world import MIGRATION, Unkind, WorkloadWorld
 EARLIER = "id-of-an-earlier-migration"
 
 
-def until_asked(key: str, documents: list[dict[str, Any]]) -> tuple[WorkloadWorld, dict[str, Any]]:
+def until_asked(
+    key: str, documents: list[dict[str, Any]], request: dict[str, Any] | None = None
+) -> tuple[WorkloadWorld, dict[str, Any]]:
     """Play a kind world until a step is asked; return it with the step's command."""
     world = WorkloadWorld(documents, 1, Unkind(0, 0, 0, 0))
+    world.request |= request or {}
+    world.ledger = opened(world.request)
     world._tell("request-migration", world.request)
     world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": documents})
     for _ in range(5000):
@@ -56,6 +61,19 @@ def test_a_disk_that_was_there_before_is_never_written_to(outcome: str) -> None:
         world._step()
     assert world.clouds.power["a"] == "ACTIVE"
     assert world.clouds.clones == world.clouds.content == world.clouds.made == {}
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(1, 1), (4, 1), (5, 2), (40, 2)])
+def test_volumes_on_the_hosts_share_the_bandwidth_of_their_migration(size: int, at_once: int) -> None:
+    request = {"bandwidth": 1200}
+    world, data = until_asked("volume/a-disk0/copy/0", [server("a", 3, size=size)], request)
+    placed = world.ledger.head.counts["holding"]
+    assert placed > 1
+    assert data["bandwidth"] == 1200 // placed // at_once
+
+
+def test_without_a_limit_a_segment_is_told_none() -> None:
+    assert "bandwidth" not in until_asked("volume/a-disk0/copy/0", [server("a")])[1]
 
 
 def test_a_trunk_is_told_its_port_and_the_ports_inside_of_it() -> None:
