@@ -9,7 +9,7 @@ from stackferry.progress.standing import OVER
 
 from . import output, words
 
-COLUMNS = ("server", "phase", "disk", "size", "done", "rate", "left", "sent", "seconds", "downtime", "passes", "sha256")
+COLUMNS = ("server", "phase", "disk", "size", "done", "rate", "left", "sent", "seconds", "downtime", "passes", "blake3")
 SHORT = 12  # letters of a digest
 Row = dict[str, Any]
 
@@ -47,7 +47,7 @@ def _disk(disk: Row, over: bool) -> Row:
         "disk": disk["name"] or disk["key"].partition("/")[2],
         "size": words.size(disk["bytes_total"]) if disk["bytes_total"] else None,
         "sent": words.size(disk["bytes_on_wire"]) if disk["bytes_on_wire"] else None,
-        "sha256": disk["digest"] and disk["digest"][:SHORT],
+        "blake3": disk["digest"] and disk["digest"][:SHORT],
     }
     moving = {"done": f"{disk['phase']} {words.amount(amount)}", "rate": words.rate(disk["rate"]),
               "left": words.duration(disk["seconds_left"])}  # fmt: skip

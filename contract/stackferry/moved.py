@@ -1,6 +1,6 @@
 """What became of the servers and disks of a migration: sizes, digests, bytes on the wire, seconds, downtime. Pure.
 
-A disk's ``digest`` is a sha256 over the sha256 of each of its blocks (1 MiB), in order: both sides were read for it.
+A disk's ``digest`` is a BLAKE3 over the BLAKE3 of each of its blocks (1 MiB), in order: both sides were read for it.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def test_a_table_of_what_was_moved(console: Any) -> None:
     steps = moved()
     workloads.print_workloads(*report(steps, 1e9))
     _, head, *found = text(console)
-    assert head.split() == ["server", "phase", "disk", "size", "sent", "seconds", "downtime", "passes", "sha256"]
+    assert head.split() == ["server", "phase", "disk", "size", "sent", "seconds", "downtime", "passes", "blake3"]
     assert [line.split()[:4] for line in found] == [["db", "done", "db-disk0", "5.0"], ["loose", "done", "1.0", "GiB"]]
     assert "41.3" in found[0]
     assert "abababababab" in found[0]

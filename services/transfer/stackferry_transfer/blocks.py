@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 from dataclasses import dataclass
 from functools import lru_cache
 
+from blake3 import blake3
+
 BLOCK = 1 << 20  # bytes
 SMALLEST, LARGEST = 4096, 4 * BLOCK  # of a block size: direct reads go by pages; buffers have a block's size
 NAME = 128  # characters of a copy's id, at most
-HASH = 32  # bytes of a block's sha256
+HASH = 32  # bytes of a block's BLAKE3
 UNKNOWN = bytes(HASH)  # the hash of a block that nothing is known of
 
 Bytes = bytes | bytearray | memoryview
@@ -61,10 +62,10 @@ class Copy:
 
 
 def digest(data: Bytes) -> bytes:
-    """The sha256 of a block. That of zeros is known: to look for them costs a tenth of hashing them."""
+    """The BLAKE3 of a block. That of zeros is known: to look for them costs less than hashing them."""
     if len(data) and not data[0] and is_zero(data):
         return zero_digest(len(data))
-    return hashlib.sha256(data).digest()
+    return blake3(data).digest()
 
 
 @lru_cache(maxsize=4)  # whole blocks and the last one's length
@@ -75,8 +76,8 @@ def zeros(length: int) -> bytes:
 
 @lru_cache(maxsize=4)
 def zero_digest(length: int) -> bytes:
-    """The sha256 of so many zero bytes."""
-    return hashlib.sha256(zeros(length)).digest()
+    """The BLAKE3 of so many zero bytes."""
+    return blake3(zeros(length)).digest()
 
 
 def aligned(length: int) -> memoryview:

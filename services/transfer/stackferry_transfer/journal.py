@@ -1,4 +1,4 @@
-"""The journal of a copy: a file with one sha256 a block, that says what the destination's device certainly holds.
+"""The journal of a copy: a file with one BLAKE3 a block, that says what the destination's device certainly holds.
 
 The file is a header of 512 bytes, a line of JSON, and then 32 bytes for each block; zeros are "unknown". So no hash
 crosses a disk's sector, and none is ever half written. A file that ends too early is one whose last blocks are
@@ -8,7 +8,6 @@ unknown. Several processes may write to the same file, each the hashes of its ow
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -17,10 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
+
 from .blocks import HASH, UNKNOWN, Copy
 from .errors import JournalFailed, JournalRefused
 
-FORMAT = 1
+FORMAT = 2  # 1 had SHA-256
 KEPT = 30 * 86400.0  # seconds
 HEADER = 512  # bytes
 _CHUNK = 2048  # hashes read at once, of a volume of any size
@@ -55,7 +56,7 @@ class Journal:
             self._descriptor = -1
 
     def known(self, first: int, count: int) -> bytes:
-        """Return 32 bytes for each block of a range: its sha256, or zeros."""
+        """Return 32 bytes for each block of a range: its BLAKE3, or zeros."""
         with self._failing("read"):
             found = os.pread(self._descriptor, count * HASH, HEADER + first * HASH)
         whole = found[: len(found) // HASH * HASH]
@@ -82,8 +83,8 @@ class Journal:
         return sum(_known_of(hashes) for hashes in self._chunks(self.copy.part(blocks)))
 
     def digest(self) -> bytes | None:
-        """The sha256 over the hashes of all blocks in order, by which two copies compare; None while one is unknown."""
-        total = hashlib.sha256()
+        """The BLAKE3 over the hashes of all blocks in order, by which two copies compare; None while one is unknown."""
+        total = blake3()
         for hashes in self._chunks(range(self.copy.count)):
             if _known_of(hashes) < len(hashes) // HASH:
                 return None

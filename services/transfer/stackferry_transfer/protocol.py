@@ -3,11 +3,11 @@
 All numbers are big endian. Both ends say hello first, the destination before the source: four bytes of length and
 JSON ``{"version", "copy", "size", "block_size", "compression"}``, or from the source ``{"error"}``, and it hangs up.
 
-A request is ``first block (8) count (2) flags (1) waited (1)``. Flag 1 says that *count* sha256 of 32 bytes follow:
+A request is ``first block (8) count (2) flags (1) waited (1)``. Flag 1 says that *count* BLAKE3 of 32 bytes follow:
 what the destination has there already, or 32 zeros. *waited* is the percentage of its time that the destination
 has waited for bytes since its last request: whether the way is the bottleneck, or the destination itself.
 
-A reply for each block, in order, is ``kind (1) length (4) sha256 (32)`` and *length* bytes. ``SAME`` and ``ZERO``
+A reply for each block, in order, is ``kind (1) length (4) BLAKE3 (32)`` and *length* bytes. ``SAME`` and ``ZERO``
 have none, ``RAW`` has the block, ``ZSTD`` the block in one zstd frame, ``ERROR`` a sentence and no hash.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from .blocks import HASH, UNKNOWN, Copy
 from .errors import PeerRefused, Violation
 
-VERSION = 1
+VERSION = 2  # 1 had SHA-256
 HELLO_LIMIT = 4096  # bytes of JSON
 COUNT_LIMIT = 64  # blocks of a request
 TEXT_LIMIT = 1024  # bytes of an error's sentence

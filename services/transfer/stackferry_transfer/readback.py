@@ -22,7 +22,7 @@ class ReadBack:
         self._stored.close()
 
     def check(self, written: Mapping[int, bytes]) -> None:
-        """Raise RepairFailed unless each block's sha256 is as told. Flush before."""
+        """Raise RepairFailed unless each block's BLAKE3 is as told. Flush before."""
         for block, hash_ in sorted(written.items()):
             offset = self._copy.offset(block)
             if digest(self._stored.read(offset, self._copy.length(block))) != hash_:

@@ -67,7 +67,7 @@ class Writer:
         return digest(self._stored.read(self._task.copy.offset(block), self._task.copy.length(block)))
 
     def store(self, asked: Asked, block: int, content: Bytes | None, hash_: bytes) -> None:
-        """Make a block what the source has: *content*, or zeros for None; *hash_* is its sha256."""
+        """Make a block what the source has: *content*, or zeros for None; *hash_* is its BLAKE3."""
         journaled, known = asked.journaled_at(block), asked.known_at(block)
         offset, length = self._task.copy.offset(block), self._task.copy.length(block)
         if journaled != UNKNOWN:
