@@ -23,7 +23,7 @@ from kombu import Connection, Queue
 from . import topology
 from .bus import BUS_ERRORS, Outgoing, Publisher, connect
 from .envelope import Envelope
-from .errors import Error, InvalidMessage, NoAnswer
+from .errors import BrokerUnavailable, Error, InvalidMessage, NoAnswer
 from .messages import (
     Answer,
     CheckCloud,
@@ -287,17 +287,25 @@ class Client:
             if left is not None and left <= 0:
                 return None
             try:
-                self._connection.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
-                self._beat()
-            except TimeoutError:
-                self._beat()
+                with contextlib.suppress(TimeoutError):
+                    self._connection.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
+                # This may be the first to find out that the connection is gone. It mustn't be passed over: kombu would
+                # open another one by itself, on which nothing is listened to.
+                self._connection.heartbeat_check()
             except BUS_ERRORS:
-                self._connect()
+                self._connect_again()
                 return None
 
-    def _beat(self) -> None:
-        with contextlib.suppress(*BUS_ERRORS):  # the next look at the connection finds out, too
-            self._connection.heartbeat_check()
+    def _connect_again(self) -> None:
+        """Connect once the broker is back; BrokerUnavailable when it isn't in time."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                return self._connect()
+            except BrokerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)  # how often it's tried
 
 
 def _parts(documents: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

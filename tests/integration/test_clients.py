@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import select
+import socket
 import subprocess
 import sys
 import uuid
@@ -18,8 +21,9 @@ from stackferry.bus import Outgoing, Publisher
 from stackferry.client import Client
 from stackferry.delivery import read
 from stackferry.envelope import Envelope
-from stackferry.errors import NoAnswer
-from stackferry.messages import Answer
+from stackferry.errors import NoAnswer, Unroutable
+from stackferry.messages import Answer, MigrationChanged
+from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
 
 pytestmark = pytest.mark.integration
@@ -115,10 +119,39 @@ def test_who_waits_for_a_phase_has_patience_with_a_coordinator_that_is_away(
         assert waiting.result() == {**state, "steps": []}
 
 
+def test_a_client_finds_out_that_its_connection_is_gone_though_there_is_still_something_to_read(
+    node: Node, broker: Any, publisher: Publisher
+):
+    with Client(node.uri("client"), timeout=10) as ferry, ThreadPoolExecutor(1) as pool:
+        lost = ferry._connection.connection
+        lost.heartbeat_tick()
+        lost.last_heartbeat_sent = 0.0  # it has done something else for long
+        fact = MigrationChanged.make("test", {"migration": str(uuid.uuid4()), "phase": "running"})
+        publisher.publish(Outgoing.of(topology.FACTS.name, "migration.changed", fact))
+        assert select.select([lost.transport.sock], [], [], 10)[0]
+        lost.transport.sock.shutdown(socket.SHUT_WR)
+        waiting = pool.submit(ferry.migrations)
+        while not waiting.done():
+            for message in broker.take(QUEUE):
+                tell(publisher, Envelope.from_bytes(message.body), {"migrations": []})
+        assert waiting.result() == []
+
+
+def test_a_client_goes_on_when_the_broker_is_back(node: Node, broker: Any, publisher: Publisher):
+    with Client(node.uri("client")) as ferry, ThreadPoolExecutor(1) as pool:
+        node.kill()
+        waiting = pool.submit(ferry.hear, str(uuid.uuid4()), 30)
+        assert not until(waiting.done, 1)
+        node.start()
+        assert waiting.result() is None
+        assert ferry._connections == 2
+
+
 def tell(publisher: Publisher, question: Envelope, content: dict[str, Any]) -> None:
     """Answer a question as the coordinator does."""
     envelope = Answer.make("test", {"content": content, "more": False}, question)
-    publisher.publish(Outgoing.of(topology.REPLIES.name, question.data["reply_to"], envelope))
+    with contextlib.suppress(Unroutable):  # whoever has another connection now asks again
+        publisher.publish(Outgoing.of(topology.REPLIES.name, question.data["reply_to"], envelope))
 
 
 def test_clients_leave_no_queue_behind(node: Node, broker: Any):
