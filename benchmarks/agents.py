@@ -74,17 +74,25 @@ class Agents:
         """One pass over a volume, in segments; through relays, when there's a list to put them into."""
         with ThreadPoolExecutor(2) as pool:
             passes = [
-                pool.submit(self._segment, f"{MIGRATION}/{copy}", source, target, first, mode, relay)
+                pool.submit(
+                    self._segment,
+                    f"{MIGRATION}/{copy}",
+                    source,
+                    target,
+                    range(first, min(size, first + SEGMENT)),
+                    mode,
+                    relay,
+                )
                 for first in range(0, size, SEGMENT)
             ]
             for each in passes:
                 each.result()
 
-    def _segment(self, copy: str, source: str, target: str, first: int, mode: str, relays: list[Relay] | None) -> None:
+    def _segment(self, copy: str, source: str, target: str, part: range, mode: str, relays: list[Relay] | None) -> None:
         with self.changed:
             self.tries += 1
-            about = {"migration": MIGRATION, "step": f"volume/v/{mode}/{first}", "attempt": self.tries, "copy": copy,
-                     "first": first, "length": SEGMENT}  # fmt: skip
+            about = {"migration": MIGRATION, "step": f"volume/v/{mode}/{part.start}", "attempt": self.tries, "copy": copy,
+                     "first": part.start, "length": len(part)}  # fmt: skip
         offer = {**about, "host": "source", "volume": source, "certificates": [self.certificates["destination"]]}
         self._send(OfferSegment, "source", offer)
         offered = self._fact("segment-offered", about["attempt"])
