@@ -11,6 +11,7 @@ import queue
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -331,14 +332,22 @@ def played(request, sandbox, clouds_file, stack) -> Iterator[dict[str, Future[No
         world = worlds.get()
         try:
             play(world, case)
-        finally:
-            worlds.put(world)
+        except BaseException:
+            worlds.put(fresh())  # nobody knows what is left in the other one
+            raise
+        worlds.put(world)
 
     with tenants(sandbox, clouds_file) as make, ExitStack() as opened:
+        making = threading.Lock()
+
+        def fresh() -> World:
+            with making:
+                pair = make("src"), make("dst"), opened.enter_context(ExitStack())
+            return new_world(*pair, uri=stack.uri)
+
         many = min(AT_ONCE, len(wanted))
         with ThreadPoolExecutor(many) as pool:
-            pairs = [(make("src"), make("dst"), opened.enter_context(ExitStack())) for _ in range(many)]
-            for world in pool.map(lambda pair: new_world(*pair, uri=stack.uri), pairs):
+            for world in pool.map(lambda _: fresh(), range(many)):
                 worlds.put(world)
             try:
                 yield {str(case): pool.submit(run, case) for case in wanted}

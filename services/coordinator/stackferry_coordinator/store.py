@@ -164,8 +164,9 @@ class Store(Ledger):
         if old:
             self.connection.execute(_CHANGE, [{**row, "b_migration": self.head.id} for row in old])
         if self.head != self._head_before:
+            row = {name: value for name, value in _row(self.head).items() if name != "id"}  # of which all steps depend
             where = t.migration.c.id == self.head.id
-            self.connection.execute(update(t.migration).where(where).values(**_row(self.head), changed=now))
+            self.connection.execute(update(t.migration).where(where).values(**row, changed=now))
         self._clean.update((step.key, step) for step in changed)
         self._new_links, self._new_documents, self._head_before = [], [], self.head
         self._after, self._before = {}, {}  # they are in the database now
