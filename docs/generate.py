@@ -65,8 +65,6 @@ def kinds_page() -> str:
         where = [f"in `{kind.file}.yml`"] if kind.file else []
         where += [f"in a {holder}'s `{field}`" for holder, field in _holders(kind)]
         parts.append(f"\n## {name}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n\n")
-        if kind.by_workload:
-            parts.append("Read and checked; not moved yet.\n\n")
         parts.append(f"`type: {kind.type}` {', '.join(where)}\n\n| field | | |\n|---|---|---|\n")
         for field_name, field in kind.declared().items():
             marks = ", ".join(_marks(kind, field_name, field))

@@ -17,6 +17,7 @@ Row = dict[str, Any]
 ARRIVED, AT_REST, CLEAN_UP = "arrived", "at-rest", "clean-up"
 ACTIONS = (ARRIVED, AT_REST, CLEAN_UP)
 BOOT = "-boot"  # a server's id with this is its boot disk, which is no volume
+BY_HAND = "by-hand-"  # begins the id of what a document has and the source hasn't: a port that somebody added
 #: kinds of what belongs to a server
 PARTS = {"volume": "volumes", "port": "ports", "floating_ip": "floating_ips", "trunk": "trunks",
          "sub_port": "sub_ports"}  # fmt: skip
@@ -70,7 +71,7 @@ def _candidate(key: str, rows: list[Row], cleaned: Row | None) -> Candidate:
     subjects = {row["key"]: row for row in own if row["key"].count("/") == 1 and row["key"] != key}
     found: dict[str, list[str]] = {name: [] for name in PARTS.values()}
     for row in subjects.values():
-        if not _is_boot_disk(row):
+        if not _is_boot_disk(row) and not str(row["source_id"]).startswith(BY_HAND):
             found[PARTS[row["kind"]]].append(row["source_id"])
     volumes = [row for row in (*subjects.values(), head) if row["kind"] == "volume"]
     is_cleaned = cleaned is not None and cleaned["state"] == "done"

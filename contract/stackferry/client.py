@@ -300,9 +300,11 @@ class Client:
         """Connect once the broker is back; BrokerUnavailable when it isn't in time."""
         deadline = time.monotonic() + self.timeout
         while True:
+            with contextlib.suppress(*BUS_ERRORS):
+                self._connection.collect()
             try:
                 return self._connect()
-            except BrokerUnavailable:
+            except (BrokerUnavailable, *BUS_ERRORS):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.5)  # how often it's tried

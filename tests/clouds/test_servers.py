@@ -177,7 +177,8 @@ def move(world: World, document: dict[str, Any], view: View, **hints: Any) -> di
     )
     for path, kind, part in parts(document):
         if kind == "floating_ip":
-            port = ids["ports"][port_of(document, part)]
+            leg, number = port_of(document, part)
+            port = ids[f"{leg}s"][number]
             found[path] = done(apply.ensure(kind, part, view, {"mode": "auto", "port_id": port, **hints}))
             world.ids[part["_info"]["id"]] = found[path].destination_id
     world.ids[document["_info"]["id"]] = found["server"].destination_id

@@ -474,6 +474,8 @@ class Proxy(Compute):
     def _leave_trunk(self, cls: type[Resource], id_: str) -> None:
         """A trunk that goes away sets its ports free; till then none of them can go."""
         for one in self.cloud.all(TRUNK):
+            if id_ == one["id"] and not one["is_admin_state_up"]:
+                refuse(409, f"Trunk {id_} is currently disabled")
             inside = [sub["port_id"] for sub in one["sub_ports"]]
             if id_ in (one["port_id"], *inside):
                 refuse(409, f"Port {id_} is currently in a trunk")

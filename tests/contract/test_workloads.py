@@ -15,6 +15,7 @@ from openstack.compute.v2.flavor import Flavor as ComputeFlavor
 from openstack.compute.v2.server import Server
 from openstack.compute.v2.server_group import ServerGroup
 from openstack.image.v2.image import Image
+from openstack.network.v2.extension import Extension
 from openstack.network.v2.floating_ip import FloatingIP
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
@@ -96,9 +97,8 @@ def with_servers(admin: bool = True) -> Cloud:
     places = [
         {"port_id": sub["id"], "segmentation_type": "vlan", "segmentation_id": n} for n, sub in enumerate(subs, 7)
     ]
-    trunk = cloud.seed(
-        Trunk, name="bundle", description="of two", port_id=legs[1]["id"], sub_ports=places[::-1], tags=["t"]
-    )
+    trunk = cloud.seed(Trunk, name="bundle", description="of two", port_id=legs[1]["id"], sub_ports=places[::-1],
+                       tags=["t"], is_admin_state_up=False)  # fmt: skip
     for sub in subs:
         sub.update(device_id=trunk["id"], device_owner="trunk:subport")
     root = cloud.seed(Volume, name="root", description="boots", size=8, is_bootable=True, metadata={"a": "b", "readonly": "no"},
@@ -167,7 +167,8 @@ def move(
     found["server"] = apply.ensure("server", document, look, {**ids, **hints})
     for path, kind, part in parts(document):
         if kind == "floating_ip":
-            port = ids["port_ids"][port_of(document, part) or 0]
+            leg, number = port_of(document, part) or ("port", 0)
+            port = found[f"{leg}s.{number}"].destination_id
             found[path] = apply.ensure(kind, part, look, {"port_id": port, **hints})
     return found
 
@@ -533,6 +534,46 @@ def test_a_flavor_must_hold_the_image_unless_it_sets_no_limit(disk: int, fits: b
         flavor["disk"] = disk
     ended = apply.compare("server", cow, view(destination, admin=True), {})
     assert (ended.outcome == "created") is fits, ended.reason
+
+
+def test_a_trunk_with_other_ports_inside_is_somebody_elses(moved: Any) -> None:
+    document, destination, made = moved
+    (trunk,) = document["params"]["trunks"]
+    hints = in_trunk(document, trunk, made)
+    assert apply.ensure("trunk", trunk, view(destination), hints).outcome == "unchanged"
+    ended = apply.ensure("trunk", trunk, view(destination), {**hints, "sub_ports": hints["sub_ports"][:1]})
+    assert (ended.outcome, destination.writes) == ("conflict", [])
+    assert "with other sub-ports" in (ended.reason or "")
+
+
+def test_a_trunk_needs_trunks_and_the_ports_that_it_names() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    destination.rows[Extension].clear()
+    pet["params"]["sub_ports"][0]["params"]["trunk_mac_address"] = "fa:16:3e:99:99:99"
+    ended = apply.compare("server", pet, view(destination, admin=True), {})
+    assert ended.outcome == "missing"
+    assert "has no trunks" in (ended.reason or "")
+    assert "sub-ports in a trunk of fa:16:3e:99:99:99 have none" in (ended.reason or "")
+
+
+def test_what_cannot_be_read_of_a_trunk_is_noted() -> None:
+    source = with_servers()
+    look = view(source)
+    (trunk,) = source.all(Trunk)
+    trunk["sub_ports"] = [*trunk["sub_ports"], {"port_id": "far", "segmentation_id": 9, "segmentation_type": "vlan"}]
+    documents_of("server", look)
+    assert "server 'pet': its sub-port far can't be read, and stays" in look.notes
+
+
+def test_floating_ips_of_sub_ports_belong_to_the_server_too() -> None:
+    source = with_servers()
+    inside = next(row for row in source.all(Port) if row["name"] == "vlan 7")
+    source.seed(FloatingIP, floating_network_id=by_name(source, Network, "public"), port_id=inside["id"],
+                floating_ip_address="203.0.0.78", fixed_ip_address="10.8.0.17")  # fmt: skip
+    pet = servers(source)["pet"]
+    found = {d["params"]["floating_ip_address"]: port_of(pet, d) for d in pet["params"]["floating_ips"]}
+    assert found == {"203.0.0.77": ("port", 1), "203.0.0.78": ("sub_port", 0)}
 
 
 # -- undo ------------------------------------------------------------------------------------------------------

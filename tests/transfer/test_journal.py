@@ -30,6 +30,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
+def test_a_journal_with_hashes_of_another_sort_is_begun_anew(path: Path) -> None:
+    with Journal(path, COPY) as journal:
+        journal.write(3, hash_of(3))
+    path.write_bytes(path.read_bytes().replace(b'"format": 2', b'"format": 1', 1))
+    with Journal(path, COPY) as journal:
+        assert journal.count() == 0
+        journal.write(4, hash_of(4))
+    with Journal(path, COPY) as journal:
+        assert journal.known(3, 2) == UNKNOWN + hash_of(4)
+
+
 def test_it_keeps_what_it_is_told(path: Path) -> None:
     with Journal(path, COPY) as journal:
         assert journal.known(0, 3) == UNKNOWN * 3

@@ -103,7 +103,7 @@ def fip(port_id: str | None, address: str | None) -> Document:
     return {"type": "", "params": {"fixed_ip_address": address}, "_info": {"port_id": port_id}}
 
 
-def ports(*pairs: tuple[str | None, str]) -> Document:
+def ports(*pairs: tuple[str | None, str | None]) -> Document:
     return {
         "params": {"ports": [{"params": {"fixed_ips_refs": [{"ip_address": a}]}, "_info": {"id": i}} for i, a in pairs]}
     }
@@ -115,14 +115,22 @@ TWO = ports(("a", "10.0.0.1"), ("b", "10.0.0.2"))
 @pytest.mark.parametrize(
     ("document", "floating_ip", "expected"),
     [
-        (TWO, fip("b", "10.0.0.1"), 1),  # the id, whatever was done to the address
-        (TWO, fip("gone", "10.0.0.2"), 1),
+        (TWO, fip("b", "10.0.0.1"), ("port", 1)),  # the id, whatever was done to the address
+        (TWO, fip("gone", "10.0.0.2"), ("port", 1)),
         (TWO, fip(None, None), None),
-        (ports((None, "10.0.0.1")), fip(None, "10.9.9.9"), 0),
+        (ports((None, "10.0.0.1")), fip(None, "10.9.9.9"), ("port", 0)),
+        (
+            {"params": {**TWO["params"], "sub_ports": ports(("c", "10.1.0.1"))["params"]["ports"]}},
+            fip("c", None),
+            ("sub_port", 0),
+        ),
+        (ports(("a", None), ("b", None)), fip(None, None), None),  # no address is none to go by
         (ports(), fip("a", "10.0.0.1"), None),
     ],
 )
-def test_a_floating_ip_leads_to_a_port(document: Document, floating_ip: Document, expected: int | None) -> None:
+def test_a_floating_ip_leads_to_a_port(
+    document: Document, floating_ip: Document, expected: tuple[str, int] | None
+) -> None:
     assert port_of(document, floating_ip) == expected
 
 

@@ -13,7 +13,7 @@ from stackferry.messages import MigrationChanged
 from .. import lines, options, output
 from ..options import Migration, client
 
-COLUMNS = ("kind", "name", "id", "volumes", "ports", "floating IPs")
+COLUMNS = ("kind", "name", "id", "volumes", "ports", "trunks", "floating IPs")
 Servers = Annotated[
     list[str] | None,
     typer.Option("--server", help="Only this server, or detached volume, by name or id; may be repeated."),
@@ -28,8 +28,8 @@ def cleanup_source(
 ) -> None:
     """Delete at the source what this migration has moved and verified, after a list and a question.
 
-    That's servers with their volumes, ports and floating IPs, and detached volumes. Kept are servers that run or ran
-    again, whose server at the destination is not ACTIVE, or that have a disk which was not moved; and what has
+    That's servers with their volumes, ports, trunks and floating IPs, and detached volumes. Kept are servers that run
+    or ran again, whose server at the destination is not ACTIVE, or that have a disk which was not moved; and what has
     snapshots or is used elsewhere. Afterwards the migration can't be undone.
     """
     with client() as ferry:
@@ -69,7 +69,9 @@ def chosen(found: list[Candidate], names: list[str] | None) -> list[Candidate]:
 def _list(found: list[Candidate], place: str) -> None:
     rows = [
         {
-            "kind": one.kind, "name": one.name, "id": one.source_id, "ports": len(one.parts["ports"]) or None,
+            "kind": one.kind, "name": one.name, "id": one.source_id, 
+            "ports": len([*one.parts["ports"], *one.parts["sub_ports"]]) or None,
+            "trunks": len(one.parts["trunks"]) or None,
             "volumes": ", ".join(one.names[id_] or id_ for id_ in one.parts["volumes"]) or None,
             "floating IPs": ", ".join(one.names[id_] for id_ in one.parts["floating_ips"]) or None,
         }

@@ -40,7 +40,7 @@ def gathered(view: View, record: Record) -> Record:
         **record,
         "flavor": flavor,
         "flavor_id": flavor["id"],
-        "floating_ips": floating_ips(view, mine),
+        "floating_ips": floating_ips(view, [*mine, *sub_ports]),
         "ports": mine,
         "security_group_ids": sorted(groups),
         "server_groups": _group(view, record),
@@ -98,13 +98,14 @@ def fixed_addresses(record: Record) -> list[str]:
 
 
 def remarks(view: View, record: Record) -> list[str]:
-    """Disks that can't be seen; and, once, that user data can't."""
-    known = {volume["id"] for volume in record["volumes"]}
-    notes = [
-        f"server {record['name']!r}: its volume {id_} can't be read, and stays"
-        for id_ in record["attached_volumes"]
-        if id_ not in known
-    ]
+    """Disks and trunks that can't be seen; and, once, that user data can't."""
+    known = {part["id"] for name in ("volumes", "trunks", "sub_ports") for part in record[name]}
+    seen = [f"volume {id_}" for id_ in record["attached_volumes"]]
+    for details in (port["trunk_details"] for port in record["ports"] if port["trunk_details"]):
+        seen += [f"trunk {details['trunk_id']}"]
+        seen += [f"sub-port {sub['port_id']}" for sub in details.get("sub_ports") or ()]
+    unread = [what for what in seen if what.rpartition(" ")[2] not in known]
+    notes = [f"server {record['name']!r}: its {what} can't be read, and stays" for what in unread]
     return notes if view.is_admin or UNREADABLE in view.notes else [*notes, UNREADABLE]
 
 
@@ -116,8 +117,8 @@ def may_choose(hostname: Any, view: View) -> bool:
     return tuple(known or ()) >= HOSTNAMES
 
 
-def own_ports(document: Document) -> list[Document]:
-    """Return the documents of a server's ports.
+def own_ports(document: Document, name: str = "ports") -> list[Document]:
+    """Return the documents of a server's ports, or of those in its trunks (``sub_ports``).
 
     OS Migrate says security groups of the server only: its ports get them, or anybody's default group would be theirs.
     """
@@ -125,7 +126,7 @@ def own_ports(document: Document) -> list[Document]:
     groups = params.get("security_group_refs")
     own_ids = {path: id_ for path, id_ in ids.items() if path.startswith("security_group_refs.")}
     found = []
-    for port in params.get("ports") or ():
+    for port in params.get(name) or ():
         said = port["params"]
         if said.get("security_group_refs") is None and groups and said.get("is_port_security_enabled") is not False:
             info = port.get("_info") or {}
@@ -135,15 +136,18 @@ def own_ports(document: Document) -> list[Document]:
     return found
 
 
-def port_of(document: Document, floating_ip: Document) -> int | None:
-    """Return which of a server's ports a floating IP leads to: by id, else by address; None when it can't be told."""
-    all_ports = document["params"].get("ports") or []
-    for number, port in enumerate(all_ports):
-        id_ = (port.get("_info") or {}).get("id")
-        if id_ and id_ == (floating_ip.get("_info") or {}).get("port_id"):
-            return number
-    address = floating_ip["params"].get("fixed_ip_address")
-    for number, port in enumerate(all_ports):
-        if address in [ip.get("ip_address") for ip in port["params"].get("fixed_ips_refs") or ()]:
-            return number
-    return 0 if len(all_ports) == 1 else None
+def port_of(document: Document, floating_ip: Document) -> tuple[str, int] | None:
+    """Return which port a floating IP leads to, as (port or sub_port, number): by id, else by address.
+
+    None when it can't be told.
+    """
+    params = document["params"]
+    legs = [(kind, n, port) for kind in ("port", "sub_port") for n, port in enumerate(params.get(f"{kind}s") or ())]
+    behind, address = (floating_ip.get("_info") or {}).get("port_id"), floating_ip["params"].get("fixed_ip_address")
+    by_id = [(kind, n) for kind, n, port in legs if behind and (port.get("_info") or {}).get("id") == behind]
+    by_address = [
+        (kind, n) for kind, n, port in legs
+        if address and address in [ip.get("ip_address") for ip in port["params"].get("fixed_ips_refs") or ()]
+    ]  # fmt: skip
+    only = [legs[0][:2]] if len(legs) == 1 else []
+    return next(iter([*by_id, *by_address, *only]), None)

@@ -11,7 +11,7 @@ from typing import Any
 from .fields import Flag, Many, Number, Text
 from .kind import Kind
 from .port import Mac, Port
-from .view import Record, View
+from .view import Record, Taken, View
 
 
 class SubPort(Port):
@@ -24,6 +24,7 @@ class SubPort(Port):
     initial = frozenset({"segmentation_id", "segmentation_type", "trunk_mac_address"})
     of_nova = ()
 
+    dns_name = Text("its name in DNS")
     segmentation_id = Number("its number in the trunk (the VLAN that the server sees)", required=True)
     segmentation_type = Text("vlan, or inherit: that of its network", required=True)
     trunk_mac_address = Mac("MAC address of the server's port whose trunk it's in", required=True)
@@ -43,6 +44,7 @@ class Trunk(Kind):
     certain = True
     initial = frozenset({"mac_address"})
     info = ("created_at", "id", "port_id", "project_id", "status", "updated_at")
+    reads = ("sub_ports",)
 
     name = Text("name; mostly empty")
     description = Text("free text")
@@ -52,15 +54,26 @@ class Trunk(Kind):
 
     @classmethod
     def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
-        """The trunk of the port, if an earlier try has made it."""
-        port = hints.get("port_id")
-        return [record for record in view.records(cls.kind) if port and record["port_id"] == port]
+        """The trunk of the port, if an earlier try has made it; somebody else's has other ports inside."""
+        port, wanted = hints.get("port_id"), {sub["port_id"] for sub in hints.get("sub_ports") or ()}
+        found = [record for record in view.records(cls.kind) if port and record["port_id"] == port]
+        for record in found:
+            if {sub["port_id"] for sub in record["sub_ports"] or ()} != wanted:
+                raise Taken(f"port {port} has a trunk with other sub-ports here already ({record['id']})")
+        return found
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Make it with all its sub-ports."""
         told = {name: value for name, value in body.items() if name not in cls.initial}
         return super().create(view, {**told, "port_id": hints["port_id"], "sub_ports": hints["sub_ports"]}, hints)
+
+    @classmethod
+    def delete(cls, view: View, record: Record) -> None:
+        """Delete it; Neutron deletes none that is down."""
+        if record["is_admin_state_up"] is False:
+            view.proxy("network").update_trunk(record["id"], is_admin_state_up=True)
+        super().delete(view, record)
 
 
 def trunks(view: View, ports: list[Record]) -> tuple[list[Record], list[Record]]:

@@ -60,7 +60,7 @@ def clean_up(view: View, resource: str, known: dict[str, Any]) -> Done:
         gone.insert(0, resource)
     delete_volumes(view, volumes, kept)
     delete_floating_ips(view, known.get("floating_ips") or [], known.get("ports") or [], kept)
-    delete_trunks(view, known.get("trunks") or [], kept)
+    delete_trunks(view, known.get("trunks") or [], ports, kept)
     delete_ports(view, ports, kept)
     notes = [f"kept at the source: {why}" for why in kept.reasons.values()]
     return Done({"deleted": [id_ for id_ in gone if id_ not in kept.reasons], "kept": kept.reasons}, notes)

@@ -69,18 +69,20 @@ def delete_floating_ips(view: View, ids: list[str], ports: list[str], kept: Kept
             view.proxy("network").delete_ip(id_, ignore_missing=True)
 
 
-def delete_trunks(view: View, ids: list[str], kept: Kept) -> None:
-    """Delete those whose port no server uses any more; the ports inside of them are free then."""
+def delete_trunks(view: View, ids: list[str], moved: list[str], kept: Kept) -> None:
+    """Delete those whose port no server uses any more, and whose sub-ports were all *moved*: these are free then."""
     for id_ in ids:
         record = view.refresh(Trunk.kind, id_)
         port = view.refresh(Port.kind, record["port_id"]) if record else None
         if record is None:
             continue
+        what = f"trunk {record['name'] or id_!r}"
         if port is not None and port["device_id"]:
-            kept(id_, f"trunk {record['name'] or id_!r} is in use by {port['device_owner']} {port['device_id']}")
+            kept(id_, f"{what} is in use by {port['device_owner']} {port['device_id']}")
+        elif left := [sub["port_id"] for sub in record["sub_ports"] or () if sub["port_id"] not in moved]:
+            kept(id_, f"{what} has a sub-port that was not moved ({left[0]})")
         else:
-            what = f"trunk {record['name'] or id_!r}"
-            _allowed(lambda id_=id_: view.proxy("network").delete_trunk(id_, ignore_missing=True), id_, what, kept)  # type: ignore[misc]
+            _allowed(lambda record=record: Trunk.delete(view, record), id_, what, kept)  # type: ignore[misc]
 
 
 def delete_ports(view: View, ids: list[str], kept: Kept) -> None:

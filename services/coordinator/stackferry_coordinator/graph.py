@@ -67,9 +67,11 @@ def build(
     for node in nodes:
         if node.kind.by_workload and not (workloads or compared):
             node.problem = node.problem or "its disks can't be read: no source cloud is named"
+        elif node.kind.by_workload:
+            node.problem = node.problem or itinerary.problem(node.document)
     plain = [node for node in nodes if node not in moved]
     _await_payloads(moved, transfers)
-    return _sorted(plain + _late(plain)) + transfers + [step for node in moved for step in _stops(node, index)]
+    return _told(_sorted(plain + _late(plain)) + transfers + _workloads(moved, index))
 
 
 def _node(number: int, document: Document) -> Node:
@@ -192,11 +194,29 @@ def _await_payloads(workloads: list[Node], transfers: list[Node]) -> None:
             node.after[f"{key}/transfer"] = True
 
 
+def _told(nodes: list[Node]) -> list[Node]:
+    """A step remembers what is wrong with it: it isn't done by a later ``start`` or ``retry`` either."""
+    for node in nodes:
+        if node.problem:
+            node.hints["problem"] = node.problem
+    return nodes
+
+
+def _workloads(moved: list[Node], index: _Index) -> list[Node]:
+    """The steps of all workloads; one with a problem has a single step, which fails."""
+    known: dict[str, Node] = {}
+    for workload in moved:
+        workload.group = workload.key
+        stops = [] if workload.problem else _stops(workload, index)
+        if twice := next((stop.key for stop in stops if stop.key in known), None):
+            workload.problem = f"{twice.replace('/', ' ')} belongs to another document, too: give it another _info.id"
+        found = [workload] if workload.problem else stops
+        known |= {node.key: node for node in found}
+    return list(known.values())
+
+
 def _stops(workload: Node, index: _Index) -> list[Node]:
     """The steps of a workload; the first of them comes after whatever the workload refers to."""
-    if problem := workload.problem or itinerary.problem(workload.document):
-        workload.problem, workload.group = problem, workload.key
-        return [workload]
     found = []
     for stop in itinerary.stops(workload.key, workload.document):
         kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]

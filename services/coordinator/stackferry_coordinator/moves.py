@@ -48,8 +48,13 @@ def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
 
 
 def free(ledger: Ledger, step: Step) -> None:
-    """Nothing stands before a step any more: it may be asked, or does at once what only the coordinator does."""
-    if step.action == "assign":
+    """Nothing stands before a step any more: it may be asked, or does at once what only the coordinator does.
+
+    One that makes no sense fails instead.
+    """
+    if problem := step.hints.get("problem"):
+        close(ledger, step, "failed", outcome="conflict", reason=problem)
+    elif step.action == "assign":
         ledger.put(replace(step, state="wanting", due=None))
     elif step.action == "release":
         release(ledger, place_of(step.key))

@@ -7,9 +7,11 @@ line adds a step; ``docs/workflow.svg`` is drawn from this table.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stackferry.cleanup import BY_HAND
 from stackferry.resources.server_parts import own_ports
 
 SOURCE, DESTINATION, HOSTS, COORDINATOR = "source", "destination", "hosts", "coordinator"
@@ -136,7 +138,7 @@ def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
         found += [subject, *_segments(subject)]
     parts = {
         "port": own_ports(document),
-        "sub_port": document["params"].get("sub_ports") or [],
+        "sub_port": own_ports(document, "sub_ports"),
         "trunk": document["params"].get("trunks") or [],
         "floating_ip": document["params"].get("floating_ips") or [],
     }
@@ -154,11 +156,15 @@ def problem(document: dict[str, Any]) -> str | None:
     """What is wrong with how a server or a volume is to be moved; None when nothing is."""
     if not document["_info"].get("id"):
         return "_info.id is missing: it says which one of the source is to be moved"
-    ids = [volume["_info"].get("id") for volume in document["params"].get("volumes") or ()]
-    if None in ids:
-        return f"volumes.{ids.index(None)}._info.id is missing: it says which volume of the source is to be copied"
+    volumes = document["params"].get("volumes") or ()
+    ids = [volume["_info"].get("id") or "" for volume in volumes]
+    if "" in ids:
+        return f"volumes.{ids.index('')}._info.id is missing: it says which volume of the source is to be copied"
     if twice := next((id_ for id_ in ids if ids.count(id_) > 1), None):
         return f"volumes: {twice} stands twice"
+    for number, volume in enumerate(volumes):
+        if not re.fullmatch(r"\d{0,9}", str(volume["_info"].get("size") or "")):
+            return f"volumes.{number}._info.size is {volume['_info']['size']!r}, and not a number of GiB"
     if document["_migration_params"].get("source_access") == "detach" and is_warm(document):
         return "source_access: a disk can't be detached and copied while its server runs"
     return None
@@ -180,7 +186,7 @@ def whole(document: dict[str, Any]) -> dict[str, Any]:
         for number, part in enumerate(params.get(name) or ()):
             id_ = part["_info"].get("id")
             if not id_ or id_ in known:
-                id_ = f"{full['_info'].get('id')}-{name}-{number}"
+                id_ = f"{BY_HAND}{full['_info'].get('id')}-{name}-{number}"
             part["_info"] = {**part["_info"], "id": id_}
             known.add(id_)
     return {**full, "params": params}
@@ -207,8 +213,13 @@ RUNS = "ACTIVE"  # the status of a server that runs
 VOLUME = "openstack.network.ServerVolume"
 
 
+def size_of(volume: dict[str, Any]) -> int:
+    """Bytes of a volume, by its document; 0 when that doesn't say. Older files have the number as text."""
+    return int(volume["_info"].get("size") or 0) * GIB
+
+
 def _segments(volume: Subject) -> list[Subject]:
-    size = (volume.document["_info"].get("size") or 0) * GIB
+    size = size_of(volume.document)
     starts = range(0, size, SEGMENT) if size else [0]
     return [
         Subject("segment", volume.key, volume.document, volume.key, number=n, first=first,

@@ -10,7 +10,7 @@ from stackferry.resources.server_parts import port_of
 
 from .copies import epoch_of
 from .ledger import Ledger, Step
-from .workload import AT_ONCE, GIB, RUNS, SEGMENT, SOURCE, Task, is_warm, place_of, subjects, task_of
+from .workload import AT_ONCE, RUNS, SEGMENT, SOURCE, Task, is_warm, place_of, size_of, subjects, task_of
 
 Command = tuple[type[Message], dict[str, Any], str]
 
@@ -59,13 +59,15 @@ class Workload:
 
 def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
     """What an importer must know to make one part of a workload."""
+    if step.action == "check":  # nothing of it is made yet, and everything is to be looked for
+        return {}
     work = Workload(ledger, step)
     if step.kind == "server":
         return _server_hints(work)
     if step.kind == "floating_ip":
-        port = port_of(work.document, ledger.documents[step.of])
-        behind = work.parts("port")[port] if port is not None else ""
-        return {"mode": work.asked.get("floating_ip_mode") or "auto", "port_id": work.id_of(behind)}
+        leg = port_of(work.document, ledger.documents[step.of])
+        behind = work.id_of(work.parts(leg[0])[leg[1]]) if leg else None
+        return {"mode": work.asked.get("floating_ip_mode") or "auto", "port_id": behind}
     if step.kind == "port":
         return {"device_id": server} if (server := work.id_of(work.group)) else {}
     if step.kind == "sub_port":
@@ -73,7 +75,7 @@ def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
         return {"device_id": work.id_of(trunks[0])} if trunks and work.id_of(trunks[0]) else {}
     if step.kind == "trunk":
         return _trunk_hints(work, ledger.documents[step.of]["params"]["mac_address"])
-    return {} if step.action == "check" else {"marker": work.marker(step.of)}
+    return {"marker": work.marker(step.of)}
 
 
 def _trunk_hints(work: Workload, mac_address: str) -> dict[str, Any]:
@@ -200,8 +202,7 @@ def _share(ledger: Ledger, volume: str) -> dict[str, int]:
     cap, placed = ledger.head.request.get("bandwidth"), ledger.head.counts.get("holding", 0)
     if not cap:
         return {}
-    size = (ledger.documents[volume]["_info"].get("size") or 0) * GIB
-    at_once = min(AT_ONCE, max(1, -(-size // SEGMENT)))
+    at_once = min(AT_ONCE, max(1, -(-size_of(ledger.documents[volume]) // SEGMENT)))
     return {"bandwidth": max(1, cap // (max(1, placed) * at_once))}
 
 

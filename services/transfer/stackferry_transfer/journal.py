@@ -21,7 +21,8 @@ from blake3 import blake3
 from .blocks import HASH, UNKNOWN, Copy
 from .errors import JournalFailed, JournalRefused
 
-FORMAT = 2  # 1 had SHA-256
+FORMAT = 2
+OLDER = (1,)  # had SHA-256
 KEPT = 30 * 86400.0  # seconds
 HEADER = 512  # bytes
 _CHUNK = 2048  # hashes read at once, of a volume of any size
@@ -120,6 +121,10 @@ class Journal:
             found = None
         if not isinstance(found, dict) or "copy" not in found:
             raise JournalRefused(f"{self.path}: is no journal")
+        if found.get("format") in OLDER:  # its hashes are of another sort: nothing is known of any block
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, _header(self.copy), 0)
+            return
         for name, value in _facts(self.copy).items():
             if found.get(name) != value:
                 raise JournalRefused(

@@ -116,7 +116,7 @@ def test_parts_that_somebody_added_by_hand_are_made_too() -> None:
     added = {"type": "openstack.network.ServerPort", "params": {"name": "added"}}
     found["params"]["ports"] += [added, found["params"]["ports"][0]]  # one without facts, and one that was copied
     world, data = until_asked("server/a", [found])
-    keys = ["port/port-a", "port/a-ports-1", "port/a-ports-2"]
+    keys = ["port/port-a", "port/by-hand-a-ports-1", "port/by-hand-a-ports-2"]
     assert data["hints"]["port_ids"] == [world.ledger.step(key).destination_id for key in keys]
     assert len({*data["hints"]["port_ids"]}) == 3
 
@@ -138,11 +138,51 @@ def test_a_server_that_cannot_be_found_at_the_source_is_refused_and_the_others_g
     world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": [wrong, server("b")]})
     while world.ledger.head.phase != "done":
         world._step()
-    heads = {step.key: (step.state, step.reason) for step in world.ledger.all() if step.key == step.group}
-    assert heads.pop("server/b") == ("done", None)
-    ((_, (state, reason)),) = heads.items()
-    assert state == "failed"
-    assert said in reason
+    for _ in range(2):
+        heads = {step.key: (step.state, step.reason) for step in world.ledger.all() if step.key == step.group}
+        assert heads.pop("server/b") == ("done", None)
+        ((key, (state, reason)),) = heads.items()
+        assert state == "failed"
+        assert said in reason
+        world._tell("control-migration", {"migration": MIGRATION, "action": "retry"})
+        while world.ledger.head.phase != "done":
+            world._step()
+    assert world.ledger.step(key).attempt == 0, "it was asked for"
+
+
+def test_a_plan_says_it_too_and_what_was_planned_is_not_done() -> None:
+    wrong = copy.deepcopy(server("a"))
+    wrong["params"]["volumes"][0]["_info"].pop("id")
+    world = WorkloadWorld([server("b")], 1, Unkind(0, 0, 0, 0))
+    world.request["mode"] = "plan"
+    world.ledger = opened(world.request)
+    world._tell("request-migration", world.request)
+    world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": [wrong]})
+    assert [(s.key, s.outcome) for s in world.ledger.all() if s.kind == "server"] == [("server/a", "conflict")]
+    for _ in range(2000):
+        if world.ledger.head.phase == "done":
+            break
+        if world.ledger.head.phase == "planned":
+            world._tell("control-migration", {"migration": MIGRATION, "action": "start"})
+        world._step()
+    assert world.ledger.head.phase == "done"
+    assert world.ledger.step("server/a").outcome == "conflict"
+    assert world.clouds.made == {}
+
+
+def test_what_belongs_to_two_servers_is_refused_for_the_second() -> None:
+    first, second = server("a"), server("b")
+    second["params"]["ports"] = copy.deepcopy(first["params"]["ports"])
+    world, _ = until_asked("server/a", [first, second])
+    assert world.ledger.step("server/b").reason == (
+        "server 'b': port port-a belongs to another document, too: give it another _info.id"
+    )
+
+
+@pytest.mark.parametrize("key", ["server/a/check", "volume/loose/check"])
+def test_a_check_asks_for_everything_since_nothing_is_made_yet(key: str) -> None:
+    _, data = until_asked(key, [server("a", 2), volume("loose")])
+    assert set(data["hints"]) <= {"destination_id"}
 
 
 def test_a_journal_belongs_to_the_disk_that_was_made() -> None:
