@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import pytest
+from stackferry.envelope import Envelope
 from stackferry.errors import Error
+from stackferry.messages import OfferSegment
 from stackferry_transfer import agent
 from stackferry_transfer.blocks import BLOCK, Copy
 from stackferry_transfer.segments import _blocks, _ticket
@@ -15,6 +21,27 @@ def test_it_listens_where_it_reaches_the_broker() -> None:
     assert agent.own_address("amqp://u:p@[::1]:5672//") == "::1"
     with pytest.raises(Error, match="STACKFERRY_LISTEN_ADDRESS"):
         agent.own_address("amqp://u:p@no-such-host.invalid//")
+
+
+def test_a_try_is_begun_once_and_another_migrations_alike_is_another() -> None:
+    """A migration that failed may leave an offer which waits for its guest, when the next one moves the same volume."""
+    begun, over = [], threading.Event()
+
+    def offer(envelope: Envelope) -> None:
+        begun.append(envelope.data["migration"])
+        over.wait(20)
+
+    one = agent.Agent(Settings(cloud="c", server_id="s"))
+    one.claims = SimpleNamespace(granted=lambda envelope, again: True)  # type: ignore[assignment]
+    one.segments = SimpleNamespace(offer=offer)  # type: ignore[assignment]
+    with ThreadPoolExecutor(8) as one.pool:
+        try:
+            for migration in ("a", "b", "a"):
+                data = {"migration": migration, "step": "volume/v/copy/0", "attempt": 1}
+                one.take(Envelope(type=OfferSegment.type, data=data, source="test"), again=False)
+        finally:
+            over.set()
+    assert sorted(begun) == ["a", "b"]
 
 
 def test_a_tunnel_without_a_key_is_refused_at_the_start() -> None:

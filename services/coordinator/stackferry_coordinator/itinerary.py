@@ -114,7 +114,10 @@ def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     step = ledger.step(data["step"])
     if step is None or (step.state, step.attempt) != ("asked", data["attempt"]) or step.action not in MOVING:
         return []
-    if ledger.head.phase != "running" or (step.group and moves.failing(ledger, step.group)):
+    if moves.given_up(ledger, step):  # nobody will fetch it: what is taken back needn't wait for the offer's end
+        moves.close(ledger, step, "skipped", reason="given up before it was begun")
+        return []
+    if ledger.head.phase != "running":
         return []
     offer = {name: data[name] for name in OFFERED if data.get(name) is not None}
     mode = {"mode": fetch_mode(ledger, step)} if step.group else {}

@@ -48,7 +48,7 @@ class Agent:
         self.publisher = Publisher(config.amqp_uri, f"agent {self.instance}")
         self.source = f"stackferry/transfer/{self.host}"
         self.reports = Reports(self.publisher, self.source, self.stop)
-        self.running: set[tuple[str, int, str]] = set()
+        self.running: set[tuple[str, str, int, str]] = set()
         self.lock = threading.Lock()
 
     def run(self) -> None:
@@ -89,7 +89,7 @@ class Agent:
         offers = envelope.type == OfferSegment.type
         if offers and not self.claims.granted(envelope, again):
             return
-        key = (envelope.data["step"], envelope.data["attempt"], envelope.type)
+        key = (envelope.data["migration"], envelope.data["step"], envelope.data["attempt"], envelope.type)
         with self.lock:
             if key in self.running:
                 return
