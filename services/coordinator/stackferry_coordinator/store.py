@@ -78,11 +78,7 @@ class Store(Ledger):
         return super().all()
 
     def ready(self, limit: int) -> list[Step]:
-        if not self._complete and limit > 0 and self.head.counts.get("ready"):
-            query = select(t.step.c.key).where(*self._mine(t.step), t.step.c.state == "ready")
-            keys = self.connection.execute(query.order_by(t.step.c.order).limit(limit + len(self.steps))).scalars()
-            if unknown := [key for key in keys if key not in self.steps]:
-                self._load(t.step.c.key.in_(unknown[:limit]))
+        self._load_first("ready", limit)
         return super().ready(limit)
 
     def of_group(self, group: str) -> list[Step]:
@@ -95,8 +91,7 @@ class Store(Ledger):
         return sorted({*self.connection.execute(query).scalars(), *super().groups()})
 
     def wanting(self, limit: int) -> list[Step]:
-        if not self._complete:
-            self._load(t.step.c.state == "wanting")
+        self._load_first("wanting", limit)
         return super().wanting(limit)
 
     def overdue(self, now: float) -> list[Step]:
@@ -115,6 +110,15 @@ class Store(Ledger):
             select(t.part.c.documents).where(*self._mine(t.part), t.part.c.attempt == attempt).order_by(t.part.c.number)
         )
         return [document for documents in self.connection.execute(query).scalars() for document in documents]
+
+    def _load_first(self, state: str, limit: int) -> None:
+        """Load so many steps that are in a state, in order; those that are here already may have left it."""
+        if self._complete or limit <= 0 or not self.head.counts.get(state):
+            return
+        query = select(t.step.c.key).where(*self._mine(t.step), t.step.c.state == state)
+        keys = self.connection.execute(query.order_by(t.step.c.order).limit(limit + len(self.steps))).scalars()
+        if unknown := [key for key in keys if key not in self.steps]:
+            self._load(t.step.c.key.in_(unknown[:limit]))
 
     def _mine(self, table: Any) -> list[Any]:
         return [table.c.migration == self.head.id]
