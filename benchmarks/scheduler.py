@@ -100,7 +100,7 @@ class Bench:
     def run(self) -> None:
         """Answer whatever is asked, until it's done or enough messages were measured."""
         while len(self.cpu) < self.options.messages and (self.coordinator.relay() or self.outbox.sent):
-            while self.outbox.sent:
+            while self.outbox.sent and len(self.cpu) < self.options.messages:
                 self.answer(self.outbox.sent.popleft())
             self.watch()
 
