@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import random
 import re
 import signal
 import subprocess
@@ -217,6 +218,14 @@ def too_small(world: World, case: Case, migration: str) -> None:
         os.kill(agent.pid, signal.SIGCONT)
 
 
+def write(world: World, migration: str) -> None:
+    """What a guest would do: the last pass has something to send, and takes some seconds."""
+    (boot,) = [v for v in world.source.connect().block_storage.volumes() if v.name == "boot"]
+    with world.source.box.volume_file(world.source.cloud, boot.id).open("r+b") as content:
+        content.seek(16 * MIB)
+        content.write(random.Random(migration).randbytes(5 * MIB))
+
+
 def breaks_off(world: World, case: Case, migration: str) -> None:
     """The source's disk can't be read any more, in the middle."""
     step = world.await_line(migration, case.line, copied)
@@ -254,6 +263,9 @@ def play(world: World, case: Case) -> None:
             world.await_line(migration, "cutover", lambda s: s["state"] == "resting" and s["results"].get("written"))
             if sabotage is None:
                 refuse(world, case, stack)
+            else:
+                write(world, migration)
+                before[0]["contents"] = state_of(world.source)["contents"]
             world.ferry.control(migration, "cutover")
         if sabotage is not None:
             sabotage(world, case, migration)
