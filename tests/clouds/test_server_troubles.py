@@ -131,7 +131,7 @@ def test_an_address_in_use_is_a_conflict_that_names_who_has_it(ground: Any) -> N
         assert apply.compare("server", other, view, {}).reason == f"{what} is in use here, by server 'pet' ({first})"
     gateway = apply.ensure("port", port("10.5.0.1"), view, {})
     assert (gateway.outcome, "network:router_interface" in str(gateway.reason)) == ("conflict", True)
-    mine = apply.ensure("port", port(), view, {"server_id": first})
+    mine = apply.ensure("port", port(), view, {"device_id": first})
     assert (mine.outcome, mine.destination_id) == ("unchanged", leg)
 
 
