@@ -35,7 +35,7 @@ def crosses(source: Any, destination: Any, ferry: Any, **how: Any) -> dict[str, 
 
 
 @needs_nbd
-@pytest.mark.parametrize("mode", ["cold", "warm"])
+@pytest.mark.parametrize("mode", ["cold", pytest.param("warm", marks=pytest.mark.chaos)])  # that takes minutes
 def test_a_server_crosses_by_nbdkit_and_nbdcopy(source, destination, server, hosts, ferry, mode):  # noqa: F811
     if mode == "warm":
         compute = source.connect().compute
