@@ -18,7 +18,7 @@ pytestmark = pytest.mark.clouds
 def test_a_second_host_takes_some_of_the_remaining_volumes(
     source: Any, destination: Any, stack: Any, ferry: Any
 ) -> None:
-    disks = {f"disk-{n}": disk(source, f"disk-{n}", [1, 2, 3, 500 + n]) for n in range(6)}
+    disks = {f"disk-{n}": disk(source, f"disk-{n}", [1, 2, 3, 500 + n]) for n in range(4)}
     both = source, destination
     with ExitStack() as opened:
 
