@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -15,7 +14,6 @@ from openstack.compute.v2.flavor import Flavor as ComputeFlavor
 from openstack.compute.v2.server import Server
 from openstack.compute.v2.server_group import ServerGroup
 from openstack.image.v2.image import Image
-from openstack.network.v2.extension import Extension
 from openstack.network.v2.floating_ip import FloatingIP
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
@@ -27,11 +25,7 @@ from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.fields import Many
-from stackferry.resources.migration_params import SERVER, chosen
 from stackferry.resources.nested import source_ids
-from stackferry.resources.room import counted, demand, together
-from stackferry.resources.server_disks import boot_volume, mapping
-from stackferry.resources.server_lacks import needed
 from stackferry.resources.server_parts import port_of
 
 from ..parts import parts
@@ -536,46 +530,6 @@ def test_a_flavor_must_hold_the_image_unless_it_sets_no_limit(disk: int, fits: b
     assert (ended.outcome == "created") is fits, ended.reason
 
 
-def test_a_trunk_with_other_ports_inside_is_somebody_elses(moved: Any) -> None:
-    document, destination, made = moved
-    (trunk,) = document["params"]["trunks"]
-    hints = in_trunk(document, trunk, made)
-    assert apply.ensure("trunk", trunk, view(destination), hints).outcome == "unchanged"
-    ended = apply.ensure("trunk", trunk, view(destination), {**hints, "sub_ports": hints["sub_ports"][:1]})
-    assert (ended.outcome, destination.writes) == ("conflict", [])
-    assert "with other sub-ports" in (ended.reason or "")
-
-
-def test_a_trunk_needs_trunks_and_the_ports_that_it_names() -> None:
-    source = with_servers()
-    destination, pet = ground(source), servers(source)["pet"]
-    destination.rows[Extension].clear()
-    pet["params"]["sub_ports"][0]["params"]["trunk_mac_address"] = "fa:16:3e:99:99:99"
-    ended = apply.compare("server", pet, view(destination, admin=True), {})
-    assert ended.outcome == "missing"
-    assert "has no trunks" in (ended.reason or "")
-    assert "sub-ports in a trunk of fa:16:3e:99:99:99 have none" in (ended.reason or "")
-
-
-def test_what_cannot_be_read_of_a_trunk_is_noted() -> None:
-    source = with_servers()
-    look = view(source)
-    (trunk,) = source.all(Trunk)
-    trunk["sub_ports"] = [*trunk["sub_ports"], {"port_id": "far", "segmentation_id": 9, "segmentation_type": "vlan"}]
-    documents_of("server", look)
-    assert "server 'pet': its sub-port far can't be read, and stays" in look.notes
-
-
-def test_floating_ips_of_sub_ports_belong_to_the_server_too() -> None:
-    source = with_servers()
-    inside = next(row for row in source.all(Port) if row["name"] == "vlan 7")
-    source.seed(FloatingIP, floating_network_id=by_name(source, Network, "public"), port_id=inside["id"],
-                floating_ip_address="203.0.0.78", fixed_ip_address="10.8.0.17")  # fmt: skip
-    pet = servers(source)["pet"]
-    found = {d["params"]["floating_ip_address"]: port_of(pet, d) for d in pet["params"]["floating_ips"]}
-    assert found == {"203.0.0.77": ("port", 1), "203.0.0.78": ("sub_port", 0)}
-
-
 # -- undo ------------------------------------------------------------------------------------------------------
 
 
@@ -604,133 +558,5 @@ def test_everything_is_removed_in_order_and_twice_is_fine(moved: Any) -> None:
     assert destination.writes == []
 
 
-# -- which disk it starts from -----------------------------------------------------------------------------------
-
-
-def disk(device: str | None, bootable: bool = False) -> Document:
-    attachments = [{"device": device}] if device else []
-    return {"type": KINDS["volume"].type, "params": {}, "_info": {"attachments": attachments, "is_bootable": bootable}}
-
-
-@pytest.mark.parametrize(
-    ("disks", "boot"),
-    [
-        ([], None),
-        ([disk("/dev/vda", True), disk("/dev/vdb")], 0),
-        ([disk("/dev/vdb", True), disk("/dev/vda", True)], 1),
-        ([disk("/dev/vdaa", True), disk("/dev/vdz", True)], 1),
-        ([disk("/dev/sdb"), disk("/dev/sda", True)], 1),
-        ([disk(None), disk(None, True)], 1),
-        ([disk(None), disk(None)], 0),
-    ],
-)
-def test_a_server_without_an_image_starts_from_its_first_bootable_disk(disks: list[Document], boot: int | None) -> None:
-    assert boot_volume({"volumes": disks, "image_ref": None}) == boot
-    assert boot_volume({"volumes": disks, "image_ref": {"name": "base"}}) is None
-
-
-def of(id_: str, index: int, dies: bool) -> dict[str, Any]:
-    return {"source_type": "volume", "destination_type": "volume", "uuid": id_, "boot_index": index,
-            "delete_on_termination": dies}  # fmt: skip
-
-
-def dying(document: Document, dies: bool | None) -> Document:
-    document["_info"]["attachments"][0]["delete_on_termination"] = dies
-    return document
-
-
-IMAGE = {
-    "source_type": "image",
-    "destination_type": "local",
-    "uuid": "i",
-    "boot_index": 0,
-    "delete_on_termination": True,
-}
-BOOT, DATA = disk("/dev/vda", True), disk("/dev/vdb")
-
-
-@pytest.mark.parametrize(
-    ("image", "disks", "hints", "expected"),
-    [
-        (None, [BOOT, DATA], {"volume_ids": ["a", "b"]}, [of("a", 0, True), of("b", -1, False)]),
-        (None, [DATA, BOOT], {"volume_ids": ["a", "b"]}, [of("b", 0, True), of("a", -1, False)]),
-        (None, [dying(disk("/dev/vda", True), False), dying(disk("/dev/vdb"), True)], {"volume_ids": ["a", "b"]},
-         [of("a", 0, False), of("b", -1, True)]),
-        (None, [dying(disk("/dev/vda", True), None), DATA], {"volume_ids": ["a", None]}, [of("a", 0, True)]),
-        ("i", [DATA], {"volume_ids": ["a"]}, [IMAGE, of("a", -1, False)]),
-        ("i", [DATA], {"volume_ids": [None]}, None),
-        ("i", [], {}, None),
-        ("i", [DATA], {"volume_ids": ["a"], "boot_volume_id": "c"}, [of("c", 0, True), of("a", -1, False)]),
-        (None, [BOOT], {"volume_ids": ["a"], "boot_volume_id": "c"}, [of("c", 0, True), of("a", -1, False)]),
-        (None, [], {"volume_ids": [], "boot_volume_id": "c"}, [of("c", 0, True)]),
-    ],
-)  # fmt: skip
-def test_disks_are_told_to_nova(image: str | None, disks: list[Document], hints: Any, expected: Any) -> None:
-    for_nova = mapping({"image": image, "volumes": disks}, hints)
-    assert for_nova.get("block_device_mapping") == expected
-    assert for_nova.get("image_id") == (image if not hints.get("boot_volume_id") else None)
-
-
 def test_names_of_this_contract_and_of_the_other_are_all_kinds() -> None:
     assert sorted([*NAMES, *WORKLOADS]) == sorted(KINDS)
-
-
-# -- room for all of them ------------------------------------------------------------------------------------------
-
-
-def several(**how: Any) -> list[Document]:
-    pet = servers(with_servers())["pet"]
-    return [{**pet, "params": {**pet["params"], "name": name}, "_migration_params": how} for name in ("a", "b", "c")]
-
-
-def test_a_demand_is_what_the_check_of_a_server_asks_for() -> None:
-    there = infrastructure()
-    for document in servers(with_servers()).values():
-        for how in ({}, {"boot_disk_copy": True}, {"floating_ip_mode": "new"}, {"floating_ip_mode": "skip"},
-                    {"data_copy": False}):  # fmt: skip
-            asked = {**document, "_migration_params": how}
-            mine = +counted(view(there), demand(asked))
-            own = Counter(needed(view(there), asked, chosen(SERVER, asked), {}))
-            assert mine == +own, how
-
-
-def test_servers_that_fit_one_by_one_may_not_fit_together() -> None:
-    there = infrastructure()
-    there.quotas = {"instances": 3, "cores": 100, "ram": 2500, "volumes": 100, "gigabytes": 40, "ports": 9,
-                    "floating_ips": -1, "snapshots": 10}  # fmt: skip
-    documents = several()
-    for document in documents:
-        assert needed(view(there), document, chosen(SERVER, document), {})["instances"] == 1
-    found = together(view(there), map(demand, documents))
-    assert found == [
-        "3 instances are needed, 1 of 3 are used",
-        "3072 ram are needed, 1 of 2500 are used",
-        "12 ports are needed, 1 of 9 are used",
-    ]
-    assert together(view(there), map(demand, documents[:1])) == []
-
-
-def test_what_is_there_already_needs_no_room() -> None:
-    there = infrastructure()
-    there.quotas = dict.fromkeys(there.quotas, 1) | {"instances": 3}
-    first, second, third = map(demand, several(data_copy=False, floating_ip_mode="skip"))
-    there.quotas |= {"cores": 5, "ram": 2500, "ports": 9}
-    assert together(view(there), [first, second]) == []
-    assert together(view(there), [first, second, third]) != []
-    there.seed(Server, name="a", status="ACTIVE", flavor={}, image=None, attached_volumes=[])
-    renamed = there.seed(Server, name="renamed", status="ACTIVE", flavor={}, image=None, attached_volumes=[])
-    assert together(view(there), [first, second, third]) == []
-    assert together(view(there), [first, first, second]) == [], "only one of two that share a name is there"
-    there.quotas["instances"] = 1
-    assert together(view(there), [first, {**second, "id": renamed["id"]}]) == []
-
-
-def test_a_detached_volume_that_is_there_needs_no_room() -> None:
-    there = infrastructure()
-    there.quotas = dict.fromkeys(there.quotas, 1)
-    spare = demand(documents_of("volume", view(with_servers(), True))[0])
-    assert together(view(there), [spare]) == [
-        "1 volumes are needed, 1 of 1 are used", "2 gigabytes are needed, 1 of 1 are used",
-    ]  # fmt: skip
-    there.seed(Volume, name="spare", size=2)
-    assert together(view(there), [spare]) == []
