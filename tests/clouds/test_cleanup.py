@@ -26,7 +26,8 @@ def moved(source, destination, server, hosts, ferry):  # noqa: F811
     router = c.network.create_router(name="edge", external_gateway_info={"network_id": public.id})
     c.network.add_interface_to_router(router, subnet=c.network.find_subnet("v4", ignore_missing=False).id)
     (port,) = c.network.ports(device_id=server.id)
-    c.network.create_ip(floating_network_id=public.id, port_id=port.id)
+    for behind in (port.id, port.trunk_details["sub_ports"][0]["port_id"]):
+        c.network.create_ip(floating_network_id=public.id, port_id=behind)
     state = ferry.wait(ferry.migrate(source.entry, destination.entry, selection=SELECTION), timeout=120)
     assert (state["phase"], bad(state)) == ("done", [])
     return state["id"]

@@ -59,7 +59,7 @@ def clean_up(view: View, resource: str, known: dict[str, Any]) -> Done:
         _delete_server(view, resource, known, kept)
         gone.insert(0, resource)
     delete_volumes(view, volumes, kept)
-    delete_floating_ips(view, known.get("floating_ips") or [], known.get("ports") or [], kept)
+    delete_floating_ips(view, known.get("floating_ips") or [], ports, kept)
     delete_trunks(view, known.get("trunks") or [], ports, kept)
     delete_ports(view, ports, kept)
     notes = [f"kept at the source: {why}" for why in kept.reasons.values()]

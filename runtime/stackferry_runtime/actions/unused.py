@@ -73,9 +73,9 @@ def delete_trunks(view: View, ids: list[str], moved: list[str], kept: Kept) -> N
     """Delete those whose port no server uses any more, and whose sub-ports were all *moved*: these are free then."""
     for id_ in ids:
         record = view.refresh(Trunk.kind, id_)
-        port = view.refresh(Port.kind, record["port_id"]) if record else None
         if record is None:
             continue
+        port = view.refresh(Port.kind, record["port_id"])
         what = f"trunk {record['name'] or id_!r}"
         if port is not None and port["device_id"]:
             kept(id_, f"{what} is in use by {port['device_owner']} {port['device_id']}")
