@@ -104,27 +104,29 @@ class Journal:
             yield self.known(at, min(_CHUNK, blocks.stop - at))
 
     def _begin_or_check(self) -> None:
-        size = os.fstat(self._descriptor).st_size
-        if size < HEADER:  # new, or its begin was cut off: then nothing followed
+        header = os.pread(self._descriptor, HEADER, 0)
+        # New, or its begin was cut off (then nothing followed); or with hashes of another sort, which say nothing here.
+        if len(header) < HEADER or self._facts_of(header).get("format") in OLDER:
+            os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, _header(self.copy), 0)
             self.flush()  # before it grows: a file that is longer has a whole header
         else:
-            self._check(os.pread(self._descriptor, HEADER, 0))
+            self._check(header)
         whole = HEADER + self.copy.count * HASH
-        if size < whole:
+        if os.fstat(self._descriptor).st_size < whole:
             os.ftruncate(self._descriptor, whole)
 
-    def _check(self, header: bytes) -> None:
+    def _facts_of(self, header: bytes) -> dict[str, Any]:
         try:
             found: Any = json.loads(header)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or "copy" not in found:
             raise JournalRefused(f"{self.path}: is no journal")
-        if found.get("format") in OLDER:  # its hashes are of another sort: nothing is known of any block
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, _header(self.copy), 0)
-            return
+        return found
+
+    def _check(self, header: bytes) -> None:
+        found = self._facts_of(header)
         for name, value in _facts(self.copy).items():
             if found.get(name) != value:
                 raise JournalRefused(
