@@ -73,17 +73,9 @@ class Agents:
     ) -> None:
         """One pass over a volume, in segments; through relays, when there's a list to put them into."""
         with ThreadPoolExecutor(2) as pool:
+            parts = [range(first, min(size, first + SEGMENT)) for first in range(0, size, SEGMENT)]
             passes = [
-                pool.submit(
-                    self._segment,
-                    f"{MIGRATION}/{copy}",
-                    source,
-                    target,
-                    range(first, min(size, first + SEGMENT)),
-                    mode,
-                    relay,
-                )
-                for first in range(0, size, SEGMENT)
+                pool.submit(self._segment, f"{MIGRATION}/{copy}", source, target, part, mode, relay) for part in parts
             ]
             for each in passes:
                 each.result()

@@ -8,6 +8,7 @@ from stackferry_coordinator.store import Store
 from stackferry_coordinator.tables import metadata
 
 from ..unit.coordinator.test_simulator import world
+from ..unit.coordinator.test_workload_simulator import world as workloads
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -39,6 +40,26 @@ def test_the_same_messages_give_the_same_state(engine, seed):
         assert {step.key: step for step in store.all()} == played.ledger.steps
         for key, document in played.ledger.documents.items():
             assert store.documents[key] == document
+
+
+@pytest.mark.parametrize("seed", [3, 4, 6, 7])
+def test_the_first_that_are_ready_or_want_a_place_are_those_in_memory(engine, seed):
+    played, many = workloads(seed), 0
+    played.run()
+    memory = opened(played.request)
+    for name, data, now in played.log:
+        react(memory, name, data, now)
+        with engine.begin() as connection:
+            store = Store.open(connection, played.request["migration"])
+            if store is None:
+                store = Store.create(connection, opened(played.request).head, now)
+            react(store, name, data, now)
+            store.flush(now)
+            store = Store.open(connection, played.request["migration"])
+            for first in ("ready", "wanting"):
+                many += len(getattr(memory, first)(2))
+                assert [s.key for s in getattr(store, first)(2)] == [s.key for s in getattr(memory, first)(2)]
+    assert many
 
 
 def test_the_schema_is_what_the_tables_say(engine):

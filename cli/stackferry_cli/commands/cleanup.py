@@ -69,7 +69,7 @@ def chosen(found: list[Candidate], names: list[str] | None) -> list[Candidate]:
 def _list(found: list[Candidate], place: str) -> None:
     rows = [
         {
-            "kind": one.kind, "name": one.name, "id": one.source_id, 
+            "kind": one.kind, "name": one.name, "id": one.source_id,
             "ports": len([*one.parts["ports"], *one.parts["sub_ports"]]) or None,
             "trunks": len(one.parts["trunks"]) or None,
             "volumes": ", ".join(one.names[id_] or id_ for id_ in one.parts["volumes"]) or None,

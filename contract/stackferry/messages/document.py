@@ -6,6 +6,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
+from ..resources import BY_TYPE
+from ..resources.nested import nested_in
 from .fields import need
 
 
@@ -40,4 +42,23 @@ class DocumentField(fields.Field):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if errors := DocumentSchema().validate(value if isinstance(value, dict) else {"": value}):
             raise ValidationError(errors)
+        if wrong := _wrong_parts(value):
+            raise ValidationError({"params": wrong})
         return value
+
+
+def _wrong_parts(document: dict[str, Any]) -> dict[str, Any]:
+    """Return list → number → errors of the documents inside of one: whoever plans relies on their form."""
+    kind, params = BY_TYPE.get(document["type"]), document["params"]
+    errors: dict[str, Any] = {}
+    for name in nested_in(kind) if kind else ():
+        parts = params.get(name)
+        if not isinstance(parts, list | None):
+            errors[name] = ["expected a list"]
+            continue
+        wrong = {
+            number: DocumentSchema().validate(part if isinstance(part, dict) else {"": part})
+            for number, part in enumerate(parts or ())
+        }
+        errors |= {name: found} if (found := {number: said for number, said in wrong.items() if said}) else {}
+    return errors

@@ -1,4 +1,4 @@
-"""Documents inside of documents: a server's ports, floating IPs and volumes."""
+"""Documents inside of documents: a server's ports, trunks, floating IPs and volumes."""
 
 from __future__ import annotations
 

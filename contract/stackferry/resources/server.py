@@ -40,7 +40,7 @@ ADVICE = {
 
 
 class Server(Kind):
-    """A virtual machine, with its ports, floating IPs and volumes inside of its document.
+    """A virtual machine, with its ports, trunks, floating IPs and volumes inside of its document.
 
     An existing server of the same name is only updated in what any user would change.
     """

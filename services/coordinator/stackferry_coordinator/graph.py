@@ -23,7 +23,7 @@ Document = dict[str, Any]
 
 @dataclass
 class Node:
-    """A step to be: what it does, after what (key → hard), and what is known already to be wrong with it."""
+    """A step to be: what it does, and after what (key → hard)."""
 
     key: str
     action: str
@@ -32,8 +32,17 @@ class Node:
     after: dict[str, bool] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     hints: dict[str, Any] = field(default_factory=dict)
-    problem: str | None = None
     group: str = ""
+
+    @property
+    def problem(self) -> str | None:
+        """What is known to be wrong with it. Its step remembers: it isn't done by a later ``start`` or ``retry``."""
+        return self.hints.get("problem")
+
+    @problem.setter
+    def problem(self, problem: str | None) -> None:
+        if problem:
+            self.hints["problem"] = problem
 
     @property
     def source_id(self) -> str | None:
@@ -71,7 +80,7 @@ def build(
             node.problem = node.problem or itinerary.problem(node.document)
     plain = [node for node in nodes if node not in moved]
     _await_payloads(moved, transfers)
-    return _told(_sorted(plain + _late(plain)) + transfers + _workloads(moved, index))
+    return _sorted(plain + _late(plain)) + transfers + _workloads(moved, index)
 
 
 def _node(number: int, document: Document) -> Node:
@@ -194,14 +203,6 @@ def _await_payloads(workloads: list[Node], transfers: list[Node]) -> None:
             node.after[f"{key}/transfer"] = True
 
 
-def _told(nodes: list[Node]) -> list[Node]:
-    """A step remembers what is wrong with it: it isn't done by a later ``start`` or ``retry`` either."""
-    for node in nodes:
-        if node.problem:
-            node.hints["problem"] = node.problem
-    return nodes
-
-
 def _workloads(moved: list[Node], index: _Index) -> list[Node]:
     """The steps of all workloads; one with a problem has a single step, which fails."""
     known: dict[str, Node] = {}
@@ -226,9 +227,9 @@ def _stops(workload: Node, index: _Index) -> list[Node]:
         if stop.task.action == "check":
             node.links, node.after = dict(workload.links), dict(workload.after)
         if stop.subject.warm and stop.task.action == "assign":
-            node.hints = {"warm": True}
+            node.hints["warm"] = True
         if stop.subject.each == "segment":
-            node.hints = {"first": stop.subject.first, "length": stop.subject.length}
+            node.hints |= {"first": stop.subject.first, "length": stop.subject.length}
         node.after |= dict.fromkeys(stop.after, True)
         found.append(node)
     return found
