@@ -16,7 +16,7 @@ from marshmallow import Schema, fields
 from stackferry import topology
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
-from stackferry.messages import REGISTRY, Command, Fact, Message, check
+from stackferry.messages import REGISTRY, Command, Fact, Message, SubmitDocuments, check
 
 GOLDEN = Path(__file__).parent / "golden"
 #: published once, so never renamed: add to this list, remove from it only with a major version
@@ -112,6 +112,15 @@ def test_a_command_refuses_unknown_fields_of_a_place(type_: str) -> None:
         REGISTRY[type_].load_data(data)
     assert "password" in caught.value.errors[side]
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("parts", ["x", ["x"], [{"type": "t"}], [{"type": "t", "params": {}, "_info": 3}]])
+@pytest.mark.parametrize("name", ["ports", "sub_ports", "trunks", "floating_ips", "volumes"])
+def test_a_document_refuses_parts_that_are_none(name: str, parts: Any) -> None:
+    document = {"type": "openstack.compute.Server", "params": {"name": "pet", name: parts}}
+    with pytest.raises(InvalidMessage) as caught:
+        SubmitDocuments.load_data({**golden(SubmitDocuments.type).data, "documents": [document]})
+    assert list(caught.value.errors["documents"][0]["params"]) == [name]
 
 
 @pytest.mark.parametrize("type_", FACTS)
