@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,9 @@ HASH = 32  # bytes of a block's BLAKE3
 UNKNOWN = bytes(HASH)  # the hash of a block that nothing is known of
 
 Bytes = bytes | bytearray | memoryview
+
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Copy:
 
 def digest(data: Bytes) -> bytes:
     """The BLAKE3 of a block. That of zeros is known: to look for them costs less than hashing them."""
-    if len(data) and not data[0] and is_zero(data):
+    if is_zero(data):
         return zero_digest(len(data))
     return blake3(data).digest()
 
@@ -86,10 +90,13 @@ def aligned(length: int) -> memoryview:
 
 
 def is_zero(data: Bytes) -> bool:
-    """Whether all bytes are zero. This is a memcmp, which ends at the first difference.
+    """Whether all bytes are zero: the first one is, and each other is as the one before it.
 
-    Views compare slowly, so one that begins with a zero is copied first.
+    That is a memcmp of the buffer with itself: it ends at the first difference, and other threads go on meanwhile.
     """
-    if isinstance(data, memoryview):
-        return not len(data) or (not data[0] and bytes(data) == zeros(len(data)))
-    return data == zeros(len(data))
+    if not len(data) or data[0]:
+        return not len(data)
+    if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
+        return data == zeros(len(data))  # ctypes takes the address of what can be written only
+    begin = ctypes.addressof(ctypes.c_char.from_buffer(data))
+    return not _memcmp(begin, begin + 1, len(data) - 1)

@@ -109,4 +109,4 @@ class Writer:
         """Whether there's nothing to clear: clearing would take space on devices that can't punch holes."""
         if self._task.fresh:
             return True
-        return is_zero(bytes(self._stored.read(offset, length)))
+        return is_zero(self._stored.read(offset, length))
