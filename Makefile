@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 ROOMS := contract runtime services/exporter services/importer services/transfer services/coordinator services/gateway cli sandbox
 export STACKFERRY_SANDBOX ?= $(CURDIR)/.sandbox
 SEED ?= 1
+JOBS ?= 2
 
 .PHONY: help
 help: ## Show this list
@@ -43,7 +44,7 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 
 .PHONY: test
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
-	$(BIN)/python -m pytest -m "not chaos and not guest" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not chaos and not guest" $(ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds

@@ -24,6 +24,13 @@ from stackferry_cli.local.stack import Stack
 RABBITMQ_IMAGE = os.environ.get("STACKFERRY_RABBITMQ_IMAGE", "rabbitmq:3-management")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, one has all tests with the clouds: some of them stop, slow or fill what others use."""
+    for item in items:
+        if "sandbox" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("clouds"))
+
+
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=f"stackferry-{name}-") as folder:
