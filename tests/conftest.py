@@ -24,6 +24,7 @@ from stackferry_cli.local.stack import Stack
 RABBITMQ_IMAGE = os.environ.get("STACKFERRY_RABBITMQ_IMAGE", "rabbitmq:3-management")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own hook reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, one has all tests with the clouds: some of them stop, slow or fill what others use."""
     for item in items:
