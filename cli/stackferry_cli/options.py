@@ -15,7 +15,7 @@ from stackferry.selection import invalid_filters, selectable
 
 from . import os_migrate
 from .local.stack import Stack, home
-from .output import Format
+from .output import Format, errors
 
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 Source = Annotated[str | None, typer.Option("-s", "--source", help="Source cloud, by its name in clouds.yaml.")]
@@ -83,7 +83,10 @@ def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Pat
     """What to move; raise Error naming what can't be understood."""
     chosen: dict[str, Any] = {}
     if vars_file is not None:
-        chosen["filters"] = os_migrate.filters(os_migrate.read(vars_file))
+        variables = os_migrate.read(vars_file)
+        chosen["filters"] = os_migrate.filters(variables)
+        if unread := os_migrate.unread_filters(variables):
+            errors.print(f"note: no effect here: {', '.join(unread)}")
     if kinds:
         for kind in kinds:
             _known(kind)

@@ -18,6 +18,9 @@ FILTERS = {
     "os_migrate_security_groups_filter": "security_group",
     "os_migrate_images_filter": "image",
     "os_migrate_keypairs_filter": "keypair",
+    "os_migrate_workloads_filter": "server",
+    "os_migrate_volumes_filter": "volume",  # of its export
+    "os_migrate_detached_volumes_filter": "volume",  # of its import
 }
 #: variable (after os_migrate_src_ or os_migrate_dst_) → key in clouds.yaml
 CLOUD_KEYS = {
@@ -47,7 +50,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
     """Return kind → filter; raise Error naming the variable that makes no sense."""
-    found = {}
+    found: dict[str, list[Any]] = {}
     for variable, kind in FILTERS.items():
         if variable not in variables:
             continue
@@ -55,8 +58,18 @@ def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
         problems = invalid_filters({"filters": {kind: items}}) if isinstance(items, list) else {"": ["expected a list"]}
         if problems:
             raise Error(f"{variable}: {'; '.join(text for texts in problems.values() for text in texts)}")
-        found[kind] = items
+        if found.setdefault(kind, items) != items:
+            names = [name for name, filtered in FILTERS.items() if filtered == kind]
+            raise Error(f"{' and '.join(names)} differ: here one filter is for export and import")
     return found
+
+
+def unread_filters(variables: dict[str, Any]) -> list[str]:
+    """The variables that look like filters and are none of ours: who wrote them expects that they leave things out."""
+    return sorted(
+        name for name in variables
+        if str(name).startswith("os_migrate_") and str(name).endswith("_filter") and name not in FILTERS
+    )  # fmt: skip
 
 
 def image_blobs_dir(variables: dict[str, Any]) -> str | None:

@@ -91,6 +91,11 @@ def _needing_attention(bad: list[dict[str, Any]]) -> Iterator[str]:
     yield from (f"skipped: {many - ALIKE} more: {reason}" for reason, many in skipped.items() if many > ALIKE)
 
 
+def notes_of_export(migration: dict[str, Any]) -> list[str]:
+    """What the source has and can't be taken along, and why."""
+    return [note for step in migration["steps"] if step["action"] == "export" for note in step["notes"] or []]
+
+
 def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
     """Print what a plan would do, field by field; what is unchanged is only counted."""
     if format_ is not output.Format.table:
@@ -102,6 +107,8 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
         "conflict": "conflict",
         "missing": "missing prerequisite",
     }
+    for note in notes_of_export(migration):
+        output.console.print(f"note: {note}", markup=False)
     for step in migration["steps"]:
         if step["action"] == "room" and step["state"] == "failed":
             output.console.print(f"{step['kind']:9} {step['name']}: {step['reason']}")

@@ -151,3 +151,19 @@ def test_without_a_broker_the_command_says_what_to_start(cli, stack, tmp_path):
     assert done.returncode == 3
     assert "stackferry up" in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_what_stays_behind_is_said(cli, source, destination, tmp_path):
+    source.connect().image.create_image(name="half", disk_format="raw", container_format="bare")
+    for said in (cli("export", tmp_path, "-s", source.entry), cli("plan", "-s", source.entry, "-d", destination.entry)):
+        assert "note: image 'half'" in said
+        assert "it's queued" in said
+
+
+def test_a_plan_of_files_has_what_an_import_with_the_same_options_does(cli, source, destination, tmp_path):
+    cinder = source.connect().block_storage
+    cinder.wait_for_status(cinder.create_volume(name="lonely", size=1), "available", interval=0.1)
+    cli("export", tmp_path, "-s", source.entry)
+    assert "lonely: its disks are read at the source (--source)" in cli("plan", tmp_path, "-d", destination.entry)
+    with_source = cli("plan", tmp_path, "-s", source.entry, "-d", destination.entry, code=1)  # there are no hosts
+    assert "create    volume lonely" in with_source or "volume lonely" in with_source

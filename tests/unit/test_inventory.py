@@ -113,3 +113,17 @@ def test_a_listing_that_fails_fails_the_inventory() -> None:
     view = View(cloud(networks=exceptions.ForbiddenException("no")), "p")
     with pytest.raises(exceptions.ForbiddenException):
         list(inventory(view, {"kinds": ["network"]}))
+
+
+@pytest.mark.parametrize(
+    "error", [exceptions.NotFoundException("no path"), exceptions.ServiceDisabledException("none")]
+)
+def test_a_cloud_without_an_optional_api_has_none_of_it_and_says_so(error: Exception) -> None:
+    if isinstance(error, exceptions.NotFoundException):
+        error.status_code = 404
+    view = View(cloud(networks=[net("a")], address_groups=error), "p")
+    found = list(inventory(view, {"kinds": ["network", "address_group"]}))
+    assert [d["params"]["name"] for d in found] == ["a"]
+    assert [note for note in view.notes if "this cloud has no address groups" in note]
+    with pytest.raises(type(error)):
+        list(inventory(View(cloud(networks=error), "p"), {"kinds": ["network"]}))

@@ -43,6 +43,20 @@ def test_every_variable_is_for_a_kind_that_exists(variable: str, kind: str) -> N
     assert filters({variable: [{"regex": ".*"}]}) == {kind: [{"regex": ".*"}]}
 
 
+def test_the_two_filters_of_volumes_are_one_here() -> None:
+    both = {"os_migrate_volumes_filter": ["a"], "os_migrate_detached_volumes_filter": ["a"]}
+    assert filters(both) == {"volume": ["a"]}
+    with pytest.raises(Error, match="os_migrate_volumes_filter and os_migrate_detached_volumes_filter differ"):
+        filters({**both, "os_migrate_detached_volumes_filter": ["b"]})
+
+
+def test_filters_of_what_is_not_moved_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text(yaml.safe_dump({"os_migrate_users_filter": ["a"], "os_migrate_workloads_filter": ["a"]}))
+    assert options.selection(None, None, file) == {"filters": {"server": ["a"]}}
+    assert capsys.readouterr().err == "note: no effect here: os_migrate_users_filter\n"
+
+
 @pytest.mark.parametrize("items", [None, "a", {"regex": "a"}, [1], [None], [{"regex": "["}], [{"regexp": "a"}]])
 def test_a_filter_that_makes_no_sense_is_named(items: Any) -> None:
     with pytest.raises(Error, match="os_migrate_networks_filter: "):

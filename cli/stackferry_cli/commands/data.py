@@ -51,8 +51,10 @@ def export(
         blobs = str(options.image_blobs(directory, vars_file)) if image_blobs else None
         side = place(source, source_project)
         migration = ferry.migrate(side, None, mode="export", selection=chosen, image_blobs=blobs)
-        live.follow(ferry, migration, quiet=True)
+        live.follow(ferry, migration, quiet=not (image_blobs or output.console.is_terminal))
         state = ferry.show(migration, documents=True)
+    for note in report.notes_of_export(state):
+        output.errors.print(f"note: {note}", markup=False)
     if state["phase"] == "stuck":
         raise Error(state["reason"])
     found = [step["document"] for step in state["steps"] if step["action"] == "keep"]
@@ -101,20 +103,17 @@ def plan(
 ) -> None:
     """Say what an import or a migration would do, field by field; write nothing.
 
+    A data directory's servers and volumes need their source cloud too (--source), as in an import.
     `stackferry start ID` carries a plan out.
     """
-    if (directory is None) == (source is None):
-        raise Error("name a data directory, or a source cloud (--source)")
+    if directory is None and source is None:
+        raise Error("name a data directory, or a source cloud (--source), or both")
     chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
+    what = {"selection": chosen} if directory is None else _from_files(directory, source, chosen, vars_file)
     with client() as ferry:
-        if directory is not None:
-            found = _selected(documents.read_directory(directory), chosen)
-            there, blobs = place(destination, destination_project), _blobs(directory, vars_file)
-            migration = ferry.migrate(None, there, mode="plan", documents=found, image_blobs=blobs, mapping=mapping)
-        else:
-            sides = place(source, source_project), place(destination, destination_project)
-            migration = ferry.migrate(*sides, mode="plan", selection=chosen, mapping=mapping)
-        state = _finish(ferry, migration, format_, quiet=True)
+        sides = place(source, source_project), place(destination, destination_project)
+        migration = ferry.migrate(*sides, mode="plan", mapping=mapping, **what)
+        state = _finish(ferry, migration, format_, quiet=not output.console.is_terminal)
     report.print_plan(state, format_)
     raise typer.Exit(report.exit_code(state))
 
@@ -136,11 +135,10 @@ def import_(
     Servers and volumes need their source cloud too (--source): their disks are read there.
     """
     chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
-    found = _movable(_selected(documents.read_directory(directory), chosen), source, chosen)
+    what = _from_files(directory, source, chosen, vars_file)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        blobs = None if source else _blobs(directory, vars_file)
-        migration = ferry.migrate(*sides, documents=found, image_blobs=blobs, mapping=mapping)
+        migration = ferry.migrate(*sides, mapping=mapping, **what)
         state = _finish(ferry, migration, format_)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))
@@ -149,6 +147,12 @@ def import_(
 def _finish(ferry: Client, migration: str, format_: output.Format, quiet: bool = False) -> dict[str, Any]:
     live.follow(ferry, migration, quiet=quiet or format_ is not output.Format.table)
     return ferry.show(migration)
+
+
+def _from_files(directory: Path, source: str | None, chosen: dict[str, Any], vars_file: Path | None) -> dict[str, Any]:
+    """What a data directory asks for, as arguments of the request."""
+    found = _movable(_selected(documents.read_directory(directory), chosen), source, chosen)
+    return {"documents": found, "image_blobs": None if source else _blobs(directory, vars_file)}
 
 
 def _blobs(directory: Path, vars_file: Path | None) -> str | None:

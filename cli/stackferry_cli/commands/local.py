@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .. import os_migrate, output
+from ..local import credentials
 from ..local.stack import Stack, home
 from ..options import Output
 
@@ -23,18 +24,25 @@ def up(
 ) -> None:
     """Start the system on this machine: broker (unless AMQP_URI is set), coordinator, exporter, importer.
 
-    The services find clouds as every OpenStack tool does: clouds.yaml, OS_CLIENT_CONFIG_FILE, or OS_* variables
-    (then the cloud is named envvars).
+    The services find clouds as every OpenStack tool does: OS_CLIENT_CONFIG_FILE, clouds.yaml in the folder that this is
+    started in, what an earlier --vars said, clouds.yaml in the user's or the system's folder, or OS_* variables (then
+    the cloud is named envvars).
     """
     stack = Stack(home())
-    environ = {}
-    clouds = stack.folder / "clouds.yaml"
+    kept = stack.folder / "clouds.yaml"
     if vars_file is not None:
-        os_migrate.write_clouds(os_migrate.read(vars_file), clouds)
-    if clouds.exists() and "OS_CLIENT_CONFIG_FILE" not in os.environ:
-        environ["OS_CLIENT_CONFIG_FILE"] = str(clouds)
+        os_migrate.write_clouds(os_migrate.read(vars_file), kept)
+    environ = credentials.variables(Path.cwd(), os.environ, kept)
+    if vars_file is not None:
+        environ["OS_CLIENT_CONFIG_FILE"] = str(kept)
+    running = [name for name in stack.names() if stack.process(name).pid()]
     stack.up({"exporter": exporters, "importer": importers}, environ)
     output.console.print(f"up: {', '.join(stack.names())}; logs in {stack.folder / 'logs'}")
+    if file := environ.get("OS_CLIENT_CONFIG_FILE"):
+        output.console.print(f"clouds: {file}")
+    if running:
+        text = "ran already, with the credentials of their start; `stackferry down` and `up` to change them"
+        output.errors.print(f"note: {', '.join(running)} {text}")
 
 
 def down() -> None:

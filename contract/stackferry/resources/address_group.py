@@ -14,6 +14,7 @@ class AddressGroup(Kind):
 
     type = "openstack.network.AddressGroup"
     file = "address_groups"
+    optional = True
     info = ("id", "project_id")
 
     name = Text("name")

@@ -29,6 +29,8 @@ class Declaration(Schema):
     service: ClassVar[str] = "network"
     singular: ClassVar[str] = ""
     plural: ClassVar[str] = ""
+    #: whether a cloud may have no such API: then there are none of it
+    optional: ClassVar[bool] = False
     #: what no API can change after creation: a difference is a conflict, not an update
     fixed: ClassVar[frozenset[str]] = frozenset()
     #: what is said at creation and never compared: it may have been changed since (a server's flavor)

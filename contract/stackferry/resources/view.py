@@ -79,9 +79,17 @@ class View:
         """Every resource of *kind* in the project; listed once."""
         with self._locks[kind]:
             if kind not in self._records:
-                listed = KINDS[kind].listing(self)
-                self._records[kind] = {r["id"]: r for r in (record(kind, item) for item in listed)}
+                self._records[kind] = {r["id"]: r for r in self._listed(kind)}
             return list(self._records[kind].values())
+
+    def _listed(self, kind: str) -> list[Record]:
+        try:
+            return [record(kind, item) for item in KINDS[kind].listing(self)]
+        except Exception as error:
+            if not (KINDS[kind].optional and is_absent(error)):
+                raise
+            self.notes.append(f"this cloud has no {kind.replace('_', ' ')}s: {error}")
+            return []
 
     def records_of(self, kind: str, attribute: str, owner_id: str) -> list[Record]:
         """The resources that belong to one other; an owner younger than the listing is listed by itself."""
@@ -230,6 +238,15 @@ class View:
                 if not self._named[key]:
                     return self._named.pop(key)  # it may be made yet
             return self._named[key]
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether a cloud says that it doesn't have an API at all: no such path, or no such service in its catalogue.
+
+    By name: openstacksdk's and keystoneauth's own exceptions aren't known here.
+    """
+    named = {type_.__name__ for type_ in type(error).__mro__}
+    return getattr(error, "status_code", None) == 404 or bool(named & {"EndpointNotFound", "ServiceDisabledException"})
 
 
 def record(kind: str, resource: Any) -> Record:

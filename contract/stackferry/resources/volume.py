@@ -56,6 +56,7 @@ class Volume(Kind):
 
     type = "openstack.network.ServerVolume"
     file = "detached_volumes"
+    optional = True
     by_workload = True
     gradual = True
     service = "block_storage"

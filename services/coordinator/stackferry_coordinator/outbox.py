@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, bindparam, delete, select
 from stackferry.bus import Outgoing, Publisher
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable
@@ -12,6 +12,8 @@ from stackferry.errors import BrokerUnavailable
 from . import tables as t
 
 BATCH = 64
+_DUE = select(t.outbox).order_by(t.outbox.c.id).limit(BATCH).with_for_update(skip_locked=True)
+_FORGET = delete(t.outbox).where(t.outbox.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def row(exchange: str, key: str, envelope: Envelope) -> dict[str, Any]:
@@ -35,8 +37,7 @@ def relay(engine: Engine, publisher: Publisher) -> int:
 
 
 def _due(connection: Connection) -> list[Any]:
-    query = select(t.outbox).order_by(t.outbox.c.id).limit(BATCH).with_for_update(skip_locked=True)
-    return list(connection.execute(query).mappings())
+    return list(connection.execute(_DUE).mappings())
 
 
 def _publish(publisher: Publisher, rows: list[Any]) -> list[int]:
@@ -51,7 +52,7 @@ def _publish(publisher: Publisher, rows: list[Any]) -> list[int]:
 
 def _forget(connection: Connection, ids: list[int]) -> None:
     if ids:
-        connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))
+        connection.execute(_FORGET, {"ids": ids})
 
 
 def _outgoing(row: Any) -> Outgoing:

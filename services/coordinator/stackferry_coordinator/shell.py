@@ -48,6 +48,7 @@ class Coordinator:
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
+        self.remember = self.upsert(t.inbox).on_conflict_do_nothing()
 
     # -- messages in -------------------------------------------------------------------------------------
 
@@ -77,8 +78,7 @@ class Coordinator:
             return granted(store, data)
 
     def _seen(self, connection: Connection, message_id: str, now: float) -> bool:
-        statement = self.upsert(t.inbox).values(message=message_id, at=now).on_conflict_do_nothing()
-        return connection.execute(statement).rowcount == 0
+        return connection.execute(self.remember, {"message": message_id, "at": now}).rowcount == 0
 
     def _open(self, connection: Connection, name: str, data: dict[str, Any], now: float) -> Store | None:
         store = Store.open(connection, data["migration"])

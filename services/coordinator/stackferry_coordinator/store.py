@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -10,13 +9,19 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from . import tables as t
 from .ledger import Document, Head, Ledger, Step
 
-_STEP = [field.name for field in dataclasses.fields(Step)]
-_HEAD = [field.name for field in dataclasses.fields(Head)]
+_STEP, _HEAD = Step.__slots__, Head.__slots__
 _TUPLES = ("made", "notes", "changes")
 # Statements that each message needs are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
 _STEPS = select(*(t.step.c[name] for name in _STEP)).where(t.step.c.migration == bindparam("m"))
 _BY_KEY = _STEPS.where(t.step.c.key == bindparam("k"))
+_BY_KEYS = _STEPS.where(t.step.c.key.in_(bindparam("keys", expanding=True)))
 _BY_GROUP = _STEPS.where(t.step.c.group == bindparam("g"))
+_FIRST = (
+    select(t.step.c.key)
+    .where(t.step.c.migration == bindparam("m"), t.step.c.state == bindparam("s"))
+    .order_by(t.step.c.order)
+    .limit(bindparam("n"))
+)
 _HEAD_OF = select(*(t.migration.c[name] for name in _HEAD)).where(t.migration.c.id == bindparam("m")).with_for_update()
 _AFTER, _BEFORE = (
     select(wanted, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"), given == bindparam("k"))
@@ -29,6 +34,11 @@ _CHANGE = (
     update(t.step)
     .where(t.step.c.migration == bindparam("b_migration"), t.step.c.key == bindparam("b_key"))
     .values({name: bindparam(f"b_{name}") for name in _STEP if name != "key"})
+)
+_CHANGE_HEAD = (
+    update(t.migration)
+    .where(t.migration.c.id == bindparam("b_id"))
+    .values({name: bindparam(f"b_{name}") for name in (*_HEAD, "changed") if name != "id"})  # all steps depend on that
 )
 
 
@@ -115,10 +125,9 @@ class Store(Ledger):
         """Load so many steps that are in a state, in order; those that are here already may have left it."""
         if self._complete or limit <= 0 or not self.head.counts.get(state):
             return
-        query = select(t.step.c.key).where(*self._mine(t.step), t.step.c.state == state)
-        keys = self.connection.execute(query.order_by(t.step.c.order).limit(limit + len(self.steps))).scalars()
-        if unknown := [key for key in keys if key not in self.steps]:
-            self._load(t.step.c.key.in_(unknown[:limit]))
+        first = {"m": self.head.id, "s": state, "n": limit + len(self.steps)}
+        if unknown := [key for key in self.connection.execute(_FIRST, first).scalars() if key not in self.steps]:
+            self._take(self.connection.execute(_BY_KEYS, {"m": self.head.id, "keys": unknown[:limit]}))
 
     def _mine(self, table: Any) -> list[Any]:
         return [table.c.migration == self.head.id]
@@ -161,16 +170,14 @@ class Store(Ledger):
         """Write what changed."""
         changed = [step for key, step in self.steps.items() if self._clean.get(key) is not step]
         new = [_row(step) | {"migration": self.head.id} for step in changed if step.key not in self._clean]
-        old = [{f"b_{n}": v for n, v in _row(step).items()} for step in changed if step.key in self._clean]
+        old = [_bound(step) | {"b_migration": self.head.id} for step in changed if step.key in self._clean]
         for table, rows in ((t.step, new), (t.edge, self._new_links), (t.document, self._new_documents)):
             if rows:
                 self.connection.execute(insert(table), rows)
         if old:
-            self.connection.execute(_CHANGE, [{**row, "b_migration": self.head.id} for row in old])
+            self.connection.execute(_CHANGE, old)
         if self.head != self._head_before:
-            row = {name: value for name, value in _row(self.head).items() if name != "id"}  # of which all steps depend
-            where = t.migration.c.id == self.head.id
-            self.connection.execute(update(t.migration).where(where).values(**row, changed=now))
+            self.connection.execute(_CHANGE_HEAD, _bound(self.head) | {"b_changed": now})
         self._clean.update((step.key, step) for step in changed)
         self._new_links, self._new_documents, self._head_before = [], [], self.head
         self._after, self._before = {}, {}  # they are in the database now
@@ -189,5 +196,10 @@ class _Documents(dict[str, Document]):
 
 
 def _row(record: Head | Step) -> dict[str, Any]:
-    row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    row = {name: getattr(record, name) for name in record.__slots__}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+
+
+def _bound(record: Head | Step) -> dict[str, Any]:
+    """A row for a statement whose values must not be called like the columns."""
+    return {f"b_{name}": value for name, value in _row(record).items()}
