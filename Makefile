@@ -44,7 +44,7 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 
 .PHONY: test
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not chaos and not guest" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest" $(ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds

@@ -20,16 +20,24 @@ from stackferry.client import Client
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
 from stackferry_cli.local.stack import Stack
+from xdist.scheduler import LoadScopeScheduling
 
 RABBITMQ_IMAGE = os.environ.get("STACKFERRY_RABBITMQ_IMAGE", "rabbitmq:3-management")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist's own hook reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, one has all tests with the clouds: some of them stop, slow or fill what others use."""
-    for item in items:
-        if "sandbox" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("clouds"))
+CLOUDS = ("tests/clouds/", "tests/sandbox/")
+
+
+class OnePairOfClouds(LoadScopeScheduling):  # type: ignore[misc]
+    """Of several workers, one has all tests with the clouds: some of them stop, slow or fill what others use."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "clouds" if nodeid.startswith(CLOUDS) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OnePairOfClouds:
+    return OnePairOfClouds(config, log)
 
 
 @contextmanager
