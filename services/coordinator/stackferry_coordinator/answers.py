@@ -72,7 +72,7 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
         moves.close(ledger, step, "done", outcome=outcome, reason=None)
         return
     results = {**step.results, **(data.get("results") or {})}
-    hints = {name: value for name, value in step.hints.items() if name not in ("doubt", "postponed")}
+    hints = {name: value for name, value in step.hints.items() if name not in moves.OF_A_TRY}
     if step.action == "copy" and hints.get("mode") == "rehash":
         hints["read_in"] = epoch_of(ledger, step)
     if step.group == step.key and step.kind == "server" and step.action == "ensure":

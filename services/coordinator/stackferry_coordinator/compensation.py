@@ -13,7 +13,8 @@ from .ledger import OPEN, Ledger, Step
 from .workload import COORDINATOR, Task, task_of
 
 #: hints that say nothing about another round
-OF_A_ROUND = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode")
+OF_A_ROUND = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode", "first_asked",
+              "doubt")  # fmt: skip
 
 
 def follow(ledger: Ledger, now: float) -> None:
@@ -21,10 +22,18 @@ def follow(ledger: Ledger, now: float) -> None:
     while ledger.moved:
         group = ledger.moved.pop()
         reason = ledger.troubled.pop(group, None)
+        _note_arrival(ledger, group, now)
         if reason is not None and not moves.failing(ledger, group):
             fail(ledger, group, reason, now)
         elif moves.failing(ledger, group):
             _carry_on(ledger, group)
+
+
+def _note_arrival(ledger: Ledger, group: str, now: float) -> None:
+    """Keep when a volume that is a workload of its own had all its bytes, and let go of the hosts."""
+    settle, head = ledger.step(f"{group}/settle"), moves.known(ledger, group)
+    if head.kind == "volume" and head.state == "done" and settle is not None and settle.state not in OPEN:
+        ledger.put(replace(head, results={"over": now, **head.results}))
 
 
 def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
@@ -45,8 +54,13 @@ def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
 
 
 def fail_all(ledger: Ledger, reason: str, now: float, ended: bool = False) -> None:
-    """Give up every workload that is under way; *ended*: also those that are over, if they did anything."""
+    """Give up every workload that is under way; *ended*: also those that are over, if they did anything.
+
+    One that has arrived isn't under way, though some of its steps may be: they tidy up.
+    """
     for group in ledger.groups():
+        if not ended and moves.arrived(ledger, group):
+            continue
         steps = ledger.of_group(group)
         begun = any(step.attempt or step.state == "holding" for step in steps)
         open_ = any(step.state in OPEN for step in steps)

@@ -121,7 +121,8 @@ def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
         return []
     offer = {name: data[name] for name in OFFERED if data.get(name) is not None}
     mode = {"mode": fetch_mode(ledger, step)} if step.group else {}
-    ledger.put(replace(step, hints={**step.hints, "offer": offer, **mode}, due=now + moves.MOVING_LEASE))
+    hints = {name: value for name, value in step.hints.items() if name != "postponed"}  # who was away is there
+    ledger.put(replace(step, hints={**hints, "offer": offer, **mode}, due=now + moves.MOVING_LEASE))
     return [Do(step.key, step.attempt, "fetch")]
 
 
@@ -240,7 +241,7 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
     room = IN_FLIGHT + BY_PLACE * head.counts.get("holding", 0) - head.counts.get("asked", 0)
     due = []
     for step in ledger.ready(max(room, 0)):
-        hints = step.hints if step.attempt else {**step.hints, "first_asked": now}
+        hints = {"first_asked": now, **step.hints}
         if step.action == "stop" and not step.tries:
             hints = {**hints, "since": now}
         asked = replace(step, state="asked", attempt=step.attempt + 1, tries=step.tries + 1, claim=None, done=0)

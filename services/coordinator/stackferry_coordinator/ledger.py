@@ -84,8 +84,12 @@ class Step:
 
 
 def verdict(head: Step) -> str:
-    """What has become of a workload, by its own step: ``again`` while that isn't known."""
-    if head.state in ("done", "failed", "skipped", "removed"):
+    """What has become of a workload, by its own step: ``again`` while that isn't known.
+
+    A volume's own step makes it at the destination; it has arrived when all else is over, too (``results.over``).
+    """
+    is_empty = head.kind == "volume" and head.state == "done" and "over" not in head.results
+    if head.state in ("done", "failed", "skipped", "removed") and not is_empty:
         return head.state
     return "failing" if "failing" in head.hints else "again"
 

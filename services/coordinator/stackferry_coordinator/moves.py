@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .ledger import OPEN, Ledger, Step
+from .ledger import OPEN, Ledger, Step, verdict
 from .workload import place_of, task_of
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
@@ -16,7 +16,10 @@ BACKOFF = (2.0, 5.0, 15.0, 60.0)  # seconds before another try after a failure t
 TRIES = 5
 PATIENCE = 5.0  # seconds until a look at what a cloud is still busy with
 POSTPONED = 900.0  # seconds without an agent on a host after which its volume's workload is given up
+OUTAGE = 900.0  # seconds of an outage (of a cloud, of the network between hosts) after which a workload is given up
 PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
+#: hints about tries that didn't end well: since when it's postponed, interrupted, waited for; how far it came
+OF_A_TRY = ("doubt", "postponed", "outage", "reached", "pending")
 
 
 def known(ledger: Ledger, key: str) -> Step:
@@ -90,29 +93,49 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Let the step rest and come back, unless its tries are used up."""
     if data["outcome"] in ("interrupted", "pending"):
         step = replace(step, hints={**step.hints, "doubt": True})  # it may have made something, until a try has looked
+    step = _interrupted(step, now) if data["outcome"] == "interrupted" else step
     if step.action == "transfer" and ledger.head.phase == "undoing":
         close(ledger, step, "skipped", outcome=data["outcome"], reason="undone before it was complete")
         return
     if given_up(ledger, step):
         _leave(ledger, step, data, now)
         return
-    if ledger.head.phase == "cancelling" and not step.compensates:
+    if ledger.head.phase == "cancelling" and not (step.compensates or (step.group and arrived(ledger, step.group))):
         close(ledger, step, "skipped", outcome=data["outcome"], reason="cancelled")
         return
     if data["outcome"] == "pending":
         _wait(ledger, step, data, now)
         return
     if step.tries >= TRIES * (2 if step.compensates else 1):
+        if step.group and data["outcome"] == "interrupted" and now - step.hints["outage"] <= OUTAGE:
+            _rest(ledger, replace(step, tries=step.tries - 1), data, now + BACKOFF[-1])
+            return
         reason = f"gave up after {step.tries} tries: {data.get('reason') or data['outcome']}"
         close(ledger, step, "failed", outcome=data["outcome"], reason=reason)
         return
     pause = SETTLE if data["outcome"] == "interrupted" else BACKOFF[min(step.tries, len(BACKOFF)) - 1]
-    ledger.put(replace(step, state="resting", due=now + pause, outcome=data["outcome"], reason=data.get("reason")))
+    _rest(ledger, step, data, now + pause)
+
+
+def _rest(ledger: Ledger, step: Step, data: dict[str, Any], until: float) -> None:
+    ledger.put(replace(step, state="resting", due=until, outcome=data["outcome"], reason=data.get("reason")))
+
+
+def _interrupted(step: Step, now: float) -> Step:
+    """Note since when tries are interrupted; one that came further than any before it begins a new count."""
+    reached = step.hints.get("reached", 0)
+    since = now if step.done > reached else step.hints.get("outage", now)
+    return replace(step, hints={**step.hints, "outage": since, "reached": max(step.done, reached)})
 
 
 def failing(ledger: Ledger, group: str) -> bool:
     """Whether a workload is given up, and being taken back."""
     return "failing" in known(ledger, group).hints
+
+
+def arrived(ledger: Ledger, group: str) -> bool:
+    """Whether a workload is at the destination; what is left to do for it is to tidy up."""
+    return verdict(known(ledger, group)) == "done"
 
 
 def given_up(ledger: Ledger, step: Step) -> bool:
@@ -140,13 +163,13 @@ def _leave(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None
 
 def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Look again soon: the cloud is still busy with it. This is no failure, and no try is used up."""
-    since = step.hints.get("first_asked", now)
+    since = step.hints.get("pending", now)
     if now - since > PATIENT:
         close(ledger, step, "failed", outcome="failed", reason=f"not over after {PATIENT:.0f} s: {data.get('reason')}")
         return
     results = {**step.results, **(data.get("results") or {})}
     step = replace(step, state="resting", due=now + PATIENCE, tries=step.tries - 1, reason=data.get("reason"))
-    ledger.put(replace(step, outcome="pending", results=results))
+    ledger.put(replace(step, outcome="pending", results=results, hints={**step.hints, "pending": since}))
 
 
 def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
@@ -158,7 +181,11 @@ def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
 def reopen_keys(ledger: Ledger, chosen: dict[str, bool]) -> None:
     """The same for these steps; the value says whether a step was over."""
     for key in chosen:
-        ledger.put(replace(known(ledger, key), state="waiting", tries=0, reason=None, due=None))
+        step = known(ledger, key)
+        hints = {n: v for n, v in step.hints.items() if n == "doubt" or n not in OF_A_TRY}
+        if "doubt" not in hints:  # no try of it can have made what is found from now on
+            hints.pop("first_asked", None)
+        ledger.put(replace(step, state="waiting", tries=0, reason=None, due=None, hints=hints))
     for key, over in chosen.items():
         for later, _ in ledger.after(key):
             after = known(ledger, later)

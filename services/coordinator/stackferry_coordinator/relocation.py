@@ -27,8 +27,6 @@ def relocate(ledger: Ledger, place: Step, lost: set[str]) -> None:
     if _on_the_way(ledger, steps):
         return
     _take_off(ledger, place, attached)
-    for step in copies:
-        ledger.put(replace(step, hints={name: value for name, value in step.hints.items() if name != "postponed"}))
     again = [place, *attached, *[s for s in copies if s.state != "waiting"]]
     moves.reopen_keys(ledger, {s.key: s.state not in OPEN for s in again})
 

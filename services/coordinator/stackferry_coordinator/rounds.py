@@ -105,7 +105,8 @@ def _again(ledger: Ledger, cutover: Step, steps: list[Step]) -> None:
     number = cutover.hints.get("pass", 1) + 1
     ledger.put(replace(cutover, hints={**cutover.hints, "pass": number}))
     for step in steps:
-        kept = earlier(step.results, step.seconds)  # what the passes before took
+        # Which hosts a volume was on tells whose journal counts; of the others, what the passes before took.
+        kept = step.results if step.action == "assign" else earlier(step.results, step.seconds)
         hints = {**step.hints, "pass": number}
         ledger.put(replace(step, hints=hints, results=kept, outcome=None, done=0, seconds=0.0))
     moves.reopen_keys(ledger, {step.key: step.state not in OPEN for step in [cutover, *steps]})

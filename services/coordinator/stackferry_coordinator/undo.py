@@ -24,12 +24,16 @@ def begin(ledger: Ledger, now: float) -> None:
 
 
 def drop_unasked(ledger: Ledger, reason: str) -> None:
-    """Skip whatever isn't under way; a workload that is given up sees to itself."""
+    """Skip whatever isn't under way; a workload that is given up, or has arrived, sees to itself."""
     for step in ledger.all():
-        if step.compensates or (step.group and moves.failing(ledger, step.group)):
+        if step.compensates or (step.group and _sees_to_itself(ledger, step.group)):
             continue
         if step.state in ("waiting", "ready", "wanting", "resting") and step.action != "remove":
             ledger.put(replace(step, state="skipped", reason=reason, due=None))
+
+
+def _sees_to_itself(ledger: Ledger, group: str) -> bool:
+    return moves.failing(ledger, group) or moves.arrived(ledger, group)
 
 
 def carry_on(ledger: Ledger) -> None:

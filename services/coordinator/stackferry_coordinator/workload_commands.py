@@ -144,13 +144,15 @@ def power(work: Workload) -> str | None:
 
 
 def downtime(ledger: Ledger, group: str, now: float) -> dict[str, Any]:
-    """Return for how many seconds a server that ran was in neither cloud, once it runs at the destination."""
+    """Return since when a server was stopped at the source, and for how many seconds one that ran was in neither
+    cloud, once it runs at the destination."""
     stop, cutover = ledger.step(f"{group}/stop"), ledger.step(f"{group}/cutover")
     looks = [step for name in ("look-again", "look") if (step := ledger.step(f"{group}/{name}"))]
     ran = next((step.results["status"] for step in looks if step.results.get("status")), None) == RUNS
     found: dict[str, Any] = {}
-    if ran and stop is not None and "since" in stop.hints:
-        found["downtime"] = round(now - stop.hints["since"], 1)
+    if stop is not None and "since" in stop.hints:
+        found["stopped"] = stop.hints["since"]
+        found |= {"downtime": round(now - stop.hints["since"], 1)} if ran else {}
     if cutover is not None and cutover.results.get("passes"):
         found["passes"] = cutover.results["passes"] + 1
     return found

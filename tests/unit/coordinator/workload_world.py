@@ -414,6 +414,8 @@ class WorkloadWorld:
         verified = self.clouds.verified.setdefault(data["volume"], {})
         segment, key = data["first"], f"{data['copy']}/{data['first']}"
         known = journal.get(key) if data["mode"] != "rehash" else content.get(segment)
+        if known is not None and known != content.get(segment):
+            raise Violation(f"{step.key}: a journal is believed that says what isn't there any more")
         if not (data["mode"] == "copy" and known is not None):  # what a copy knows to be there, it skips
             written = known != source  # and what a journal says to be there isn't written
             content[segment] = source if written else content.get(segment)
