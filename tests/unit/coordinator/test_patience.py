@@ -1,0 +1,100 @@
+"""How long the coordinator bears with outages and busy clouds, and what a cancel leaves alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from stackferry_coordinator import moves
+from stackferry_coordinator.ledger import OPEN, Step, verdict
+from stackferry_coordinator.moves import OUTAGE, PATIENT, TRIES
+
+from .documents import server, volume
+from .test_workload_commands import until_asked
+from .workload_world import MIGRATION, Unkind, WorkloadWorld
+
+COPY = "volume/a-disk0/copy/0"
+
+
+def ended(world: WorkloadWorld, key: str, now: float, outcome: str, **changes: Any) -> Step:
+    """A try of a step ends so; return the step afterwards."""
+    step = replace(moves.known(world.ledger, key), state="asked", **changes)
+    step = replace(step, tries=step.tries + 1)
+    world.ledger.put(step)
+    moves.again(world.ledger, step, {"outcome": outcome, "reason": "no"}, now)
+    return moves.known(world.ledger, key)
+
+
+def test_an_outage_gives_a_workload_up_when_it_lasts_and_not_after_so_many_tries() -> None:
+    world, _ = until_asked(COPY, [server("a")])
+    for number in range(3 * TRIES):
+        assert ended(world, COPY, number * OUTAGE / (3 * TRIES), "interrupted").state == "resting"
+    assert ended(world, COPY, OUTAGE + 1, "interrupted").state == "failed"
+
+
+def test_a_try_that_came_further_begins_a_new_count() -> None:
+    world, _ = until_asked(COPY, [server("a")])
+    for hour in range(20):
+        assert ended(world, COPY, hour * 3600.0, "interrupted", done=100 + hour).state == "resting"
+    assert ended(world, COPY, 20 * 3600.0, "interrupted", done=119).state == "failed"  # that is no further
+
+
+def test_a_failure_that_may_pass_is_counted() -> None:
+    world, _ = until_asked(COPY, [server("a")])
+    states = [ended(world, COPY, float(number), "failed").state for number in range(1, TRIES)]  # one was asked before
+    assert states == ["resting"] * (TRIES - 2) + ["failed"]
+
+
+@pytest.mark.parametrize("age", [0.0, 10 * PATIENT], ids=["new", "of days ago"])
+def test_patience_with_a_busy_cloud_begins_with_the_wait(age: float) -> None:
+    key = "volume/a-disk0/expose"
+    world, _ = until_asked(key, [server("a")])
+    began = moves.known(world.ledger, key).hints["first_asked"] + age
+    assert ended(world, key, began, "pending").state == "resting"
+    assert ended(world, key, began + PATIENT, "pending").state == "resting"
+    assert ended(world, key, began + PATIENT + 1, "pending").state == "failed"
+
+
+def test_an_agent_that_is_back_is_waited_for_anew_the_next_time() -> None:
+    world, _ = until_asked(COPY, [server("a")])
+    about = {"migration": MIGRATION, "step": COPY, "attempt": 1}
+    world._tell("postponed", {**about, "reason": "no agent answers on host h"})
+    world.now += 60
+    world._tell("tick", {"migration": MIGRATION})
+    assert moves.known(world.ledger, COPY).hints["postponed"] < world.now
+    world._tell("segment-offered", {**about, "attempt": 2, "address": "h:1", "certificate": "pem", "size": 1 << 30})
+    assert "postponed" not in moves.known(world.ledger, COPY).hints
+
+
+def until(world: WorkloadWorld, condition: Any) -> None:
+    for _ in range(20000):
+        if condition():
+            return
+        world._step()
+    raise AssertionError("it never came to that")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_cancel_leaves_a_server_that_has_arrived_and_lets_it_tidy_up(seed: int) -> None:
+    world = WorkloadWorld([server("a", 2), server("b", 3)], seed, Unkind(0, 0, 0, 0), slots=4)
+    world._tell("request-migration", world.request)
+    world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": world.documents})
+    mine = world.ledger.of_group
+    until(world, lambda: world.ledger.steps.get("server/a") and verdict(world.ledger.steps["server/a"]) == "done")
+    assert any(step.state in OPEN for step in mine("server/a"))
+    world._tell("control-migration", {"migration": MIGRATION, "action": "cancel"})
+    until(world, world._over)
+    world.check()
+    assert world.ledger.head.phase == "cancelled"
+    assert {step.state for step in mine("server/a")} <= {"done", "removed"}
+    assert world.clouds.power == {"a": "SHUTOFF", "b": "SHUTOFF" if verdict(world.ledger.steps["server/b"]) == "done" else "ACTIVE"}  # fmt: skip
+
+
+def test_a_volume_has_arrived_when_its_bytes_have() -> None:
+    world, _ = until_asked("volume/loose/copy/0", [volume("loose")])
+    head = moves.known(world.ledger, "volume/loose")
+    assert (head.state, verdict(head)) == ("done", "again")
+    until(world, world._over)
+    head = moves.known(world.ledger, "volume/loose")
+    assert (verdict(head), head.results["over"]) == ("done", pytest.approx(world.now, abs=100))
