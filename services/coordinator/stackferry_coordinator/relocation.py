@@ -7,8 +7,6 @@ destination: where that's another one now, what is there is found out by reading
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from . import moves
 from .ledger import OPEN, Ledger, Step
 from .workload import place_of, task_of
