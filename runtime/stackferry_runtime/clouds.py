@@ -10,9 +10,9 @@ import math
 import random
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -26,10 +26,16 @@ from stackferry.resources.view import View
 SAFE = ("GET", "HEAD", "OPTIONS")
 MAX_WAIT = 60.0  # seconds; no message may be held for long
 TRIES = 4
+QUESTION = 10.0  # seconds that a cloud gets where a person waits to hear how it is
+CONNECTIONS = 64  # that are kept
 
 
 class CloudError(Error):
     """A cloud can't be used: no such entry, wrong credentials, unreachable."""
+
+
+class CloudSilent(CloudError):
+    """A cloud can't be reached now; nothing was asked of it."""
 
 
 class Gate:
@@ -77,19 +83,19 @@ class PatientAdapter(TCPKeepAliveAdapter):
     and broken connections leave a doubt: only reading is repeated; for a write the caller must look first.
     """
 
-    def __init__(self, gate: Gate, **kwargs: Any) -> None:
+    def __init__(self, gate: Gate, tries: int = TRIES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.gate = gate
+        self.gate, self.tries = gate, tries
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         replayable = request.body is None or isinstance(request.body, bytes | str)
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(self.tries)):
             with self.gate.slot():
                 try:
                     response = super().send(request, *args, **kwargs)
                 except OSError:  # requests' errors are OSErrors
                     if request.method in SAFE and left:
-                        time.sleep(_jitter(TRIES - left))
+                        time.sleep(_jitter(self.tries - left))
                         continue
                     raise
             wait = refused(response.status_code, response.headers.get("Retry-After"))
@@ -103,7 +109,7 @@ class PatientAdapter(TCPKeepAliveAdapter):
                 return response
             response.close()
             if wait is None:
-                time.sleep(_jitter(TRIES - left))
+                time.sleep(_jitter(self.tries - left))
         raise AssertionError("unreachable")
 
 
@@ -130,27 +136,35 @@ def _jitter(attempt: int) -> float:
 
 
 class Clouds:
-    """Connections by (cloud, project), and views by (cloud, project, migration); the latest few of each are kept."""
+    """Connections by (cloud, project), and views by (cloud, project, migration); the latest few of each are kept.
+
+    A cloud that doesn't answer holds up who wants that one, and nobody else.
+    """
 
     def __init__(self, concurrency: int, timeout: float, keep: int = 16) -> None:
         self.concurrency, self.timeout, self.keep = concurrency, timeout, keep
         self._gates: dict[str, Gate] = {}
         self._connections: OrderedDict[Any, Any] = OrderedDict()
         self._views: OrderedDict[Any, View] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of these; nothing is asked of a cloud meanwhile
+        self._connecting: defaultdict[Any, threading.Lock] = defaultdict(threading.Lock)
 
     def view(self, place: dict[str, Any], run: str) -> View:
         """Return the view of a project for one run; raise CloudError with what to do."""
         key = (place["cloud"], place.get("project"), run)
         with self._lock:
-            if key not in self._views:
-                connection = self._connection(place)
-                access = _access(connection)
-                self._views[key] = View(connection, access.project_id, "admin" in access.role_names, place["cloud"])
-                while len(self._views) > self.keep:
-                    self._views.popitem(last=False)
-            self._views.move_to_end(key)
-            return self._views[key]
+            if view := _latest(self._views, key):
+                return view
+            connecting = self._connecting[key[:2]]
+        with connecting:
+            with self._lock:
+                if view := _latest(self._views, key):
+                    return view
+            connection, access = self._connection(place)
+            view = View(connection, access.project_id, "admin" in access.role_names, place["cloud"])
+            with self._lock:
+                _keep(self._views, key, view, self.keep)
+            return view
 
     def drop(self, run: str) -> None:
         """Forget the views of a run."""
@@ -159,10 +173,8 @@ class Clouds:
                 del self._views[key]
 
     def check(self, place: dict[str, Any]) -> dict[str, Any]:
-        """Say what a cloud's credentials are and allow; raise CloudError."""
-        with self._lock:
-            connection = self._connection(place)
-        access = _access(connection)
+        """Say what a cloud's credentials are and allow, as it is now; raise CloudError soon."""
+        _, access = self._connect(place, QUESTION, tries=1)
         return {
             "cloud": place["cloud"],
             "user": access.username,
@@ -172,14 +184,29 @@ class Clouds:
             "services": sorted({s["type"] for s in access.service_catalog.catalog}),
         }
 
-    def _connection(self, place: dict[str, Any]) -> Any:
+    def _connection(self, place: dict[str, Any]) -> tuple[Any, Any]:
+        """A connection, and what keystone says of it; what was kept is made anew when it's refused by now."""
         key = (place["cloud"], place.get("project"))
-        if key not in self._connections:
-            with explained(place):
-                self._connections[key] = self._connect(place)
-        return self._connections[key]
+        with self._lock:
+            kept = _latest(self._connections, key)
+        if kept is not None:
+            with explained(place), suppress(ks.Unauthorized):
+                return kept, _access(kept)
+        connection, access = self._connect(place, self.timeout, TRIES)
+        with self._lock:
+            _keep(self._connections, key, connection, CONNECTIONS)
+        return connection, access
 
-    def _connect(self, place: dict[str, Any]) -> Any:
+    def _connect(self, place: dict[str, Any], timeout: float, tries: int) -> tuple[Any, Any]:
+        with explained(place):
+            connection = self._connected(place, timeout, tries)
+            access = _access(connection)
+        if access.project_id is None:
+            text = f"the credentials of cloud {place['cloud']!r} name no project; add project_name to clouds.yaml"
+            raise CloudError(text)
+        return connection, access
+
+    def _connected(self, place: dict[str, Any], timeout: float, tries: int) -> Any:
         cloud, project = place["cloud"], place.get("project")
         region = openstack.config.OpenStackConfig().get_one(cloud=cloud)
         auth = dict(region.config.get("auth") or {})
@@ -189,15 +216,36 @@ class Clouds:
             auth["project_name"] = project
         options: dict[str, Any] = {"auth": auth} if project else {}
         connection = openstack.connect(
-            cloud=cloud, app_name="stackferry", app_version="0.1.0", api_timeout=self.timeout, **options
+            cloud=cloud, app_name="stackferry", app_version="0.1.0", api_timeout=timeout, **options
         )
+        no_other_retries(connection.config.config)
         gate = self._gates.setdefault(cloud, Gate(self.concurrency))
         session = connection.session.session
         for scheme in ("http://", "https://"):
-            session.mount(scheme, PatientAdapter(gate, pool_maxsize=self.concurrency))
-        if _access(connection).project_id is None:
-            raise CloudError(f"the credentials of cloud {cloud!r} name no project; add project_name to clouds.yaml")
+            session.mount(scheme, PatientAdapter(gate, tries, pool_maxsize=self.concurrency))
         return connection
+
+
+def _latest(kept: OrderedDict[Any, Any], key: Any) -> Any:
+    if key in kept:
+        kept.move_to_end(key)
+    return kept.get(key)
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    kept[key] = value
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+def no_other_retries(config: dict[str, Any]) -> None:
+    """keystoneauth would repeat requests below the adapter that knows which ones may be, and wait for hours.
+
+    openstacksdk has it do so for images; clouds.yaml may for any service.
+    """
+    for name in (*config, "connect_retries", "status_code_retries"):
+        if name.endswith(("connect_retries", "status_code_retries")):
+            config[name] = 0
 
 
 def _access(connection: Any) -> Any:
@@ -211,23 +259,29 @@ def explained(place: dict[str, Any]) -> Iterator[None]:
     name = place["cloud"]
     try:
         yield
-    except (ks.Unauthorized, ks.NotFound) as error:
+    except ks.Unauthorized as error:
         raise CloudError(f"cloud {name!r} refuses the credentials: {_first_line(error)}; check clouds.yaml") from None
-    except (
-        ks.ConnectFailure,
-        ks.ConnectTimeout,
-        ks.SSLError,
-        ks.DiscoveryFailure,
-        sdk.ServiceDiscoveryException,
-        sdk.EndpointNotFound,
-    ) as error:
-        raise CloudError(
+    except ks.SSLError as error:
+        text = f"cloud {name!r} has a certificate that isn't trusted: {_first_line(error)}; see cacert in clouds.yaml"
+        raise CloudError(text) from None
+    except SILENT as error:
+        raise CloudSilent(
             f"cloud {name!r} does not answer: {_first_line(error)}; check auth_url and the network"
         ) from None
-    except (sdk.ConfigException, ks.AuthPluginException, ks.AuthorizationFailure) as error:
+    except (ks.HttpError, ks.ClientException, sdk.SDKException) as error:
         raise CloudError(
             f"cloud {name!r} can't be used: {_first_line(error)}; see clouds.yaml (OS_CLIENT_CONFIG_FILE)"
         ) from None
+
+
+#: nobody is there, or only somebody who says that another can't be reached
+SILENT = (
+    ks.ConnectionError,
+    ks.HttpServerError,
+    ks.DiscoveryFailure,
+    sdk.ServiceDiscoveryException,
+    sdk.EndpointNotFound,
+)
 
 
 def failure(error: Exception) -> tuple[str, str, bool]:
@@ -235,6 +289,8 @@ def failure(error: Exception) -> tuple[str, str, bool]:
 
     ``interrupted`` means that nobody knows whether a write took effect: the next try must look first.
     """
+    if isinstance(error, CloudSilent):
+        return "interrupted", str(error), True
     if isinstance(error, CloudError):
         return "failed", str(error), False
     if isinstance(error, Unfinished):

@@ -7,7 +7,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from stackferry.resources.view import View
 
-from .clouds import CloudError, Clouds
+from .clouds import Clouds, failure
 
 
 class Sessions(DependencyProvider):
@@ -32,5 +32,5 @@ class Sessions(DependencyProvider):
         """Return the fields of an Answer to CheckCloud."""
         try:
             return {"content": self.clouds.check(place)}
-        except CloudError as error:
-            return {"error": str(error)}
+        except Exception as error:  # whoever asked waits for an answer
+            return {"error": failure(error)[1]}

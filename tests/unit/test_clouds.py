@@ -6,7 +6,9 @@ import json
 import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,17 @@ from keystoneauth1 import exceptions as ks
 from openstack import exceptions as sdk
 from stackferry.errors import EndedInError, Unfinished
 from stackferry_runtime import clouds
-from stackferry_runtime.clouds import MAX_WAIT, CloudError, Gate, failure, refused
+from stackferry_runtime.clouds import (
+    MAX_WAIT,
+    CloudError,
+    Clouds,
+    CloudSilent,
+    Gate,
+    explained,
+    failure,
+    no_other_retries,
+    refused,
+)
 
 # -- the gate ------------------------------------------------------------------------------------------------
 
@@ -187,6 +199,7 @@ def answer(status: int, text: str = "something about it") -> Exception:
         (TimeoutError("slow"), "interrupted", True),
         (ConnectionResetError("reset"), "interrupted", True),
         (CloudError("check clouds.yaml"), "failed", False),
+        (CloudSilent("check the network"), "interrupted", True),
         (Unfinished("server 'a' is still being made"), "pending", True),
         (EndedInError("server 'a' ended in ERROR"), "failed", False),
         (KeyError("bug"), "failed", False),
@@ -243,3 +256,92 @@ def test_every_status_has_an_outcome_that_the_contract_knows(status: int, text: 
     assert outcome in ("failed", "conflict", "interrupted")
     assert retryable == (outcome == "interrupted")
     assert reason
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ks.Unauthorized("no"), CloudError, "refuses the credentials"),
+        (ks.BadRequest("expecting to find domain in user"), CloudError, "expecting to find domain in user"),
+        (ks.NotFound("no such path"), CloudError, "no such path"),
+        (ks.MissingRequiredOptions([]), CloudError, "clouds.yaml"),
+        (sdk.ConfigException("Cloud typo was not found."), CloudError, "Cloud typo was not found."),
+        (ks.SSLError("self-signed certificate"), CloudError, "self-signed certificate"),
+        (ks.ConnectFailure("refused"), CloudSilent, "does not answer"),
+        (ks.ConnectTimeout("slow"), CloudSilent, "does not answer"),
+        (ks.UnknownConnectionError("reset", OSError()), CloudSilent, "does not answer"),
+        (ks.DiscoveryFailure("nothing there"), CloudSilent, "does not answer"),
+        (ks.BadGateway("keystone is down"), CloudSilent, "keystone is down"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)  # fmt: skip
+def test_what_can_go_wrong_while_connecting_is_explained(error: Exception, kind: type, words: str) -> None:
+    with pytest.raises(CloudError, match=words) as raised, explained({"cloud": "src"}):
+        raise error
+    assert type(raised.value) is kind
+    assert "cloud 'src'" in str(raised.value)
+
+
+def access(project: str | None = "p") -> Any:
+    return SimpleNamespace(project_id=project, role_names=["member"])
+
+
+class Connection:
+    """What ``get_access`` of each of its sessions answers, in turn."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.session = self.auth = self
+
+    def get_access(self, session: Any) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Made(Clouds):
+    """Clouds whose connections are made here."""
+
+    def __init__(self, connect: Any) -> None:
+        super().__init__(4, 60)
+        self.connect = connect
+
+    def _connected(self, place: Any, timeout: float, tries: int) -> Any:
+        return self.connect(place)
+
+
+def test_a_cloud_that_does_not_answer_holds_up_nobody_else() -> None:
+    answers = threading.Event()
+
+    def connect(place: Any) -> Any:
+        if place["cloud"] == "silent":
+            assert answers.wait(30)
+        return Connection(access())
+
+    clouds = Made(connect)
+    with ThreadPoolExecutor(1) as pool:
+        silent = pool.submit(clouds.view, {"cloud": "silent"}, "run")
+        assert clouds.view({"cloud": "well"}, "run").cloud == "well"
+        assert not silent.done()
+        answers.set()
+        assert silent.result(30).cloud == "silent"
+
+
+def test_a_connection_whose_credentials_are_refused_by_now_is_made_anew() -> None:
+    made = [Connection(access(), ks.Unauthorized("expired")), Connection(access("q"))]
+    clouds = Made(lambda place: made.pop(0))
+    assert clouds.view({"cloud": "c"}, "one").project_id == "p"
+    assert clouds.view({"cloud": "c"}, "two").project_id == "q"
+
+
+def test_credentials_without_a_project_are_named() -> None:
+    with pytest.raises(CloudError, match="name no project"):
+        Made(lambda place: Connection(access(None))).check({"cloud": "c"})
+
+
+def test_only_the_adapter_repeats_requests() -> None:
+    config = {"image_status_code_retries": 5, "compute_connect_retries": 3, "connect_retries": 2, "region_name": "r"}
+    no_other_retries(config)
+    assert config == {"image_status_code_retries": 0, "compute_connect_retries": 0, "connect_retries": 0,
+                      "status_code_retries": 0, "region_name": "r"}  # fmt: skip

@@ -209,8 +209,9 @@ def remove(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
 def _examine(kind_name: str, document: Document, view: View, hints: Hints, late: bool = False) -> _Case | Outcome:
     """Hold a document against the destination; *late* fields too, when asked (emptying them can be done at once)."""
     kind = KINDS[kind_name]
-    if hints.get("look"):
-        view.forget(kind_name)
+    if hints.get("look"):  # afresh, also at what it refers to: somebody may have made what was missing
+        for name in (kind_name, *kind.needs()):
+            view.forget(name)
     try:
         params, notes = kind.prepare(said(kind, document), view)
         initial = {n: v for n, v in params.items() if n in kind.initial}

@@ -19,7 +19,7 @@ from stackferry.messages import (
 from stackferry_runtime import actions
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
-from stackferry_runtime.clouds import failure
+from stackferry_runtime.clouds import CloudSilent, failure
 from stackferry_runtime.jobs import Jobs
 from stackferry_runtime.logs import logger
 from stackferry_runtime.presence import Presence
@@ -57,6 +57,7 @@ class Exporter:
             raise  # the bus brings the command back
         except Exception as error:
             _, reason, retryable = failure(error)
+            retryable = retryable and not isinstance(error, CloudSilent)  # nothing has begun, and somebody waits
             log.warning("export failed", migration=data["migration"], reason=reason)
             ended = {"outcome": "failed", "parts": number, "reason": reason, "retryable": retryable}
         finally:

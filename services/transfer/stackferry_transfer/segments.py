@@ -138,7 +138,7 @@ class Segments:
         surprise = None if isinstance(error, PumpError | Stranger) else error
         log.warning("a segment failed", error=str(error), exc_info=surprise, **_about(envelope))
         passing = isinstance(error, PASSING) or not isinstance(error, PumpError | Stranger)
-        outcome = "interrupted" if isinstance(error, PASSING) else "failed"
+        outcome = "interrupted" if isinstance(error, PeerLost) else "failed"  # an outage, or no
         retryable = passing or isinstance(error, DeviceError)
         ended = {**_about(envelope), "outcome": outcome, "reason": str(error), "retryable": retryable}
         self.reports.ended(ended, envelope)
