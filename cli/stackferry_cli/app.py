@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 
 import typer
-from amqp.exceptions import AccessRefused
-from stackferry.errors import BrokerUnavailable, Error, NoAnswer
+from amqp.exceptions import AccessRefused, NotFound
+from stackferry.errors import BrokerUnavailable, Error, NoAnswer, Unconfirmed, Unroutable
 
 from . import output
 from .commands import cleanup, clouds, data, dead_letters, hosts, local, migrations
 from .hosts.connections import CloudUnavailable
+from .local.stack import ServiceUnavailable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +46,7 @@ def main() -> None:
     """Run; no traceback for what a user can mend."""
     try:
         app()
-    except (BrokerUnavailable, NoAnswer, CloudUnavailable) as error:
+    except (BrokerUnavailable, NoAnswer, CloudUnavailable, ServiceUnavailable, Unconfirmed, Unroutable) as error:
         _end(error, output.UNAVAILABLE)
     except Error as error:
         _end(error, output.BAD_INPUT)
@@ -54,8 +55,16 @@ def main() -> None:
             f"the broker's user in AMQP_URI may not do this; dead-letters needs `operator`, all else `client`: {error}"
         )
         _end(Error(text), output.BAD_INPUT)
+    except NotFound:
+        _end(
+            Error("the broker has no queues of Stackferry: no service has run there yet (`stackferry up`)"),
+            output.UNAVAILABLE,
+        )
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _end(Error(f"{where}{error.strerror or error}"), output.BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -42,16 +42,21 @@ def safe_uri(uri: str) -> str:
 
 def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10) -> Connection:
     """Open a connection that shows as *name* in the broker; raise BrokerUnavailable with a hint."""
-    connection = Connection(
-        uri,
-        ssl=_tls(uri),
-        heartbeat=heartbeat,
-        connect_timeout=timeout,
-        transport_options={
-            "client_properties": {"connection_name": name, "product": "stackferry"},
-            "frame_handler": _frame_reader,
-        },
-    )
+    try:
+        connection = Connection(
+            uri,
+            ssl=_tls(uri),
+            heartbeat=heartbeat,
+            connect_timeout=timeout,
+            transport_options={
+                "client_properties": {"connection_name": name, "product": "stackferry"},
+                "frame_handler": _frame_reader,
+            },
+        )
+        safe_uri(uri)
+    except (ValueError, KeyError):  # which would quote it, with its password
+        text = "expected amqp://user:password@host:5672/vhost, with what is no letter or digit in them as %XX"
+        raise BrokerUnavailable(f"the broker's URI (AMQP_URI) makes no sense: {text}") from None
     try:
         connection.connect()
     except AccessRefused:

@@ -41,6 +41,7 @@ from .messages import (
 SOURCE = "stackferry/client"
 FINAL = ("planned", "done", "undone", "cancelled", "stuck")
 PART_BYTES = 300_000
+FACTS = 10_000  # of one migration that are kept until they're heard; the oldest are dropped
 Place = str | dict[str, Any]
 
 
@@ -56,7 +57,7 @@ class Client:
         self._publisher = Publisher(amqp_uri, "client publisher")
         self._connections = 0
         self._requested: set[str] = set()
-        self._facts: deque[Envelope] = deque()
+        self._facts: dict[str, deque[Envelope]] = {}  # of the migrations that were requested, shown or listened to
         self._answers: deque[Envelope] = deque()
         self._connect()
 
@@ -94,6 +95,7 @@ class Client:
         sense.
         """
         migration = str(uuid.uuid4())
+        self._listen_to(migration)
         request: dict[str, Any] = {"migration": migration, "mode": mode}
         for side, place in (("source", source), ("destination", destination)):
             if place is not None:
@@ -120,8 +122,13 @@ class Client:
         self._requested.add(migration)
         return migration
 
+    def _listen_to(self, migration: str) -> deque[Envelope]:
+        """From now on its facts are kept until they're heard."""
+        return self._facts.setdefault(migration, deque(maxlen=FACTS))
+
     def control(self, migration: str, action: str, servers: list[str] | None = None) -> None:
         """Tell a migration to start, pause, resume, cancel, retry or undo; or to ``cutover`` (these) warm servers."""
+        self._listen_to(migration)
         which = {"servers": servers} if servers else {}
         self.send(ControlMigration, {"migration": migration, "action": action, **which})
 
@@ -144,12 +151,11 @@ class Client:
 
     def migrations(self) -> list[dict[str, Any]]:
         """Return every migration, without steps."""
-        (answer,) = self._ask(DescribeMigrations, {})
-        found: list[dict[str, Any]] = answer["migrations"]
-        return found
+        return [migration for part in self._ask(DescribeMigrations, {}) for migration in part["migrations"]]
 
     def show(self, migration: str, documents: bool = False) -> dict[str, Any]:
         """Return one migration with its steps, and with their documents when asked."""
+        self._listen_to(migration)  # nothing that follows is missed by who listens next
         question = {"migration": migration, "documents": documents}
         deadline = time.monotonic() + self.timeout
         while True:
@@ -179,7 +185,7 @@ class Client:
     ) -> list[dict[str, Any]]:
         question, asked, parts = self.send(message, {**data, "reply_to": self.id}, queue), self._connections, []
         while True:
-            answer = self._next(self._answers, lambda a: a.correlationid == question.id, self.timeout)
+            answer = self._next(lambda: self._answer_to(question), self.timeout)
             if answer is None and self._connections != asked:
                 return self._ask(message, data, queue)
             if answer is None:
@@ -191,14 +197,23 @@ class Client:
             if not answer.data.get("more"):
                 return parts
 
+    def _answer_to(self, question: Envelope) -> Envelope | None:
+        """Its answer, once that is here; those to earlier questions came too late."""
+        while self._answers:
+            if (answer := self._answers.popleft()).correlationid == question.id:
+                return answer
+        return None
+
     # -- facts -------------------------------------------------------------------------------------------
 
     def follow(self, migration: str, timeout: float | None = None) -> Iterator[Envelope]:
         """Yield the facts of a migration as they come, until it has ended or needs a person.
 
         Raises NoAnswer when nothing was heard for *timeout* seconds. What was told while the connection was lost is not
-        yielded.
+        yielded, nor what was told before this client requested the migration, showed it or listened to it.
         """
+        if migration not in self._facts and self.show(migration)["phase"] in FINAL:
+            return
         while True:
             connections, fact = self._connections, self.hear(migration, timeout)
             if fact is None and self._connections != connections:
@@ -209,11 +224,13 @@ class Client:
                 raise NoAnswer(f"nothing was heard of migration {migration} for {timeout:g} s")
             yield fact
             if fact.type == MigrationChanged.type and fact.data["phase"] in FINAL:
+                del self._facts[migration]
                 return
 
     def hear(self, migration: str, timeout: float | None = None) -> Envelope | None:
         """Return the next fact of a migration; None when there was none for *timeout* seconds, or some were missed."""
-        return self._next(self._facts, lambda f: f.data.get("migration") == migration, timeout)
+        facts = self._listen_to(migration)
+        return self._next(lambda: facts.popleft() if facts else None, timeout)
 
     def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
         """Return the migration (see :meth:`show`) once it has ended or needs a person."""
@@ -230,7 +247,7 @@ class Client:
             if left <= 0:
                 why = f" ({state['reason']})" if state.get("reason") else ""
                 raise NoAnswer(f"migration {migration} is {state['phase']}{why}, not {phase}, after {timeout:g} s")
-            self._next(self._facts, lambda f: f.data.get("migration") == migration, min(left, 1.0))
+            self.hear(migration, min(left, 1.0))
         return state
 
     def _shown_by(self, deadline: float, migration: str) -> dict[str, Any]:
@@ -249,6 +266,7 @@ class Client:
         self.id = uuid.uuid4().hex
         self._connection: Connection = connect(self._uri, "client")
         self._connections += 1
+        self._raw = self._connection.connection  # kombu would open another one by itself, and listen to nothing there
         self._listen()
 
     def _listen(self) -> None:
@@ -273,25 +291,24 @@ class Client:
     def _take(self, message: Any) -> None:
         with contextlib.suppress(InvalidMessage):  # not ours
             envelope = Envelope.from_bytes(message.body, message.content_type)
-            (self._answers if envelope.type == Answer.type else self._facts).append(envelope)
+            if envelope.type == Answer.type:
+                self._answers.append(envelope)
+            elif (facts := self._facts.get(str(envelope.data.get("migration")))) is not None:
+                facts.append(envelope)
 
-    def _next(
-        self, queue: deque[Envelope], wanted: Callable[[Envelope], bool], timeout: float | None
-    ) -> Envelope | None:
+    def _next(self, take: Callable[[], Envelope | None], timeout: float | None) -> Envelope | None:
+        """What *take* takes from what has arrived; None after so long, or when the connection was lost."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            while queue:
-                if wanted(envelope := queue.popleft()):
-                    return envelope
+            if (envelope := take()) is not None:
+                return envelope
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return None
             try:
                 with contextlib.suppress(TimeoutError):
-                    self._connection.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
-                # This may be the first to find out that the connection is gone. It mustn't be passed over: kombu would
-                # open another one by itself, on which nothing is listened to.
-                self._connection.heartbeat_check()
+                    self._raw.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
+                self._raw.heartbeat_tick()
             except BUS_ERRORS:
                 self._connect_again()
                 return None

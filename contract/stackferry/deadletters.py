@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -16,7 +17,10 @@ from .delivery import ATTEMPT, ERROR, QUEUE, REASON, REPLAYED, attempt_of
 
 
 def browse(uri: str) -> list[dict[str, Any]]:
-    """Return what is parked, oldest first: {id, queue, reason, error, attempts, type, body}. Nothing is taken."""
+    """Return what is parked, oldest first: {id, queue, reason, error, attempts, type, body}. Nothing is taken.
+
+    ``id`` is the message's, else the event's, else a hash of the body.
+    """
     with connect(uri, "dead letters") as connection:
         return [_describe(message) for message in _parked(connection)]
 
@@ -57,12 +61,10 @@ def _describe(message: Any) -> dict[str, Any]:
     headers = message.headers or {}
     death = _death(headers)
     body = bytes(message.body)
-    try:
-        type_ = json.loads(body).get("type")
-    except (ValueError, AttributeError, RecursionError):
-        type_ = None
+    event = _event(body)
+    type_ = event.get("type")
     return {
-        "id": str(message.properties.get("message_id") or ""),
+        "id": str(message.properties.get("message_id") or event.get("id") or hashlib.sha256(body).hexdigest()),
         "queue": headers.get(QUEUE) or death.get("queue"),
         "reason": headers.get(REASON) or death.get("reason"),
         "error": headers.get(ERROR),
@@ -70,6 +72,15 @@ def _describe(message: Any) -> dict[str, Any]:
         "type": type_ if isinstance(type_, str) else None,
         "body": body.decode("utf-8", "replace"),
     }
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    """The body as an event; nothing when it's none."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        event = None
+    return event if isinstance(event, dict) else {}
 
 
 def _death(headers: dict[str, Any]) -> dict[str, Any]:

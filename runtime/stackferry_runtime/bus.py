@@ -156,15 +156,15 @@ class QueueReader(SharedExtension, ProviderCollector):
         self.pause = 0.2
         if not self.ready.ready():
             self.ready.send(None)
-        consuming = True
+        consuming, raw = True, connection.connection  # kombu would open another one by itself, and not consume there
         while not self._finished():
             if self.stopping and consuming:
                 consumer.cancel()
                 consuming = False
             try:
-                connection.drain_events(timeout=0.5 if not self.stopping else 0.05)
+                raw.drain_events(timeout=0.5 if not self.stopping else 0.05)
             except TimeoutError:
-                connection.heartbeat_check()
+                raw.heartbeat_tick()
 
     def _receive(self, message: Any) -> None:
         self.in_flight += 1

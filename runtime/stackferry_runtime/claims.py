@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import eventlet
@@ -86,11 +87,11 @@ class Claims(DependencyProvider):
             with connection.Consumer([queue], no_ack=True, on_message=self._answer, auto_declare=False):
                 if not self.ready.ready():
                     self.ready.send(None)
+                raw = connection.connection  # kombu would open another one by itself, and not consume there
                 while not self.over:
-                    try:
-                        connection.drain_events(timeout=0.5)
-                    except TimeoutError:
-                        connection.heartbeat_check()
+                    with suppress(TimeoutError):
+                        raw.drain_events(timeout=0.5)
+                    raw.heartbeat_tick()  # answers alone don't tell the broker that anybody is here
 
     def _answer(self, message: Any) -> None:
         try:
@@ -99,4 +100,5 @@ class Claims(DependencyProvider):
             return
         waiting = self.waiting.get(answer.causationid)
         if waiting is not None and not waiting.ready():
-            waiting.send(answer.data.get("content", {}).get("granted"))
+            content = answer.data.get("content")
+            waiting.send(content.get("granted") if isinstance(content, dict) else None)

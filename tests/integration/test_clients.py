@@ -147,9 +147,37 @@ def test_a_client_goes_on_when_the_broker_is_back(node: Node, broker: Any, publi
         assert ferry._connections == 2
 
 
-def tell(publisher: Publisher, question: Envelope, content: dict[str, Any]) -> None:
+def fact(publisher: Publisher, migration: str, phase: str) -> None:
+    data = {"migration": migration, "phase": phase, "was": "running", "paused": False, "reason": None, "totals": {}}
+    publisher.publish(Outgoing.of(topology.FACTS.name, MigrationChanged.key, MigrationChanged.make("test", data)))
+
+
+def test_one_client_follows_several_migrations_one_after_another(node: Node, broker: Any, publisher: Publisher):
+    with Client(node.uri("client"), timeout=10) as ferry:
+        one, two = (ferry.migrate("src", "dst") for _ in range(2))
+        for migration in (two, str(uuid.uuid4()), one):  # the second one is none of its business
+            fact(publisher, migration, "done")
+        for migration in (one, two):
+            assert [told.data["phase"] for told in ferry.follow(migration, timeout=10)] == ["done"]
+    broker.take(QUEUE, 2)
+
+
+def test_a_list_of_migrations_comes_in_pages(node: Node, broker: Any, publisher: Publisher):
+    def answer() -> None:
+        (message,) = broker.take(QUEUE, 1)
+        question = read(message.body, message.properties.get("content_type"), QUEUE)
+        tell(publisher, question, {"migrations": [{"id": "a"}]}, more=True)
+        tell(publisher, question, {"migrations": [{"id": "b"}, {"id": "c"}]})
+
+    with Client(node.uri("client"), timeout=10) as ferry, ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(answer)
+        assert [migration["id"] for migration in ferry.migrations()] == ["a", "b", "c"]
+        answered.result()
+
+
+def tell(publisher: Publisher, question: Envelope, content: dict[str, Any], more: bool = False) -> None:
     """Answer a question as the coordinator does."""
-    envelope = Answer.make("test", {"content": content, "more": False}, question)
+    envelope = Answer.make("test", {"content": content, "more": more}, question)
     with contextlib.suppress(Unroutable):  # whoever has another connection now asks again
         publisher.publish(Outgoing.of(topology.REPLIES.name, question.data["reply_to"], envelope))
 

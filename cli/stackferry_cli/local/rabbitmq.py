@@ -12,11 +12,13 @@ from typing import Any
 
 from stackferry import topology
 from stackferry.definitions import definitions
-from stackferry.errors import Error
+from stackferry.errors import BrokerUnavailable
 
 from .processes import Process, start_time, until
 
 PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server")
+PORTS = ("port", "dist_port", "epmd_port")
+CHOICE = range(20000, 32000)  # below what systems use for outgoing connections
 EPMD = ("/usr/bin/epmd", "/usr/lib/erlang/bin/epmd")
 
 
@@ -34,19 +36,21 @@ class Node:
         return f"amqp://{user}:{known['passwords'][user]}@127.0.0.1:{known['port']}//"
 
     def start(self, timeout: float = 90) -> None:
-        """Start the node unless it runs; raise Error with the reason when it can't."""
+        """Start the node unless it runs; raise BrokerUnavailable with the reason when it can't."""
         if self.process.pid() is not None:
             return
         program = next((p for p in (*PROGRAMS, shutil.which("rabbitmq-server") or "") if p and Path(p).exists()), None)
         if program is None:
-            raise Error(
+            raise BrokerUnavailable(
                 "rabbitmq-server is not installed: apt-get install rabbitmq-server, or set AMQP_URI to a broker"
             )
         self._prepare()
         child = self.process.start([program], self._environment())
         if not until(lambda: self._answers() or child.poll() is not None, timeout) or child.poll() is not None:
             self.stop()
-            raise Error(f"RabbitMQ did not start; the end of {self.process.log}:\n{self.process.last_lines()}")
+            raise BrokerUnavailable(
+                f"RabbitMQ did not start; the end of {self.process.log}:\n{self.process.last_lines()}"
+            )
         pid = int((self.folder / "pid").read_text())  # of the node itself: the program is a shell around it
         self.process.pid_file.write_text(f"{pid} {start_time(pid)}")
 
@@ -71,21 +75,19 @@ class Node:
         try:
             known: dict[str, Any] = json.loads(self._file.read_text())
         except (OSError, ValueError):
-            raise Error("the private RabbitMQ node was never started: run `stackferry up`") from None
+            raise BrokerUnavailable("the private RabbitMQ node was never started: run `stackferry up`") from None
         return known
 
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._file.exists():
             names = [user.name for user in topology.USERS] + ["admin"]
-            known = {
-                "port": free_port(),
-                "dist_port": free_port(),
-                "epmd_port": free_port(),
-                "passwords": {name: secrets.token_urlsafe(18) for name in names},
-            }
-            self._write("node.json", json.dumps(known))
+            passwords = {name: secrets.token_urlsafe(18) for name in names}
+            self._write("node.json", json.dumps({**{name: free_port() for name in PORTS}, "passwords": passwords}))
         known = self._known()
+        if not until(lambda: is_free(known["port"]), 5):
+            text = f"its port {known['port']} is taken by another program; end that (`ss -ltnp` names it)"
+            raise BrokerUnavailable(f"the private RabbitMQ node can't start: {text}")
         self._write("definitions.json", json.dumps(definitions(known["passwords"], admin="admin")))  # type: ignore[arg-type]
         self._write(
             "rabbitmq.conf",
@@ -139,8 +141,20 @@ class Node:
                 os.kill(int(entry.name), 15)
 
 
-def free_port() -> int:
-    """A port that is free now."""
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now; connections that have just ended don't matter."""
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port() -> int:
+    """A port that is free now, and that the system doesn't give to outgoing connections by itself."""
+    for _ in range(1000):
+        if is_free(port := CHOICE.start + secrets.randbelow(len(CHOICE))):
+            return port
+    raise BrokerUnavailable(f"no port from {CHOICE.start} to {CHOICE.stop} is free on 127.0.0.1")

@@ -16,6 +16,10 @@ from .rabbitmq import Node
 SERVICES = ("coordinator", "exporter", "importer")
 
 
+class ServiceUnavailable(Error):
+    """A service on this machine doesn't start."""
+
+
 def home() -> Path:
     """Where everything of the local system lives: ``STACKFERRY_HOME``, else the user's state folder."""
     if given := os.environ.get("STACKFERRY_HOME"):
@@ -52,7 +56,8 @@ class Stack:
         return Process(name, self.folder)
 
     def up(self, counts: dict[str, int] | None = None, environ: dict[str, str] | None = None) -> None:
-        """Start what doesn't run, and wait until it takes messages; raise Error when something can't."""
+        """Start what doesn't run, and wait until it takes messages; raise ServiceUnavailable or BrokerUnavailable when
+        something can't."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not os.environ.get("AMQP_URI"):
             self.node.start()
@@ -62,7 +67,7 @@ class Stack:
         for name, ready in started.items():
             process = self.process(name)
             if not until(lambda f=ready, p=process: f.exists() or p.pid() is None, 60) or not ready.exists():  # type: ignore[misc]
-                raise Error(f"{name} did not start; the end of {process.log}:\n{process.last_lines()}")
+                raise ServiceUnavailable(f"{name} did not start; the end of {process.log}:\n{process.last_lines()}")
 
     def _start(self, name: str, environ: dict[str, str]) -> Path:
         service = name.partition("-")[0]

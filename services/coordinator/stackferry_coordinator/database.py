@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
+from stackferry.errors import Error, NotNow
 
 
 def connect(url: str) -> Engine:
-    """Return an engine for *url* (``sqlite:///path`` or ``postgresql+psycopg://...``)."""
-    if make_url(url).get_backend_name() == "sqlite":
+    """Return an engine for *url* (``sqlite:///path`` or ``postgresql+psycopg://...``); Error for what is none."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except ArgumentError:  # which would quote it, with its password
+        text = "expected sqlite:///path or postgresql+psycopg://user:password@host/database"
+        raise Error(f"STACKFERRY_DATABASE_URL makes no sense: {text}") from None
+    if backend == "sqlite":
         return _sqlite(url)
     return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
 
@@ -33,6 +42,24 @@ def _sqlite(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer could fail at once
 
     return engine
+
+
+@contextmanager
+def awaited() -> Iterator[None]:
+    """Raise NotNow when the database is away: what was to be written waits for it, however long that takes."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, TimeoutError) as error:
+        raise NotNow(f"the database is away: {_short(error)}") from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise NotNow(f"the database was lost: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    """Without the statement and its values."""
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]
 
 
 def upgrade(engine: Engine) -> None:

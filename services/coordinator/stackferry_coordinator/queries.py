@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
@@ -19,22 +19,28 @@ def describe(engine: Engine, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the parts of the answer to DescribeMigrations: {migrations}, or {migration, steps}."""
     with engine.connect() as connection:
         if not data.get("migration"):
-            yield {"migrations": [_head(row) for row in connection.execute(_heads()).mappings()]}
+            heads = (_head(row) for row in connection.execute(_heads()).mappings())
+            yield from ({"migrations": page} for page in _pages(heads))
             return
         row = connection.execute(_heads().where(t.migration.c.id == data["migration"])).mappings().one_or_none()
         if row is None:
             return
         head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
-        page: list[dict[str, Any]] = []
-        size = 0
-        for step in _steps(connection, data):
-            cost = len(json.dumps(step, default=str))
-            if page and size + cost > PAGE_BYTES:
-                yield {"migration": head, "steps": page}
-                page, size = [], 0
-            page.append(step)
-            size += cost
-        yield {"migration": head, "steps": page}
+        yield from ({"migration": head, "steps": page} for page in _pages(_steps(connection, data)))
+
+
+def _pages(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in lists that fit a message; one empty list when there are none."""
+    page: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        cost = len(json.dumps(row, default=str))
+        if page and size + cost > PAGE_BYTES:
+            yield page
+            page, size = [], 0
+        page.append(row)
+        size += cost
+    yield page
 
 
 def _heads() -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import eventlet
 from nameko.extensions import DependencyProvider
+from sqlalchemy import Engine
 from stackferry import topology
 from stackferry.bus import Publisher
+from stackferry.errors import NotNow
 from stackferry.messages import (
     AgentSeen,
     Answer,
@@ -39,6 +42,32 @@ log = logger(__name__)
 FORGET = 3600.0  # seconds between two clearings of the inbox
 
 
+def _upgraded(engine: Engine) -> None:
+    """Wait for the database at the start, as for the broker, and bring its schema up to date."""
+    while True:
+        try:
+            with database.awaited():
+                return database.upgrade(engine)
+        except NotNow as error:
+            log.warning("waiting for the database (STACKFERRY_DATABASE_URL)", error=str(error))
+            eventlet.sleep(2)
+
+
+def patient(handler: Callable[[Any, Delivery], None]) -> Callable[[Any, Delivery], None]:
+    """A handler whose messages wait while the database is away."""
+
+    @functools.wraps(handler)
+    def handle(self: Any, delivery: Delivery) -> None:
+        try:
+            with database.awaited():
+                handler(self, delivery)
+        except NotNow as error:
+            log.warning("a message waits", type=delivery.envelope.type, error=str(error))
+            raise
+
+    return handle
+
+
 class Running(DependencyProvider):
     """The shell, with its relay and its clock running beside the handlers."""
 
@@ -46,7 +75,7 @@ class Running(DependencyProvider):
         settings = self.container.config["settings"]
         self.settings = settings
         engine = database.connect(settings.database_url)
-        database.upgrade(engine)
+        _upgraded(engine)
         self.shell = Shell(
             engine,
             Publisher(settings.amqp_uri, "coordinator relay"),
@@ -115,6 +144,7 @@ class Coordinator:
     publish = Publish()
 
     @handles(RequestMigration, SubmitDocuments, ControlMigration, CleanUpSource)
+    @patient
     def on_request(self, delivery: Delivery) -> None:
         """What users want."""
         self.running.shell.take(delivery.envelope)
@@ -133,6 +163,7 @@ class Coordinator:
             self.publish(Answer, answer, delivery.envelope, reply_to=reply_to)
 
     @handles(ControlHost)
+    @patient
     def on_host(self, delivery: Delivery) -> None:
         """What people want of a conversion host."""
         self.running.shell.control_host(delivery.envelope)
@@ -149,6 +180,7 @@ class Coordinator:
         DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered,
         queue=topology.COORDINATOR_FACTS, workers=8,
     )  # fmt: skip
+    @patient
     def on_report(self, delivery: Delivery) -> None:
         """What workers report; about a migration that we don't know, it's nothing to us."""
         self.running.shell.take(delivery.envelope)
@@ -156,6 +188,7 @@ class Coordinator:
         log.debug("took", type=delivery.envelope.type, subject=delivery.envelope.subject)
 
     @handles(StepClaimed)
+    @patient
     def on_claim(self, delivery: Delivery) -> None:
         """A delivery of a command wants to work on its try."""
         answer = {"content": {"granted": self.running.shell.claim(delivery.envelope)}}
@@ -163,11 +196,13 @@ class Coordinator:
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(WorkerSeen, queue=topology.COORDINATOR_FACTS)
+    @patient
     def on_worker(self, delivery: Delivery) -> None:
         """A worker is there."""
         self.running.shell.worker_seen(delivery.data)
 
     @handles(AgentSeen, queue=topology.COORDINATOR_FACTS)
+    @patient
     def on_agent(self, delivery: Delivery) -> None:
         """An agent on a conversion host is there."""
         self.running.shell.agent_seen(delivery.data)
