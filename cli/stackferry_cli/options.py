@@ -50,6 +50,10 @@ CutoverWhen = Annotated[
         "2026-01-31T02:00:00+01:00.",
     ),
 ]  # fmt: skip
+BootDiskCopy = Annotated[
+    bool,
+    typer.Option("--boot-disk-copy", help="Copy the root disks of servers that were made from an image into volumes."),
+]
 VolumesAtOnce = Annotated[
     int | None, typer.Option(min=1, help="Volumes on the conversion hosts at the same time, at most.")
 ]
@@ -100,14 +104,14 @@ def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Pat
     return chosen
 
 
-def migration_params(warm: bool, cutover: str | None) -> dict[str, Any] | None:
+def migration_params(warm: bool, cutover: str | None, boot_disk_copy: bool = False) -> dict[str, Any] | None:
     """What the servers' documents shall say of how they're moved; raise Error naming what can't be understood."""
     if cutover and not warm:
         raise Error("--cutover says when a warm migration ends; add --warm")
-    said = {"mode": "warm", **({"cutover": cutover} if cutover else {})} if warm else None
-    if said and (wrong := dict(wrong_choices(SERVER, said))):
+    said: dict[str, Any] = {"mode": "warm", **({"cutover": cutover} if cutover else {})} if warm else {}
+    if wrong := dict(wrong_choices(SERVER, said)):
         raise Error(f"--cutover: {'; '.join(wrong['cutover'])}")
-    return said
+    return said | ({"boot_disk_copy": True} if boot_disk_copy else {}) or None
 
 
 def waiting_to_cut_over(steps: list[dict[str, Any]]) -> list[str]:

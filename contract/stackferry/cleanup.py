@@ -78,11 +78,18 @@ def _candidate(key: str, rows: list[Row], cleaned: Row | None) -> Candidate:
     return Candidate(
         key, head["kind"], head["name"], head["source_id"], head["destination_id"],
         "it was deleted there already" if is_cleaned else _refusal(head, volumes, own),
-        (head.get("results") or {}).get("over"), found,
+        _moved_at(head), found,
         {row["source_id"]: row["name"] for row in subjects.values()},
         tuple(row["destination_id"] for row in volumes if row["destination_id"] and row is not head),
         any(map(_is_boot_disk, volumes)), is_cleaned,
     )  # fmt: skip
+
+
+def _moved_at(head: Row) -> float | None:
+    """When what is at the source was what arrived: the stop of a server, the last byte of a volume."""
+    results = head.get("results") or {}
+    moved: float | None = results.get("stopped") or results.get("over")
+    return moved
 
 
 def _of(rows: list[Row], volume: Row, name: str) -> list[Row]:

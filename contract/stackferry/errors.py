@@ -70,5 +70,9 @@ class EndedInError(Error):
     """A cloud has accepted something, and then failed to make it; the sentence holds its reason."""
 
 
+class NotDone(Error):
+    """A cloud has accepted something, and then not done it; another try may succeed."""
+
+
 class NoAnswer(Error):
     """Nobody answered a question in time."""

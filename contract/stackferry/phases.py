@@ -13,7 +13,7 @@ FITS = {
     "pause": ("new", "planning", "running", "cleaning"),
     "resume": PHASES,
     "cancel": ("new", "planning", "planned", "running", "stuck"),
-    "retry": ("planned", "done", "cancelled", "stuck"),
+    "retry": ("planned", "running", "done", "cancelled", "stuck"),
     "cutover": ("running",),
     "undo": ("running", "done", "cancelled", "stuck"),
 }

@@ -20,7 +20,7 @@ import openstack
 from keystoneauth1 import exceptions as ks
 from keystoneauth1.session import TCPKeepAliveAdapter
 from openstack import exceptions as sdk
-from stackferry.errors import Error, Unfinished
+from stackferry.errors import Error, NotDone, Unfinished
 from stackferry.resources.view import View
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -293,6 +293,8 @@ def failure(error: Exception) -> tuple[str, str, bool]:
         return "interrupted", str(error), True
     if isinstance(error, CloudError):
         return "failed", str(error), False
+    if isinstance(error, NotDone):
+        return "failed", str(error), True
     if isinstance(error, Unfinished):
         return "pending", str(error), True
     text = _first_line(error)

@@ -12,6 +12,7 @@ from stackferry.phases import refusal
 from .. import live, options, output, report
 from ..options import (
     Bandwidth,
+    BootDiskCopy,
     CutoverWhen,
     Destination,
     DestinationProject,
@@ -40,6 +41,7 @@ def migrate(
     vars_file: Vars = None,
     warm: Warm = False,
     cutover_when: CutoverWhen = None,
+    boot_disk_copy: BootDiskCopy = False,
     volumes_at_once: VolumesAtOnce = None,
     bandwidth: Bandwidth = None,
     maps: Map = None,
@@ -50,7 +52,7 @@ def migrate(
     chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        params = options.migration_params(warm, cutover_when)
+        params = options.migration_params(warm, cutover_when, boot_disk_copy)
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
             bandwidth=bandwidth,

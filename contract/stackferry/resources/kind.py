@@ -128,6 +128,11 @@ class Kind(Declaration):
         """Everything that this cloud lacks for making it."""
         return []
 
+    @classmethod
+    def provisos(cls, document: dict[str, Any]) -> list[str]:
+        """What will be made otherwise than people may expect, though all that it takes is there."""
+        return []
+
     # -- making and changing -----------------------------------------------------------------------------
 
     @classmethod

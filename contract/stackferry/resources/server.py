@@ -157,6 +157,10 @@ class Server(Kind):
         return server_lacks.lacks(cls, view, document, hints)
 
     @classmethod
+    def provisos(cls, document: dict[str, Any]) -> list[str]:
+        return server_lacks.provisos(document)
+
+    @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Ports and disks are there; groups are the ports' own."""
         plain = ("availability_zone", "config_drive", "description", "disk_config", "key_name", "metadata", "name",

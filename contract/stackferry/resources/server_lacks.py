@@ -46,6 +46,15 @@ def _links(kind: type[Kind], view: View, document: Document, how: Document, hint
                 yield str(error)
 
 
+def provisos(document: Document) -> list[str]:
+    """What its root disk had since it was made stays, when that is no volume and isn't copied."""
+    how, image = chosen(SERVER, document), document["params"].get("image_ref")
+    if not image or copies_boot_disk(how, {}):
+        return []
+    what = f"its root disk is made anew from image {image['name']!r}"
+    return [f"{what}, without what was written to it; boot_disk_copy (migrate --boot-disk-copy) copies it"]
+
+
 def copies_boot_disk(how: Document, hints: Hints) -> bool:
     """Whether the server starts from a copy of its boot disk, so that no image is needed."""
     return bool(hints.get("boot_volume_id") or how["boot_disk_copy"] or not how["data_copy"])

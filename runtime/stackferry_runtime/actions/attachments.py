@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackferry.errors import EndedInError
+from stackferry.errors import EndedInError, NotDone
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 
@@ -19,15 +19,20 @@ def attach(view: View, volume: str, known: dict[str, Any]) -> Done:
     others = [id_ for id_ in users(record) if id_ != server]
     if others:
         raise EndedInError(f"volume {volume} is attached to server {others[0]}")
-    if server not in users(record) and record["status"] == "available":
+    asked = server not in users(record) and record["status"] == "available"
+    if asked:
         device = {"device": known["device"]} if known.get("device") else {}
         view.proxy("compute").create_volume_attachment(server, volume_id=volume, **device)
-    until(
-        lambda: _volume(view, volume),
-        lambda found: _whole(found)["status"] == "in-use" and server in users(found or {}),
-        f"volume {volume} is still being attached",
-    )
+    what = f"volume {volume} is still being attached"
+    until(lambda: _volume(view, volume), lambda found: _is_attached(_whole(found), server, asked), what)
     return Done()
+
+
+def _is_attached(volume: Record, server: str, asked: bool) -> bool:
+    """Raise NotDone when nova has reserved the volume for a server, and its host has not attached it."""
+    if asked and volume["status"] == "available":
+        raise NotDone(f"volume {volume['id']} could not be attached to server {server}: nova has given it back")
+    return volume["status"] == "in-use" and server in users(volume)
 
 
 def detach(view: View, volume: str, known: dict[str, Any]) -> Done:

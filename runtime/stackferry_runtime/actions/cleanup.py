@@ -44,6 +44,7 @@ def arrived(view: View, resource: str, known: dict[str, Any]) -> Done:
 def at_rest(view: View, resource: str, known: dict[str, Any]) -> Done:
     """Raise EndedInError when what is at the source isn't what was moved any more; results: what is kept, and why."""
     if known["kind"] == "volume":
+        _check_unchanged(view, resource, known)
         return Done()
     record = view.refresh(Server.kind, resource)
     return Done({"kept": _unmoved(view, record, known)}) if record else Done()
@@ -58,12 +59,27 @@ def clean_up(view: View, resource: str, known: dict[str, Any]) -> Done:
     if known["kind"] == "server":
         _delete_server(view, resource, known, kept)
         gone.insert(0, resource)
+    else:
+        _check_unchanged(view, resource, known)
     delete_volumes(view, volumes, kept)
     delete_floating_ips(view, known.get("floating_ips") or [], ports, kept)
     delete_trunks(view, known.get("trunks") or [], ports, kept)
     delete_ports(view, ports, kept)
     notes = [f"kept at the source: {why}" for why in kept.reasons.values()]
     return Done({"deleted": [id_ for id_ in gone if id_ not in kept.reasons], "kept": kept.reasons}, notes)
+
+
+def _check_unchanged(view: View, volume: str, known: dict[str, Any]) -> None:
+    """Raise EndedInError when a volume was used since it was moved: nobody knows whether it was written to."""
+    record, moved_at = view.refresh(Volume.kind, volume), known.get("moved_at")
+    if record is None or record["status"] == "deleting" or not moved_at:
+        return
+    changed = datetime.fromisoformat(str(record["updated_at"] or record["created_at"])).replace(tzinfo=UTC)
+    if changed.timestamp() > moved_at:
+        when = f"{changed:%Y-%m-%d %H:%M:%S} UTC"
+        raise EndedInError(
+            f"{named(Volume, record)} was used at the source after it was moved ({when}): delete it by hand"
+        )
 
 
 def _unmoved(view: View, record: Record, known: dict[str, Any]) -> dict[str, str]:

@@ -58,8 +58,9 @@ def _workloads_to_retry(ledger: Ledger) -> set[str]:
             ledger.put(replace(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"}))
             chosen |= left
         elif moves.failing(ledger, group):
-            compensation.begin_again(ledger, group)
-            chosen |= over
+            if moves.known(ledger, group).hints.get("taken_back"):  # else it's still being taken back
+                compensation.begin_again(ledger, group)
+                chosen |= over
         else:
             chosen |= {s.key for s in steps if s.state in ("failed", "skipped")}
     return chosen

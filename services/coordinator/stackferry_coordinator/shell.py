@@ -47,6 +47,7 @@ class Coordinator:
         self.host_lost, self.per_cloud = host_lost, per_cloud
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.hosts: set[str] = set()  # those whose queue is known to be there
+        self.heard, self.hears_since = float("-inf"), float("inf")  # agents: the last time; and since when all along
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
         self.remember = self.upsert(t.inbox).on_conflict_do_nothing()
 
@@ -162,7 +163,8 @@ class Coordinator:
             is_late = t.step.c.state.in_(("asked", "resting")) & (t.step.c.due <= now)
             late = list(connection.execute(select(t.step.c.migration).distinct().where(is_late)).scalars())
             late += [id_ for id_ in fleet.wanting(connection, now) if id_ not in late]
-            lost = fleet.lost(connection, now, self.host_lost)
+            # While no agent at all was heard, it was the broker, or this process, that was away.
+            lost = fleet.lost(connection, now, self.host_lost) if now - self.hears_since >= self.host_lost else []
         for migration in late:
             self._internal(migration, "tick", {"migration": migration}, now)
         for migration, step, hosts in lost:
@@ -193,11 +195,15 @@ class Coordinator:
 
     def agent_seen(self, data: dict[str, Any]) -> None:
         """Note that an agent on a conversion host is there, or leaves; its host gets a queue first."""
+        now = self.clock()
+        if now - self.heard > fleet.AGENT_SILENT:
+            self.hears_since = now
+        self.heard = now
         if data["host"] not in self.hosts:
             self.publisher.declare(topology.work_queue(topology.host_queue(data["host"])))
             self.hosts.add(data["host"])
         with self.engine.begin() as connection:
-            fleet.agent_seen(connection, self.upsert, data, self.clock())
+            fleet.agent_seen(connection, self.upsert, data, now)
 
     def control_host(self, envelope: Envelope) -> None:
         """Drain a host, let it have work again, or forget one that is gone, with its queue."""

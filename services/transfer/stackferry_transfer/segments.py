@@ -32,7 +32,8 @@ from .ways import Order
 log = logger(__name__)
 BY_SLOT = 2  # segments of one volume that are under way at once
 GUEST = 90.0  # seconds that an offered segment waits for an agent
-GONE = 10.0  # seconds without a connection after which its guest has left
+GONE = 2.0  # seconds without a connection after which its guest has left; while it fetches it has some all along
+GONE_NBD = 10.0  # the same where other programs connect, one after the other
 APPEARS = 60.0  # seconds that an attached device gets to appear
 MODES = {"copy": Mode.FULL, "delta": Mode.DELTA, "rehash": Mode.REHASH, "verify": Mode.VERIFY}
 PASSING = (PeerLost, PeerRefused, DeviceBusy)  # worth another try
@@ -66,7 +67,8 @@ class Segments:
                     if export:
                         told |= {"address": self._reached_at(export.port), "pump": address}
                     self.reports.tell(SegmentOffered, told, envelope)
-                    if not self._served(lambda: self.server.serves(ticket) or bool(export and export.busy())):
+                    here = lambda: self.server.serves(ticket) or bool(export and export.busy())  # noqa: E731
+                    if not self._served(here, GONE_NBD if export else GONE):
                         raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
             finally:
                 self.server.withdraw(ticket)
@@ -89,12 +91,12 @@ class Segments:
         rate = float(min(limits, default=0))
         return Export(path, part, _ticket(data), self.mine, data["certificates"], listener, rate)
 
-    def _served(self, here: Callable[[], bool]) -> bool:
+    def _served(self, here: Callable[[], bool], gone: float) -> bool:
         """Wait until the guest of an offer has come and gone; return whether there was one."""
         deadline, came = time.monotonic() + GUEST, False
         while not self.stop.wait(0.5):
             if here():
-                came, deadline = True, time.monotonic() + GONE
+                came, deadline = True, time.monotonic() + gone
             elif time.monotonic() > deadline:
                 return came
         return came

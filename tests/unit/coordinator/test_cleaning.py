@@ -79,7 +79,7 @@ def test_only_what_is_asked_for_is_deleted_and_only_at_the_source() -> None:
     assert [key for key, _ in played.asked][-1] == KEYS["clean-up"]
     known = dict(played.asked)[KEYS["clean-up"]]["known"]
     assert (known["ports"], known["floating_ips"], known["has_boot_disk"]) == (["port-a"], ["fip-a"], False)
-    assert known["moved_at"] == played.ledger.step("server/a").results["over"]
+    assert known["moved_at"] == played.ledger.step("server/a").results["stopped"]
     there = dict(played.asked)[KEYS["arrived"]]
     assert there["resource"] == played.ledger.step("server/a").destination_id
     assert len(there["known"]["volumes"]) == 2

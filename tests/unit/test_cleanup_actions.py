@@ -1,0 +1,47 @@
+"""cleanup-source: a volume that was used since it was moved is not deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stackferry.errors import EndedInError
+from stackferry_runtime.actions.cleanup import at_rest, clean_up
+
+MOVED = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
+BEFORE, AFTER = "2023-11-14T22:13:19.000000", "2023-11-14T22:13:21.000000"
+
+
+class View:
+    """One volume."""
+
+    def __init__(self, **volume: Any) -> None:
+        self.volume = {
+            "id": "v",
+            "name": "v",
+            "status": "available",
+            "created_at": BEFORE,
+            "updated_at": None,
+            **volume,
+        }
+
+    def refresh(self, kind: str, id_: str) -> Any:
+        return self.volume
+
+
+def known(moved_at: float | None = MOVED) -> dict[str, Any]:
+    return {"kind": "volume", "moved_at": moved_at}
+
+
+@pytest.mark.parametrize("action", [at_rest, clean_up])
+def test_a_volume_that_was_used_since_is_kept(action: Any) -> None:
+    with pytest.raises(
+        EndedInError, match=r"'v' was used at the source after it was moved \(2023-11-14 22:13:21 UTC\)"
+    ):
+        action(View(updated_at=AFTER), "v", known())
+
+
+@pytest.mark.parametrize("volume", [{}, {"updated_at": BEFORE}, {"updated_at": AFTER, "status": "deleting"}])
+def test_any_other_may_be_deleted(volume: dict[str, Any]) -> None:
+    assert at_rest(View(**volume), "v", known()).results == {}
+    assert at_rest(View(updated_at=AFTER), "v", known(None)).results == {}  # of a migration that noted no time
