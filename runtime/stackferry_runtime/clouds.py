@@ -302,7 +302,7 @@ def failure(error: Exception) -> tuple[str, str, bool]:
     lost = (ks.ConnectFailure, ks.ConnectTimeout, ks.ConnectionError, ks.RetriableConnectionFailure, OSError)
     if not status and isinstance(error, lost):  # openstacksdk's HTTP errors are OSErrors too
         return "interrupted", f"the cloud did not answer: {text}", True
-    if status in (403, 409, 413) and "quota" in text.lower():
+    if over_quota(error):
         return "failed", f"no quota left: {text}", False
     if status == 409:
         return "conflict", text, False
@@ -311,6 +311,12 @@ def failure(error: Exception) -> tuple[str, str, bool]:
     if status is not None and (status >= 500 or status in (408, 429)):
         return "interrupted", f"the cloud failed: {text}", True
     return "failed", text, False
+
+
+def over_quota(error: Exception) -> bool:
+    """Whether a cloud refuses because the project has used up a quota."""
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+    return status in (403, 409, 413) and "quota" in _first_line(error).lower()
 
 
 def _first_line(error: BaseException) -> str:

@@ -144,3 +144,47 @@ def test_a_host_that_is_forgotten_is_not_listed_and_no_longer_drained(known):
 def test_nobody_can_drain_a_host_that_is_not_there(known):
     with pytest.raises(InvalidMessage, match="no such host"):
         known.said("h9", "drain")
+
+
+class Deaf(Coordinator):
+    """A coordinator whose clock is set here; it notes of which hosts it told its migrations that they're lost."""
+
+    now, told = NOW, None
+
+    def __init__(self, database: Any) -> None:
+        super().__init__(database, Declares(), lambda: self.now)  # type: ignore[arg-type]
+        self.told: list[tuple[str, list[str]]] = []
+
+    def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
+        if name == "host-lost":
+            self.told.append((data["step"], data["hosts"]))
+
+    def hear(self, host: str, cloud: str) -> None:
+        data = {"host": host, "name": host, "instance": "1", "cloud": cloud, "slots": 4, "version": __version__,
+                "certificate": "PEM"}  # fmt: skip
+        self.agent_seen(data)
+
+
+class Declares:
+    """A publisher to which only queues are declared."""
+
+    def declare(self, queue: Any) -> None: ...
+
+
+def test_hosts_are_lost_only_when_others_were_heard_all_along(known: Known) -> None:
+    known.holds("s1", "d1")
+    with known.engine.begin() as connection:
+        request = {"source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
+        connection.execute(t.migration.update().values(request=request))
+    coordinator = Deaf(known.engine)
+    for host, cloud in (("s1", "src"), ("s2", "src"), ("d1", "dst"), ("d2", "dst")):
+        coordinator.hear(host, cloud)
+    coordinator.now += 600  # the broker was away
+    for _ in range(12):
+        for host, cloud in (("s1", "src"), ("s2", "src"), ("d2", "dst")):
+            coordinator.hear(host, cloud)
+        coordinator.tick()
+        assert coordinator.told == []
+        coordinator.now += 5
+    coordinator.tick()
+    assert coordinator.told == [("server/a/assign", ["d1"])]

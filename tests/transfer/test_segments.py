@@ -119,8 +119,16 @@ def test_a_host_behind_another_address_tells_that_one(agents: Pair, devices: tup
 
 
 def test_a_source_that_is_shorter_than_its_segment_is_not_offered(agents: Pair, devices: tuple[Path, Path]) -> None:
-    command = agents.about(length=21 * BLOCK)
+    command = agents.about(length=37 * BLOCK)
     agents.source.segments.offer(OfferSegment.make("test", {**command, "certificates": ["of nobody"]}))
     ended = agents.source.told.last("step-ended", 1)
     assert (ended["outcome"], ended["retryable"]) == ("failed", True)
     assert f"has {20 * BLOCK} bytes, and {21 * BLOCK} are to be read" in ended["reason"]
+
+
+def test_the_device_of_an_encrypted_volume_lacks_its_header(agents: Pair, devices: tuple[Path, Path]) -> None:
+    about = agents.about(length=36 * BLOCK)
+    offered = agents.offer(about)
+    assert offered["size"] == 20 * BLOCK
+    assert agents.fetch(about, offered)["outcome"] == "done"
+    assert devices[1].read_bytes()[: 20 * BLOCK] == devices[0].read_bytes()

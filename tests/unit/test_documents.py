@@ -568,3 +568,9 @@ def test_nothing_is_written_when_one_file_is_in_the_way(tmp_path: Path) -> None:
     with pytest.raises(InvalidDocument, match=r"routers\.yml: can't be read"):
         write_directory(tmp_path, [network(), EXAMPLES["routers"]])
     assert not (tmp_path / "networks.yml").exists()
+
+
+def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
+    for name in ("networks.yml", "network.yml", "users.yaml", "notes.txt"):
+        (tmp_path / name).touch()
+    assert documents.unread_files(tmp_path) == ["network.yml", "users.yaml"]

@@ -82,6 +82,7 @@ def _print_blobs(state: dict[str, Any], folder: str) -> None:
 def validate(directory: Directory) -> None:
     """Check a data directory: syntax, types, values, duplicates. Nothing is asked of a cloud."""
     found = documents.read_directory(directory)
+    _name_unread(directory)
     for warning in _warnings(found):
         output.errors.print(f"warning: {warning}")
     output.console.print(f"{len(found)} resources, all valid")
@@ -152,7 +153,13 @@ def _finish(ferry: Client, migration: str, format_: output.Format, quiet: bool =
 def _from_files(directory: Path, source: str | None, chosen: dict[str, Any], vars_file: Path | None) -> dict[str, Any]:
     """What a data directory asks for, as arguments of the request."""
     found = _movable(_selected(documents.read_directory(directory), chosen), source, chosen)
+    _name_unread(directory)
     return {"documents": found, "image_blobs": None if source else _blobs(directory, vars_file)}
+
+
+def _name_unread(directory: Path) -> None:
+    for name in documents.unread_files(directory):
+        output.errors.print(f"warning: {name}: not read; no kind's data file is called so")
 
 
 def _blobs(directory: Path, vars_file: Path | None) -> str | None:

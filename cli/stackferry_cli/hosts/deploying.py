@@ -84,7 +84,7 @@ def _image(wanted: Wanted, connection: Any) -> Any:
         known = _names(connection.image.images(status="active"))
         raise Error(
             f"--image {wanted.image}: cloud {wanted.cloud!r} has none of that name; it has {known}."
-            " Any Debian, Ubuntu or EL 9 cloud image will do"
+            " A cloud image of Debian 12, Ubuntu 24.04 or EL 9 will do"
         )
     return found[0]
 

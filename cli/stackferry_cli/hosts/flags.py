@@ -34,7 +34,7 @@ EACH = (
 )  # fmt: skip
 Count = Annotated[Words, _each("--count", SERVERS, "How many hosts; 1 when not given.", "N")]
 Flavor = Annotated[Words, _each("--flavor", SERVERS, "Their flavor; needed.")]
-Image = Annotated[Words, _each("--image", SERVERS, "Debian, Ubuntu or EL 9; os_migrate_conv when not given.")]
+Image = Annotated[Words, _each("--image", SERVERS, "Debian 12, Ubuntu 24.04, EL 9; os_migrate_conv when not given.")]
 Name = Annotated[Words, _each("--name", SERVERS, "Their name; os_migrate_conv_src or _dst when not given.")]
 VolumeSize = Annotated[Words, _each("--volume-size", SERVERS, "Boot from a new volume of so many GiB.", "N")]
 Zone = Annotated[Words, _each("--availability-zone", SERVERS, "Where they run.")]

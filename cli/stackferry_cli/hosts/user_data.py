@@ -94,6 +94,14 @@ def user_data(wanted: Wanted, name: str, advertise: str | None) -> str:
     return text
 
 
+#: volumes of others appear here: what is on them (volume groups, arrays) must be left alone, neither started nor used
+LEFT_ALONE = {
+    "/etc/lvm/lvmlocal.conf": "global {\n\tevent_activation = 0\n}\n",
+    "/etc/mdadm/mdadm.conf.d/stackferry.conf": "AUTO -all\n",  # Debian, Ubuntu
+    "/etc/mdadm.conf.d/stackferry.conf": "AUTO -all\n",  # RHEL
+}
+
+
 def files(wanted: Wanted, name: str, advertise: str | None) -> list[dict[str, str]]:
     """The files that are written before anything runs."""
     guest = wanted.guest
@@ -101,6 +109,7 @@ def files(wanted: Wanted, name: str, advertise: str | None) -> list[dict[str, st
         _file(f"{ETC}/transfer.env", "0600", environment(wanted, name, advertise)),
         _file(UNIT, "0644", SERVICE),
         _file(f"{ETC}/setup", "0700", setup(guest)),
+        *(_file(path, "0644", text) for path, text in LEFT_ALONE.items()),
     ]
     if guest.ca:
         found.append(_file(f"{ETC}/ca.pem", "0644", guest.ca))

@@ -5,7 +5,7 @@ one file a kind (``networks.yml`` ...). Keys that we don't know are kept.
 """
 
 from .checking import flatten, label, problems
-from .directory import read_directory, write_directory
+from .directory import read_directory, unread_files, write_directory
 from .document import KNOWN_TYPES, Document, kind_of
 from .old_forms import OLD_REFERENCES, upgrade
 from .os_migrate import EXPECTED, OS_MIGRATE_KINDS, OURS, VITAL, for_os_migrate, obstacle_for_os_migrate
@@ -29,6 +29,7 @@ __all__ = [
     "obstacle_for_os_migrate",
     "problems",
     "read_directory",
+    "unread_files",
     "upgrade",
     "write_directory",
 ]

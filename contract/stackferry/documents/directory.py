@@ -31,6 +31,11 @@ def read_directory(directory: Path) -> list[Document]:
     return [document for _, document in named]
 
 
+def unread_files(directory: Path) -> list[str]:
+    """Names of YAML files in a data directory that no kind of ours has: of other tools, or mistyped."""
+    return sorted(p.name for p in directory.glob("*.y*ml") if p.stem not in {k.file for k in KINDS.values()})
+
+
 def _read(file: Path) -> list[Document]:
     try:
         text = file.read_text("utf-8")

@@ -17,7 +17,7 @@ class Place(Schema):
         unknown = RAISE
 
     cloud = need("name of the cloud in clouds.yaml; never a credential")
-    project = text("name or id of the project; absent: the one that the credentials are for", allow_none=True)
+    project = text("name of the project; absent: the one that the credentials are for", allow_none=True)
 
 
 class Selection(Schema):

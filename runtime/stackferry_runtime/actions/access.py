@@ -20,6 +20,7 @@ from stackferry.resources.finding import MARK
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 
+from ..clouds import over_quota
 from . import attachments
 from .done import Done, until
 
@@ -33,10 +34,19 @@ def expose(view: View, volume: str, known: dict[str, Any]) -> Done:
     if volume.endswith(BOOT):
         return _boot_disk(view, volume.removesuffix(BOOT), known)
     record = _known(view, volume)
-    if _access(view, record, known) == "detach":
-        if server := known.get("server"):
-            attachments.detach(view, volume, {"server": server})
-        return Done({"volume": volume, "access": "detach", "size": record["size"]})
+    if _access(view, record, known) == "snapshot":
+        try:
+            return _snapshot_copy(view, record, known)
+        except Exception as error:
+            if not (_may_choose(record, known) and over_quota(error)):
+                raise
+            _delete_made(view, volume, _exactly(mark_of(known)))  # others have used up what was left
+    if server := known.get("server"):
+        attachments.detach(view, volume, {"server": server})
+    return Done({"volume": volume, "access": "detach", "size": record["size"]})
+
+
+def _snapshot_copy(view: View, record: Record, known: dict[str, Any]) -> Done:
     snapshot = _snapshot(view, record, mark_of(known))
     made = {"snapshot_id": snapshot["id"], "size": record["size"]}
     copy = _marked_volume(view, known, {**made, "volume_type": record["volume_type"]})
@@ -46,15 +56,20 @@ def expose(view: View, volume: str, known: dict[str, Any]) -> Done:
 def withdraw(view: View, volume: str, known: dict[str, Any]) -> Done:
     """Take back whatever any try of :func:`expose` has done: in one pass, or in all of them where none is said."""
     mine = _of_pass(known)
+    _delete_made(view, volume, mine)
+    _delete_images(view, known["marker"], mine)
+    _put_back(view, volume, known)
+    return Done()
+
+
+def _delete_made(view: View, volume: str, mine: Mine) -> None:
+    """Delete copies of a volume and the snapshots that they're made from."""
     for copy in _marked(view, mine):
         if attachments.users(copy):
             raise EndedInError(f"volume {copy['id']} is still attached to {attachments.users(copy)[0]}")
         view.proxy("block_storage").delete_volume(copy["id"], ignore_missing=True)
         until(lambda c=copy: view.refresh(Volume.kind, c["id"]), _gone, f"volume {copy['id']} is still being deleted")  # type: ignore[misc]
     _delete_snapshots(view, volume, mine)
-    _delete_images(view, known["marker"], mine)
-    _put_back(view, volume, known)
-    return Done()
 
 
 def mark_of(known: dict[str, Any]) -> str:
@@ -77,15 +92,20 @@ def _of_pass(known: dict[str, Any]) -> Mine:
 
 
 def _access(view: View, record: Record, known: dict[str, Any]) -> str:
-    asked = known.get("access") or "auto"
     if _is_boot_disk(record):
         return "snapshot"
-    if asked != "auto":
-        return str(asked)
+    if not _may_choose(record, known):
+        return str(known["access"])
+    if known.get("server") and not attachments.users(record):
+        return "detach"  # an earlier try has begun so
     if _marked(view, _exactly(mark_of(known))):
-        return "snapshot"  # an earlier try has begun so
+        return "snapshot"  # or so
     short = quotas.beyond(view, {"volumes": 1, "gigabytes": 2 * int(record["size"]), "snapshots": 1})
     return "detach" if short else "snapshot"
+
+
+def _may_choose(record: Record, known: dict[str, Any]) -> bool:
+    return (known.get("access") or "auto") == "auto" and not _is_boot_disk(record)
 
 
 def _is_boot_disk(record: Record) -> bool:

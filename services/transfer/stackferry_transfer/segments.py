@@ -34,6 +34,7 @@ BY_SLOT = 2  # segments of one volume that are under way at once
 GUEST = 90.0  # seconds that an offered segment waits for an agent
 GONE = 2.0  # seconds without a connection after which its guest has left; while it fetches it has some all along
 GONE_NBD = 10.0  # the same where other programs connect, one after the other
+ENCRYPTION = 16 << 20  # bytes of a LUKS header, at most, which whoever has the volume attached doesn't see
 APPEARS = 60.0  # seconds that an attached device gets to appear
 MODES = {"copy": Mode.FULL, "delta": Mode.DELTA, "rehash": Mode.REHASH, "verify": Mode.VERIFY}
 PASSING = (PeerLost, PeerRefused, DeviceBusy)  # worth another try
@@ -54,7 +55,8 @@ class Segments:
         data, about = envelope.data, _about(envelope)
         try:
             path = self._device(data["volume"])
-            end = data["first"] + data["length"]  # a disk that has shrunk mustn't pass for a whole one
+            # A disk that has shrunk mustn't pass for a whole one; that of an encrypted volume lacks its own header.
+            end = data["first"] + max(0, data["length"] - ENCRYPTION)
             with closing(devices.open_source(path, end)) as device:
                 copy = Copy(data["copy"], device.size)
             blocks, ticket, certificates = _blocks(data, copy), _ticket(data), tuple(data["certificates"])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from stackferry import __version__
 from stackferry.errors import Error
-from stackferry_cli.hosts.user_data import files, quoted, setup, user_data
+from stackferry_cli.hosts.user_data import LEFT_ALONE, files, quoted, setup, user_data
 from stackferry_cli.hosts.wanted import Guest, Wanted
 from stackferry_sandbox.layout import INSIDE
 
@@ -27,6 +27,12 @@ def sandbox_reader(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def written(wanted: Wanted, advertise: str | None = None) -> dict[str, dict[str, str]]:
     return {file["path"]: file for file in files(wanted, "conv", advertise)}
+
+
+def test_what_is_on_the_disks_of_others_is_left_alone():
+    for path in LEFT_ALONE:
+        assert written(WANTED)[path]["permissions"] == "0644"
+    assert "event_activation = 0" in written(WANTED)["/etc/lvm/lvmlocal.conf"]["content"]
 
 
 def environment(sandbox_reader: Any, wanted: Wanted, advertise: str | None = None) -> dict[str, str]:
@@ -72,6 +78,7 @@ def test_it_is_a_cloud_config_that_runs_the_setup() -> None:
         ("/etc/stackferry/transfer.env", "0600"),
         ("/etc/systemd/system/stackferry-transfer@.service", "0644"),
         ("/etc/stackferry/setup", "0700"),
+        *((path, "0644") for path in LEFT_ALONE),
     ]
 
 

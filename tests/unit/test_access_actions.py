@@ -1,0 +1,66 @@
+"""How a source volume is made readable: by a snapshot where the quota has room, else by detaching it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openstack import exceptions
+from stackferry_runtime.actions import access, attachments
+from stackferry_runtime.actions.done import Done
+
+KNOWN = {"marker": "m/v", "server": "s"}
+FULL = exceptions.HttpException("VolumeSizeExceedsAvailableQuota: quota exceeded", http_status=413)
+
+
+class View:
+    """A volume that is attached to a server, in a project that has room by its quota."""
+
+    def __init__(self, server: str | None = "s", device: str = "/dev/vdb") -> None:
+        attached = [{"server_id": server, "device": device}] if server else []
+        self.volume = {"id": "v", "size": 1, "status": "in-use", "attachments": attached, "metadata": {}}
+
+    def refresh(self, kind: str, id_: str) -> Any:
+        return self.volume
+
+    def forget(self, kind: str) -> None: ...
+
+    def records(self, kind: str) -> list[Any]:
+        return [self.volume]
+
+
+@pytest.fixture
+def did(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done; a snapshot finds that others have used up the quota meanwhile."""
+    done: list[str] = []
+
+    def full(*_: Any) -> Done:
+        done.append("snapshot")
+        raise FULL
+
+    monkeypatch.setattr(access.quotas, "beyond", lambda *_: [])
+    monkeypatch.setattr(access, "_snapshot_copy", full)
+    monkeypatch.setattr(access, "_delete_made", lambda *_: done.append("delete what was made"))
+    monkeypatch.setattr(attachments, "detach", lambda *_: done.append("detach"))
+    return done
+
+
+def test_a_quota_that_others_use_up_meanwhile_leads_to_a_detach(did: list[str]) -> None:
+    assert access.expose(View(), "v", KNOWN).results == {"volume": "v", "access": "detach", "size": 1}
+    assert did == ["snapshot", "delete what was made", "detach"]
+
+
+@pytest.mark.parametrize(
+    ("view", "known"),
+    [(View(), {**KNOWN, "access": "snapshot"}), (View(device="/dev/vda"), KNOWN)],
+    ids=["asked", "root"],
+)
+def test_a_snapshot_that_must_be_fails(view: View, known: dict[str, Any], did: list[str]) -> None:
+    with pytest.raises(exceptions.HttpException):
+        access.expose(view, "v", known)
+    assert did == ["snapshot"]
+
+
+def test_what_an_earlier_try_has_detached_is_not_snapshotted(did: list[str]) -> None:
+    assert access.expose(View(server=None), "v", KNOWN).results["access"] == "detach"
+    assert did == ["detach"]
