@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from amqp.exceptions import NotFound
 from eventlet import sleep
 from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider, Entrypoint, ProviderCollector, SharedExtension
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, declare, receiving
 from stackferry.delivery import doubtful, parked, postponed, read, retried
 from stackferry.envelope import Envelope
 from stackferry.errors import Claimed, Error, InvalidMessage, NotNow, Unroutable
@@ -90,6 +91,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         self.queue, self.workers = queue, workers
         self.in_flight, self.stopping, self.over = 0, False, False
         self.ready, self.lock, self.pause = Event(), Semaphore(), 0.2
+        self.thread: Any = None
 
     @property
     def sharing_key(self) -> Any:
@@ -106,7 +108,8 @@ class QueueReader(SharedExtension, ProviderCollector):
     def stop(self) -> None:
         """Take nothing new; return once everything under way is settled (the launcher bounds the time)."""
         self.stopping = True
-        self.thread.wait()
+        if self.thread is not None:  # else it's stopped before it was started
+            self.thread.wait()
         self.publisher.close()
 
     def kill(self) -> None:
@@ -124,15 +127,18 @@ class QueueReader(SharedExtension, ProviderCollector):
 
     def _try(self) -> None:
         try:
-            self._session()
+            try:
+                return self._session()
+            except NotFound:
+                log.warning("the queue is gone; declaring everything", queue=self.queue.name)
+                with connect(self.uri, f"{self.queue.name} topology") as connection:
+                    declare(connection)  # or say who must, where this user mayn't
         except (*BUS_ERRORS, Error) as error:
             log.warning("the broker is away; trying again", queue=self.queue.name, error=str(error))
-            sleep(self.pause)
-            self.pause = min(self.pause * 2, 5)
         except Exception:  # nothing that comes in may end the process
             log.exception("reading failed; connecting again", queue=self.queue.name)
-            sleep(self.pause)
-            self.pause = min(self.pause * 2, 5)
+        sleep(self.pause)
+        self.pause = min(self.pause * 2, 5)
 
     def _finished(self) -> bool:
         return self.over or (self.stopping and self.in_flight <= 0)

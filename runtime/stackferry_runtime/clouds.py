@@ -26,6 +26,7 @@ from stackferry.resources.view import View
 SAFE = ("GET", "HEAD", "OPTIONS")
 MAX_WAIT = 60.0  # seconds; no message may be held for long
 TRIES = 4
+FRESH = 120.0  # seconds after which a write that waits for its turn isn't sent: its try may be given up by then
 QUESTION = 10.0  # seconds that a cloud gets where a person waits to hear how it is
 CONNECTIONS = 64  # that are kept
 
@@ -88,9 +89,11 @@ class PatientAdapter(TCPKeepAliveAdapter):
         self.gate, self.tries = gate, tries
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        replayable = request.body is None or isinstance(request.body, bytes | str)
+        replayable, began = request.body is None or isinstance(request.body, bytes | str), time.monotonic()
         for left in reversed(range(self.tries)):
             with self.gate.slot():
+                if request.method not in SAFE and time.monotonic() - began > FRESH:
+                    raise Unfinished("the cloud is overloaded: nothing was sent")
                 try:
                     response = super().send(request, *args, **kwargs)
                 except OSError:  # requests' errors are OSErrors

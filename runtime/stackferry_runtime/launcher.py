@@ -75,13 +75,22 @@ def await_broker(uri: str, log: Any) -> None:
 
 
 def _stop_on_signals(container: ServiceContainer, drain: float, log: Any) -> None:
+    stopping: list[Any] = []
+
     def stop() -> None:
         log.info("stopping")
-        with eventlet.Timeout(drain, False):
-            container.stop()
-            return
-        log.warning("drain time is over; what is under way will be delivered again")
+        try:
+            with eventlet.Timeout(drain, False):
+                container.stop()
+                return
+            log.warning("drain time is over; what is under way will be delivered again")
+        except Exception:  # or the process would stay, and do nothing
+            log.exception("could not stop in order; what is under way will be delivered again")
         os._exit(DRAIN_EXIT)
 
+    def once(*_: object) -> None:
+        if not stopping:  # a second signal changes nothing
+            stopping.append(eventlet.spawn(stop))
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: eventlet.spawn_n(stop))
+        signal.signal(number, once)

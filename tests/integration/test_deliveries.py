@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from stackferry import deadletters, topology
-from stackferry.bus import Outgoing, Publisher, connect
+from stackferry.bus import Outgoing, Publisher, connect, declare
 from stackferry.errors import Unroutable
 from stackferry.topology import BACKOFF
 from stackferry_cli.local.processes import until
@@ -179,6 +179,18 @@ def test_consumers_come_back_with_the_broker(
     assert probe.stop() == 0
     assert broker.count(QUEUE) == 0
     assert broker.count(DEAD) == 0
+
+
+def test_a_queue_that_is_gone_is_read_again_once_somebody_declares_it(
+    probe: Any, node: Node, broker: Any, publisher: Publisher, question: Callable[..., Outgoing]
+):
+    probe.start()
+    with connect(node.uri("admin"), "vandal", heartbeat=0) as connection:
+        connection.channel().queue_delete(QUEUE)
+        assert until(lambda: "this user may not create it" in probe.log, 30), probe.log
+        declare(connection)
+    publisher.publish(question("after"))
+    assert until(lambda: probe.count("ended") >= 1, 30), probe.log
 
 
 def test_broker_that_falls_silent_is_left(

@@ -340,6 +340,24 @@ def test_credentials_without_a_project_are_named() -> None:
         Made(lambda place: Connection(access(None))).check({"cloud": "c"})
 
 
+def test_a_write_that_has_waited_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    def send(self: Any, request: Any, **_: Any) -> Any:
+        sent.append(request.method)
+        response = requests.Response()
+        response.status_code = 200
+        return response
+
+    monkeypatch.setattr(clouds.TCPKeepAliveAdapter, "send", send)
+    monkeypatch.setattr(clouds, "FRESH", -1.0)
+    adapter = clouds.PatientAdapter(Gate(1))
+    with pytest.raises(Unfinished, match="nothing was sent"):
+        adapter.send(requests.Request("POST", "http://cloud").prepare())
+    adapter.send(requests.Request("GET", "http://cloud").prepare())
+    assert sent == ["GET"]
+
+
 def test_only_the_adapter_repeats_requests() -> None:
     config = {"image_status_code_retries": 5, "compute_connect_retries": 3, "connect_retries": 2, "region_name": "r"}
     no_other_retries(config)

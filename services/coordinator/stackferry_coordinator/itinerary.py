@@ -165,6 +165,8 @@ def _ticked(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
             _rested(ledger, step)
         elif step.claim is not None:
             moves.again(ledger, step, {"outcome": "interrupted", "reason": "its worker fell silent"}, now)
+        elif step.action == "export":  # nobody claims it, so that two may be at it: only one's parts count
+            ledger.put(replace(step, state="ready", due=None, tries=step.tries - 1))
         elif moves.given_up(ledger, step):  # nobody has begun it, and whoever still gets the command is refused
             moves.close(ledger, step, "skipped", reason="given up before it was begun")
         else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 from stackferry.bus import Outgoing, Publisher
 from stackferry.envelope import Envelope
-from stackferry.errors import BrokerUnavailable
+from stackferry.errors import BrokerUnavailable, Unroutable
 
 from . import tables as t
 
@@ -26,13 +26,13 @@ def relay(engine: Engine, publisher: Publisher) -> int:
     if engine.dialect.name == "sqlite":  # alone; and its only connection must not wait for the broker
         with engine.begin() as connection:
             rows = _due(connection)
-        sent = _publish(publisher, rows)
+        sent, unroutable = _publish(publisher, rows)
         with engine.begin() as connection:
-            _forget(connection, sent)
+            _settle(connection, sent, unroutable)
     else:
         with engine.begin() as connection:  # others skip the rows that this one has locked
-            sent = _publish(publisher, _due(connection))
-            _forget(connection, sent)
+            sent, unroutable = _publish(publisher, _due(connection))
+            _settle(connection, sent, unroutable)
     return len(sent)
 
 
@@ -40,19 +40,25 @@ def _due(connection: Connection) -> list[Any]:
     return list(connection.execute(_DUE).mappings())
 
 
-def _publish(publisher: Publisher, rows: list[Any]) -> list[int]:
+def _publish(publisher: Publisher, rows: list[Any]) -> tuple[list[int], list[Any]]:
+    """Return the ids of what the broker has taken, and the rows that no queue is there for."""
     if not rows:
-        return []
+        return [], []
     try:
         outcomes = publisher.publish_all([_outgoing(row) for row in rows])
     except BrokerUnavailable:
-        return []
-    return [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+        return [], []
+    found = list(zip(rows, outcomes, strict=True))
+    sent = [row["id"] for row, outcome in found if outcome is None]
+    return sent, [row for row, outcome in found if isinstance(outcome, Unroutable)]
 
 
-def _forget(connection: Connection, ids: list[int]) -> None:
-    if ids:
+def _settle(connection: Connection, sent: list[int], unroutable: list[Any]) -> None:
+    """Forget what was sent; what can't be routed goes to the end, or many of it would hold up everything."""
+    if ids := [*sent, *(row["id"] for row in unroutable)]:
         connection.execute(_FORGET, {"ids": ids})
+    if unroutable:
+        connection.execute(insert(t.outbox), [{n: v for n, v in row.items() if n != "id"} for row in unroutable])
 
 
 def _outgoing(row: Any) -> Outgoing:

@@ -15,6 +15,7 @@ from stackferry.resources.view import View
 Document = dict[str, Any]
 PART_BYTES = 300_000
 PART_DOCUMENTS = 200
+NOTES = 500  # that fit a message
 
 
 def inventory(view: View, selection: dict[str, Any] | None) -> Iterator[Document]:
@@ -26,6 +27,12 @@ def inventory(view: View, selection: dict[str, Any] | None) -> Iterator[Document
         for document in documents(kind, view):
             if select.selects(selection, document):
                 yield document
+
+
+def shortened(notes: list[str]) -> list[str]:
+    """Notes that fit a message, and how many more there were."""
+    more = len(notes) - NOTES
+    return [*(note[:1000] for note in notes[:NOTES]), *([f"and {more} more"] if more > 0 else [])]
 
 
 def parts(found: Iterator[Document]) -> Iterator[list[Document]]:

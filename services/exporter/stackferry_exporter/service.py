@@ -25,7 +25,7 @@ from stackferry_runtime.logs import logger
 from stackferry_runtime.presence import Presence
 from stackferry_runtime.sessions import Sessions
 
-from .inventory import inventory, parts
+from .inventory import inventory, parts, shortened
 
 log = logger(__name__)
 JOBS = {OfferImage.type: "stackferry_exporter.offer", SaveImage.type: "stackferry_exporter.save"}
@@ -43,16 +43,23 @@ class Exporter:
 
     @handles(ExportProject, workers=2)
     def export(self, delivery: Delivery) -> None:
-        """Publish a project's documents, then how many parts they had. Reading twice does no harm."""
+        """Publish a project's documents, then how many parts they had.
+
+        Parts of two readings mustn't be mixed: what may have been begun by somebody else is another try.
+        """
         data, began = delivery.data, time.monotonic()
         about = {"migration": data["migration"], "attempt": data["attempt"]}
+        if delivery.doubtful:
+            lost = {"outcome": "failed", "parts": 0, "reason": "its exporter was lost", "retryable": True}
+            self.publish(ExportEnded, {**about, **lost}, delivery.envelope)
+            return
         number = count = 0
         try:
             view = self.clouds.view(data["source"], data["migration"])
             for number, part in enumerate(parts(inventory(view, data.get("selection"))), 1):
                 count += len(part)
                 self.publish(DocumentsExported, {**about, "part": number, "documents": part}, delivery.envelope)
-            ended = {"outcome": "done", "parts": number, "notes": view.notes}
+            ended = {"outcome": "done", "parts": number, "notes": shortened(view.notes)}
         except (BrokerUnavailable, Unconfirmed, Unroutable):
             raise  # the bus brings the command back
         except Exception as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from stackferry_coordinator import moves
+from stackferry_coordinator.itinerary import opened, react
 from stackferry_coordinator.ledger import OPEN, Step, verdict
 from stackferry_coordinator.moves import OUTAGE, PATIENT, TRIES
 
@@ -65,6 +66,14 @@ def test_an_agent_that_is_back_is_waited_for_anew_the_next_time() -> None:
     assert moves.known(world.ledger, COPY).hints["postponed"] < world.now
     world._tell("segment-offered", {**about, "attempt": 2, "address": "h:1", "certificate": "pem", "size": 1 << 30})
     assert "postponed" not in moves.known(world.ledger, COPY).hints
+
+
+def test_an_export_that_is_silent_is_another_try() -> None:
+    ledger = opened({"migration": MIGRATION, "source": {"cloud": "src"}, "destination": {"cloud": "dst"}})
+    react(ledger, "request-migration", ledger.head.request, 0.0)
+    for number in range(1, 3 * TRIES):  # nobody may be there to read for hours
+        due = react(ledger, "tick", {"migration": MIGRATION}, number * 1000.0)
+        assert [(do.key, do.attempt) for do in due] == [("export", number + 1)]
 
 
 def until(world: WorkloadWorld, condition: Any) -> None:
