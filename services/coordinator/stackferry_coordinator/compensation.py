@@ -31,8 +31,10 @@ def follow(ledger: Ledger, now: float) -> None:
 
 def _note_arrival(ledger: Ledger, group: str, now: float) -> None:
     """Keep when a volume that is a workload of its own had all its bytes, and let go of the hosts."""
+    if not group.startswith("volume/"):
+        return
     settle, head = ledger.step(f"{group}/settle"), moves.known(ledger, group)
-    if head.kind == "volume" and head.state == "done" and settle is not None and settle.state not in OPEN:
+    if head.state == "done" and settle is not None and settle.state not in OPEN:
         ledger.put(replace(head, results={"over": now, **head.results}))
 
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from stackferry import __version__
 
 from . import tables as t
@@ -17,6 +17,13 @@ AGENT_SILENT = 30.0  # an agent says every five seconds that it's there
 GONE = 86400.0  # seconds of silence after which one is forgotten
 WORKER = ("version", "certificate")
 AGENT = ("name", "cloud", "project", "slots", "draining", "version", "certificate")
+# Statements of each assignment are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
+_ANSWERING = (t.agent.c.seen > bindparam("since"), t.agent.c.slots > 0)
+_AGENTS = select(t.agent).where(*_ANSWERING).order_by(t.agent.c.host).with_for_update()
+_ON = select(t.agent.c.certificate).where(t.agent.c.host == bindparam("host"), *_ANSWERING)
+_HOLDING = select(t.step.c.results).where(t.step.c.state == "holding")
+_DRAINING = select(t.host.c.id).where(t.host.c.draining)
+_WANTING = select(func.count(func.distinct(t.step.c.migration))).where(t.step.c.state == "wanting")
 
 
 def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
@@ -62,12 +69,7 @@ def importers(connection: Connection, now: float) -> list[str]:
 
 def agents_on(connection: Connection, host: str, now: float) -> list[str]:
     """The certificates of the agents on a host that were seen lately."""
-    query = select(t.agent.c.certificate).where(t.agent.c.host == host, *_answering(now))
-    return list(connection.execute(query).scalars())
-
-
-def _answering(now: float) -> tuple[Any, ...]:
-    return t.agent.c.seen > now - AGENT_SILENT, t.agent.c.slots > 0
+    return list(connection.execute(_ON, {"host": host, "since": now - AGENT_SILENT}).scalars())
 
 
 def lost(connection: Connection, now: float, silent: float) -> list[tuple[str, str, list[str]]]:
@@ -94,17 +96,16 @@ def lost(connection: Connection, now: float, silent: float) -> list[tuple[str, s
 
 def hosts(connection: Connection, now: float, per_cloud: int = 0) -> Fleet:
     """Every host with an agent that answers, and how many of its slots are taken; whoever else asks must wait."""
-    query = select(t.agent).where(*_answering(now)).order_by(t.agent.c.host).with_for_update()
-    agents = connection.execute(query).mappings()
+    agents = connection.execute(_AGENTS, {"since": now - AGENT_SILENT}).mappings()
     return Fleet(tuple(host for host, _ in grouped(connection, agents)), per_cloud)
 
 
 def grouped(connection: Connection, agents: Iterable[Any]) -> Iterator[tuple[Host, list[Any]]]:
     """Each host with its agents."""
     used: Counter[str] = Counter()
-    for results in connection.execute(select(t.step.c.results).where(t.step.c.state == "holding")).scalars():
+    for results in connection.execute(_HOLDING).scalars():
         used.update(results.values())
-    draining = set(connection.execute(select(t.host.c.id).where(t.host.c.draining)).scalars())
+    draining = set(connection.execute(_DRAINING).scalars())
     grouped: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     for row in agents:
         grouped[(row["host"], row["cloud"], row["project"])].append(row)
@@ -129,7 +130,6 @@ def wanting(connection: Connection, now: float) -> list[str]:
 
 def share(connection: Connection, fleet: Fleet, held: int) -> int:
     """How many more places one migration may have: all, or its part when others want some too."""
-    query = select(func.count(func.distinct(t.step.c.migration))).where(t.step.c.state == "wanting")
-    wanting = max(1, connection.execute(query).scalar_one())
+    wanting = max(1, connection.execute(_WANTING).scalar_one())
     total = fleet.slots
     return total if wanting == 1 else max(0, max(1, total // (2 * wanting)) - held)
