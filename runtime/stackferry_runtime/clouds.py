@@ -271,7 +271,7 @@ def explained(place: dict[str, Any]) -> Iterator[None]:
         raise CloudSilent(
             f"cloud {name!r} does not answer: {_first_line(error)}; check auth_url and the network"
         ) from None
-    except (ks.HttpError, ks.ClientException, sdk.SDKException) as error:
+    except (ks.ClientException, sdk.SDKException) as error:
         raise CloudError(
             f"cloud {name!r} can't be used: {_first_line(error)}; see clouds.yaml (OS_CLIENT_CONFIG_FILE)"
         ) from None
