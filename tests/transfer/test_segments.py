@@ -11,6 +11,8 @@ import pytest
 from stackferry.messages import OfferSegment
 from stackferry_transfer.blocks import BLOCK
 from stackferry_transfer.pace import BURST
+from stackferry_transfer.segments import ended
+from stackferry_transfer.tally import Pulled
 
 from .pair import Pair, pair
 from .rig import change, content
@@ -132,3 +134,10 @@ def test_the_device_of_an_encrypted_volume_lacks_its_header(agents: Pair, device
     assert offered["size"] == 20 * BLOCK
     assert agents.fetch(about, offered)["outcome"] == "done"
     assert devices[1].read_bytes()[: 20 * BLOCK] == devices[0].read_bytes()
+
+
+@pytest.mark.parametrize(("engine", "again"), [("pump", False), ("nbd", True)])
+def test_only_who_knows_what_was_sent_accuses_the_source(engine: str, again: bool) -> None:
+    told = ended(Pulled(20, True, 1.0, repaired=1, source_changed=1), bytes(32), engine)
+    assert (told["outcome"], told["retryable"]) == ("failed", again)
+    assert told["reason"] == "1 blocks of the source changed while they were copied"

@@ -64,3 +64,19 @@ def test_a_snapshot_that_must_be_fails(view: View, known: dict[str, Any], did: l
 def test_what_an_earlier_try_has_detached_is_not_snapshotted(did: list[str]) -> None:
     assert access.expose(View(server=None), "v", KNOWN).results["access"] == "detach"
     assert did == ["detach"]
+
+
+def test_a_disk_is_put_back_as_it_was() -> None:
+    asked: list[Any] = []
+
+    class Compute:
+        def create_volume_attachment(self, server: str, **how: Any) -> None:
+            asked.append((server, how))
+            view.volume |= {"status": "in-use", "attachments": [{"server_id": server}]}
+
+    view = View(server=None)
+    view.volume["status"] = "available"
+    view.proxy = lambda service: Compute()  # type: ignore[attr-defined]
+    known = {**KNOWN, "access": "detach", "device": "/dev/vdb", "delete_on_termination": True}
+    access._put_back(view, "v", known)  # type: ignore[arg-type]
+    assert asked == [("s", {"volume_id": "v", "device": "/dev/vdb", "delete_on_termination": True})]

@@ -192,7 +192,8 @@ def _put_back(view: View, volume: str, known: dict[str, Any]) -> None:
         return
     record = view.refresh(Volume.kind, volume)
     if record is not None and not attachments.users(record):
-        attachments.attach(view, volume, {"server": server, "device": known.get("device")})
+        as_it_was = {name: known.get(name) for name in ("device", "delete_on_termination")}
+        attachments.attach(view, volume, {"server": server, **as_it_was})
 
 
 def _boot_disk(view: View, server: str, known: dict[str, Any]) -> Done:

@@ -12,7 +12,7 @@ from .done import Done, until
 
 
 def attach(view: View, volume: str, known: dict[str, Any]) -> Done:
-    """Attach a volume to a server (``known.server``), at ``known.device`` when that's said."""
+    """Attach a volume to a server (``known.server``), as ``known`` says it was: device, delete_on_termination."""
     server, record = known["server"], _volume(view, volume)
     if record is None:
         raise EndedInError(f"volume {volume} is gone")
@@ -21,8 +21,8 @@ def attach(view: View, volume: str, known: dict[str, Any]) -> Done:
         raise EndedInError(f"volume {volume} is attached to server {others[0]}")
     asked = server not in users(record) and record["status"] == "available"
     if asked:
-        device = {"device": known["device"]} if known.get("device") else {}
-        view.proxy("compute").create_volume_attachment(server, volume_id=volume, **device)
+        how = {name: known[name] for name in ("device", "delete_on_termination") if known.get(name)}
+        view.proxy("compute").create_volume_attachment(server, volume_id=volume, **how)
     what = f"volume {volume} is still being attached"
     until(lambda: _volume(view, volume), lambda found: _is_attached(_whole(found), server, asked), what)
     return Done()

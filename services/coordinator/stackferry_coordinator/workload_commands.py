@@ -164,8 +164,9 @@ def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, An
     known: dict[str, Any] = {"access": asked, "marker": work.marker(subject)}
     if warm:
         known["pass"] = work.hint(f"{subject}/warm-expose", "pass", 1)
-    if attached := [a.get("device") for a in work.ledger.documents[subject]["_info"].get("attachments") or ()]:
-        known["device"] = attached[0]
+    if attached := list(work.ledger.documents[subject]["_info"].get("attachments") or ()):
+        known["device"] = attached[0].get("device")
+        known |= {"delete_on_termination": True} if attached[0].get("delete_on_termination") else {}
     known["server"] = None if work.group == subject else _source_id(work.group)
     return _source_id(subject), {**known, **work.exposed(subject, warm)}
 

@@ -117,7 +117,7 @@ class Segments:
                 self._failed(envelope, error)
             return
         if not abandon.is_set():
-            self.reports.ended({**about, **_ended(pulled, digest)}, envelope)
+            self.reports.ended({**about, **ended(pulled, digest, data.get("engine"))}, envelope)
 
     def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, bytes | None]:
         path, copy = self._device(data["volume"]), Copy(data["copy"], data["size"])
@@ -144,8 +144,8 @@ class Segments:
         passing = isinstance(error, PASSING) or not isinstance(error, PumpError | Stranger)
         outcome = "interrupted" if isinstance(error, PeerLost) else "failed"  # an outage, or no
         retryable = passing or isinstance(error, DeviceError)
-        ended = {**_about(envelope), "outcome": outcome, "reason": str(error), "retryable": retryable}
-        self.reports.ended(ended, envelope)
+        how = {"outcome": outcome, "reason": str(error), "retryable": retryable}
+        self.reports.ended({**_about(envelope), **how}, envelope)
 
 
 class _Either(threading.Event):
@@ -159,15 +159,19 @@ class _Either(threading.Event):
         return super().is_set() or any(event.is_set() for event in self._events)
 
 
-def _ended(pulled: Pulled, digest: bytes | None) -> dict[str, Any]:
-    """How a fetch ended, for the coordinator."""
+def ended(pulled: Pulled, digest: bytes | None, engine: str | None = None) -> dict[str, Any]:
+    """How a fetch ended, for the coordinator.
+
+    nbdcopy has no hash of what it reads: its journal says what arrived. So a block that is unlike it may have been
+    damaged on the way, and is well by now; only when the same is found once more, it's the source that changes.
+    """
     if not pulled.complete:
         return {"outcome": "interrupted", "retryable": True, "reason": "its agent was stopped"}
     counts = {name: value for name, value in asdict(pulled).items() if name not in ("repairs", "complete")}
     results = {"counts": counts, "digest": digest.hex() if digest else None}
     if pulled.source_changed:
         many = f"{pulled.source_changed} blocks of the source changed while they were copied"
-        return {"outcome": "failed", "retryable": False, "reason": many, "results": results}
+        return {"outcome": "failed", "retryable": engine == "nbd", "reason": many, "results": results}
     notes = [f"{pulled.repaired} blocks were written anew"] if pulled.repaired else []
     return {"outcome": "done", "results": results, "notes": notes, "seconds": pulled.seconds}
 
