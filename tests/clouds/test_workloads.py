@@ -114,6 +114,31 @@ def test_a_server_crosses_with_its_disks_a_second_time_nothing_and_undo_takes_al
     assert {v.status for v in volumes(source).values()} == {"in-use"}
 
 
+def attached(tenant: Any, server: Any) -> dict[str, tuple[str, bool]]:
+    """Volume → its device, and whether it's deleted with the server."""
+    found = tenant.connect().compute.volume_attachments(server)
+    return {each.volume_id: (each.device, each.delete_on_termination) for each in found}
+
+
+def test_a_disk_that_is_read_off_its_server_is_put_back_as_it_was(source, destination, server, hosts, ferry):
+    compute, data = source.connect().compute, volumes(source)["data"]
+    compute.update_volume_attachment(server, data.id, delete_on_termination=True)
+    before = attached(source, server)
+    assert before[data.id] == ("/dev/vdb", True)
+    names = {"server": ["db"], "network": ["net"], "subnet": ["v4"]}
+    selection = {"kinds": ["network", "subnet", "server"], "filters": names}
+    how = {"source_access": "detach"}
+    migration = ferry.migrate(source.entry, destination.entry, selection=selection, migration_params=how)
+    state = ferry.wait(migration, timeout=90)
+    assert (state["phase"], bad(state)) == ("done", [])
+    ways = {s["name"]: s["results"]["access"] for s in state["steps"] if s["action"] == "expose"}
+    assert ways == {"boot": "snapshot", "data": "detach"}  # nova detaches no root disk
+    assert attached(source, server) == before
+    for name, volume in volumes(destination).items():
+        assert sha256(destination, volume.id) == sha256(source, volumes(source)[name].id)
+    assert left_over(source) == left_over(destination) == []
+
+
 def test_a_running_server_of_an_image_crosses_with_its_root_disk(source, destination, hosts, ferry):
     c, payload = source.connect(), hashlib.sha512(b"root").digest() * (MIB // 64)
     image = c.image.create_image(name="base", disk_format="raw", container_format="bare", data=payload)
