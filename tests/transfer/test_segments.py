@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stackferry.messages import OfferSegment
 from stackferry_transfer.blocks import BLOCK
+from stackferry_transfer.devices import open_source
 from stackferry_transfer.pace import BURST
 from stackferry_transfer.segments import ended
 from stackferry_transfer.tally import Pulled
@@ -141,3 +143,19 @@ def test_only_who_knows_what_was_sent_accuses_the_source(engine: str, again: boo
     told = ended(Pulled(20, True, 1.0, repaired=1, source_changed=1), bytes(32), engine)
     assert (told["outcome"], told["retryable"]) == ("failed", again)
     assert told["reason"] == "1 blocks of the source changed while they were copied"
+
+
+def test_a_disk_that_has_taken_anothers_place_is_not_read(
+    agents: Pair, devices: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = open_source
+
+    def swapped(path: Path, size: int = 0) -> Any:
+        agents.attach("source", devices[1])
+        return real(path, size)
+
+    monkeypatch.setattr("stackferry_transfer.devices.open_source", swapped)
+    agents.source.segments.offer(OfferSegment.make("test", {**agents.about(), "certificates": ["of nobody"]}))
+    told = agents.source.told.last("step-ended", 1)
+    assert (told["outcome"], told["retryable"]) == ("failed", True)
+    assert "its device was another one a moment ago" in told["reason"]

@@ -17,7 +17,8 @@ from stackferry_runtime.logs import logger
 
 from . import attached, devices, ways
 from .blocks import BLOCK, Copy
-from .errors import DeviceBusy, DeviceError, PeerLost, PeerRefused, PumpError
+from .devices import Device
+from .errors import DeviceBusy, DeviceError, DeviceMissing, PeerLost, PeerRefused, PumpError
 from .journal import Journal
 from .nbd_export import Export, listen
 from .pace import Pace
@@ -54,30 +55,34 @@ class Segments:
         """Offer a segment until its guest has left; whoever fetches reports the end, unless there's nobody."""
         data, about = envelope.data, _about(envelope)
         try:
-            path = self._device(data["volume"])
             # A disk that has shrunk mustn't pass for a whole one; that of an encrypted volume lacks its own header.
             end = data["first"] + max(0, data["length"] - ENCRYPTION)
-            with closing(devices.open_source(path, end)) as device:
-                copy = Copy(data["copy"], device.size)
-            blocks, ticket, certificates = _blocks(data, copy), _ticket(data), tuple(data["certificates"])
-            pace = Pace(data.get("bandwidth"))
-            self.server.offer(Offer(Copy(ticket, copy.size), path, certificates, blocks, pace=pace))
-            try:
-                address = self._reached_at(self.server.address[1])
-                told = {**about, "address": address, "size": copy.size, "certificate": self.mine.certificate}
-                with self._exported(data, path, copy) as export:
-                    if export:
-                        told |= {"address": self._reached_at(export.port), "pump": address}
-                    self.reports.tell(SegmentOffered, told, envelope)
-                    here = lambda: self.server.serves(ticket) or bool(export and export.busy())  # noqa: E731
-                    if not self._served(here, GONE_NBD if export else GONE):
-                        raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
-            finally:
-                self.server.withdraw(ticket)
+            with closing(self._opened(data["volume"], lambda path: devices.open_source(path, end))) as device:
+                self._offered(device, envelope)
         except LOST as error:
             log.warning("an offer could not be told", error=str(error), **about)
         except Exception as error:  # whatever it is, the coordinator hears of it
             self._failed(envelope, error)
+
+    def _offered(self, device: Device, envelope: Envelope) -> None:
+        """Offer a part of a device that stays open meanwhile, until its guest has left."""
+        data, about, path = envelope.data, _about(envelope), device.path
+        copy, ticket, pace = Copy(data["copy"], device.size), _ticket(data), Pace(data.get("bandwidth"))
+        offer = Offer(Copy(ticket, copy.size), path, tuple(data["certificates"]), _blocks(data, copy), pace=pace)
+        device.drop_cached(0, 0)  # another offer may have kept it, and with it what it held before
+        self.server.offer(offer)
+        try:
+            address = self._reached_at(self.server.address[1])
+            told = {**about, "address": address, "size": copy.size, "certificate": self.mine.certificate}
+            with self._exported(data, path, copy) as export:
+                if export:
+                    told |= {"address": self._reached_at(export.port), "pump": address}
+                self.reports.tell(SegmentOffered, told, envelope)
+                here = lambda: self.server.serves(ticket) or bool(export and export.busy())  # noqa: E731
+                if not self._served(here, GONE_NBD if export else GONE):
+                    raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
+        finally:
+            self.server.withdraw(ticket)
 
     def _reached_at(self, port: int) -> str:
         return f"{self.settings.advertise_address or self.server.address[0]}:{port}"
@@ -120,10 +125,11 @@ class Segments:
             self.reports.ended({**about, **ended(pulled, digest, data.get("engine"))}, envelope)
 
     def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, bytes | None]:
-        path, copy = self._device(data["volume"]), Copy(data["copy"], data["size"])
+        copy = Copy(data["copy"], data["size"])
         blocks, mode = _blocks(data, copy), MODES[data["mode"]]
         progress.total = copy.span(blocks.start, len(blocks))
-        with closing(devices.open_shared(path, copy.size)) as device, self._journal(copy) as journal:
+        opened = self._opened(data["volume"], lambda path: devices.open_shared(path, copy.size))
+        with closing(opened) as device, self._journal(copy) as journal:
             order = Order(device, journal, mode, blocks, _ticket(data), stop, progress)
             pulled = ways.fetch(order, data, self.mine, self.settings)
             return pulled, journal.digest() if pulled.complete else None
@@ -135,8 +141,21 @@ class Segments:
 
     # -- both ----------------------------------------------------------------------------------------------
 
-    def _device(self, volume: str) -> Path:
-        return attached.wait_for(volume, Path(self.settings.devices_dir), APPEARS, self.stop)
+    def _opened(self, volume: str, open_: Callable[[Path], Device]) -> Device:
+        """Open a volume's device. While it's open, its path can't become that of another disk.
+
+        So it's looked at twice: before it was opened, the volume may have gone, and another one have come in its place.
+        """
+        folder = Path(self.settings.devices_dir)
+        path = attached.wait_for(volume, folder, APPEARS, self.stop)
+        device = open_(path)
+        try:
+            if attached.find(volume, folder) != path:
+                raise DeviceMissing(f"volume {volume}: its device was another one a moment ago")
+        except BaseException:
+            device.close()
+            raise
+        return device
 
     def _failed(self, envelope: Envelope, error: Exception) -> None:
         surprise = None if isinstance(error, PumpError | Stranger) else error
