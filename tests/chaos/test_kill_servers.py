@@ -287,11 +287,25 @@ def test_servers_cross_while_everything_is_killed(source, destination, pets, hos
     kills = ", ".join(f"{many} of {what}" for what, many in sorted(storm.log.items()))
     print(f"\n{SIZE} servers, seed {SEED}, {time.monotonic() - began:.0f} s; killed: {kills}; "
           f"{storm.moved(migration)} disks taken off a lost host; {len(written)} writes of guests")  # fmt: skip
-    assert bad(state) == []
+    if failed := bad(state):
+        evidence(state, failed[0][0], hosts)
+    assert failed == []
     assert sum(storm.log.values()) >= min(KILLS, 4)
     assert written
     once_and_whole(source, destination)
     nothing_left(source, destination, hosts)
+
+
+def evidence(state: dict[str, Any], key: str, hosts: list[tuple[Any, str]]) -> None:
+    """Print all that is known of a volume that failed: its steps, and what the agents have logged of it."""
+    volume = "/".join(key.split("/")[:2])
+    for step in state["steps"]:
+        if step["key"].startswith(volume):
+            print({name: step.get(name) for name in ("key", "state", "attempt", "outcome", "results", "reason")})
+    for tenant, host in hosts:
+        for log in sorted((tenant.box.server_folder(tenant.cloud, host) / "log").glob("agent-*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            print(f"{tenant.cloud} {host} {log.name}", *[line for line in lines if volume in line], sep="\n  ")
 
 
 def once_and_whole(source: Any, destination: Any) -> None:

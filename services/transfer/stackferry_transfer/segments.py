@@ -35,6 +35,7 @@ BY_SLOT = 2  # segments of one volume that are under way at once
 GUEST = 90.0  # seconds that an offered segment waits for an agent
 GONE = 2.0  # seconds without a connection after which its guest has left; while it fetches it has some all along
 GONE_NBD = 10.0  # the same where other programs connect, one after the other
+NAMED = 20  # blocks of a verify that are named in the log
 ENCRYPTION = 16 << 20  # bytes of a LUKS header, at most, which whoever has the volume attached doesn't see
 APPEARS = 60.0  # seconds that an attached device gets to appear
 MODES = {"copy": Mode.FULL, "delta": Mode.DELTA, "rehash": Mode.REHASH, "verify": Mode.VERIFY}
@@ -53,7 +54,7 @@ class Segments:
 
     def offer(self, envelope: Envelope) -> None:
         """Offer a segment until its guest has left; whoever fetches reports the end, unless there's nobody."""
-        data, about = envelope.data, _about(envelope)
+        data, about = envelope.data, _about(envelope.data)
         try:
             # A disk that has shrunk mustn't pass for a whole one; that of an encrypted volume lacks its own header.
             end = data["first"] + max(0, data["length"] - ENCRYPTION)
@@ -66,11 +67,12 @@ class Segments:
 
     def _offered(self, device: Device, envelope: Envelope) -> None:
         """Offer a part of a device that stays open meanwhile, until its guest has left."""
-        data, about, path = envelope.data, _about(envelope), device.path
+        data, about, path = envelope.data, _about(envelope.data), device.path
         copy, ticket, pace = Copy(data["copy"], device.size), _ticket(data), Pace(data.get("bandwidth"))
         offer = Offer(Copy(ticket, copy.size), path, tuple(data["certificates"]), _blocks(data, copy), pace=pace)
         device.drop_cached(0, 0)  # another offer may have kept it, and with it what it held before
         self.server.offer(offer)
+        log.debug("offers", device=str(path), volume=data["volume"], **about)
         try:
             address = self._reached_at(self.server.address[1])
             told = {**about, "address": address, "size": copy.size, "certificate": self.mine.certificate}
@@ -112,7 +114,7 @@ class Segments:
 
     def fetch(self, envelope: Envelope) -> None:
         """Fetch a segment, or compare it, and report how that ended."""
-        data, about = envelope.data, _about(envelope)
+        data, about = envelope.data, _about(envelope.data)
         abandon = threading.Event()
         try:
             with Progress(self.reports, about, envelope, abandon) as progress:
@@ -132,6 +134,8 @@ class Segments:
         with closing(opened) as device, self._journal(copy) as journal:
             order = Order(device, journal, mode, blocks, _ticket(data), stop, progress)
             pulled = ways.fetch(order, data, self.mine, self.settings)
+            for repair in pulled.repairs[:NAMED]:
+                log.warning("a block was unlike its source", device=str(device.path), **asdict(repair), **_about(data))
             return pulled, journal.digest() if pulled.complete else None
 
     def _journal(self, copy: Copy) -> Journal:
@@ -159,12 +163,12 @@ class Segments:
 
     def _failed(self, envelope: Envelope, error: Exception) -> None:
         surprise = None if isinstance(error, PumpError | Stranger) else error
-        log.warning("a segment failed", error=str(error), exc_info=surprise, **_about(envelope))
+        log.warning("a segment failed", error=str(error), exc_info=surprise, **_about(envelope.data))
         passing = isinstance(error, PASSING) or not isinstance(error, PumpError | Stranger)
         outcome = "interrupted" if isinstance(error, PeerLost) else "failed"  # an outage, or no
         retryable = passing or isinstance(error, DeviceError)
         how = {"outcome": outcome, "reason": str(error), "retryable": retryable}
-        self.reports.ended({**_about(envelope), **how}, envelope)
+        self.reports.ended({**_about(envelope.data), **how}, envelope)
 
 
 class _Either(threading.Event):
@@ -195,8 +199,8 @@ def ended(pulled: Pulled, digest: bytes | None, engine: str | None = None) -> di
     return {"outcome": "done", "results": results, "notes": notes, "seconds": pulled.seconds}
 
 
-def _about(envelope: Envelope) -> dict[str, Any]:
-    return {name: envelope.data[name] for name in ("migration", "step", "attempt")}
+def _about(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in ("migration", "step", "attempt")}
 
 
 def _ticket(data: dict[str, Any]) -> str:
