@@ -7,7 +7,8 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from stackferry.resources.view import View
 
-from .clouds import Clouds, failure
+from .clouds import Clouds
+from .failures import failure
 
 
 class Sessions(DependencyProvider):

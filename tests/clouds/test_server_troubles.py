@@ -11,7 +11,7 @@ from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.view import View
 from stackferry_runtime import actions
-from stackferry_runtime.clouds import failure
+from stackferry_runtime.failures import failure
 
 pytestmark = pytest.mark.clouds
 Document = dict[str, Any]

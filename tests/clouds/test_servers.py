@@ -17,7 +17,7 @@ from stackferry.resources.export import documents as documents_of
 from stackferry.resources.server_parts import port_of
 from stackferry.resources.view import View
 from stackferry.resources.volume import unmark
-from stackferry_runtime.clouds import failure
+from stackferry_runtime.failures import failure
 
 from ..parts import parts
 

@@ -14,7 +14,7 @@ from typing import Any
 from stackferry.errors import EndedInError
 from stackferry.resources.view import View
 
-from ..clouds import failure
+from ..failures import failure
 from .access import expose, withdraw
 from .attachments import attach, detach
 from .cleanup import arrived, at_rest, clean_up

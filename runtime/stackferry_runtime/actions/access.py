@@ -20,7 +20,7 @@ from stackferry.resources.finding import MARK
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 
-from ..clouds import over_quota
+from ..failures import over_quota
 from . import attachments
 from .done import Done, until
 

@@ -19,7 +19,7 @@ from stackferry.messages import (
 from stackferry_runtime import actions
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
-from stackferry_runtime.clouds import CloudSilent, failure
+from stackferry_runtime.failures import CloudSilent, failure
 from stackferry_runtime.jobs import Jobs
 from stackferry_runtime.logs import logger
 from stackferry_runtime.presence import Presence

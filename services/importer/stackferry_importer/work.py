@@ -10,7 +10,7 @@ from typing import Any
 from stackferry.resources import KINDS
 from stackferry.resources.apply import Outcome
 from stackferry.resources.view import View
-from stackferry_runtime.clouds import failure
+from stackferry_runtime.failures import failure
 
 Verb = Callable[[str, dict[str, Any], View, dict[str, Any]], Outcome]
 

@@ -1,0 +1,123 @@
+"""Requests to a cloud: so many at once, patient where it asks for patience, repeated where that does no harm.
+
+At most ``cloud_concurrency`` are under way per cloud; an overloaded cloud (429, 503) halves that at once, and every
+success widens it a little. ``Retry-After`` is obeyed.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from keystoneauth1.session import TCPKeepAliveAdapter
+from stackferry.errors import Unfinished
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+MAX_WAIT = 60.0  # seconds; no message may be held for long
+TRIES = 4
+FRESH = 120.0  # seconds after which a write that waits for its turn isn't sent: its try may be given up by then
+
+
+class Gate:
+    """Lets at most ``limit`` calls through at once; the limit adapts between 1 and *most*."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(most)
+        self.busy = 0
+        self.not_before = 0.0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one slot, waiting for it and for the cloud's own ``Retry-After``."""
+        with self._changed:
+            while self.busy >= int(self.limit):
+                self._changed.wait()
+            self.busy += 1
+        try:
+            time.sleep(max(0.0, self.not_before - time.monotonic()))
+            yield
+        finally:
+            with self._changed:
+                self.busy -= 1
+                self._changed.notify()
+
+    def overloaded(self, wait: float) -> None:
+        """The cloud refused: half as many calls from now on, and none for *wait* seconds."""
+        with self._changed:
+            self.limit = max(1.0, self.limit / 2)
+            self.not_before = max(self.not_before, time.monotonic() + wait)
+
+    def went_well(self) -> None:
+        """The cloud answered: a little more is allowed."""
+        with self._changed:
+            self.limit = min(float(self.most), self.limit + 0.1)
+            self._changed.notify()
+
+
+class PatientAdapter(TCPKeepAliveAdapter):
+    """Sends requests through a gate, and repeats those whose repetition is harmless.
+
+    429, and 503 with ``Retry-After``, mean that nothing was done: any method is repeated. Other server errors
+    and broken connections leave a doubt: only reading is repeated; for a write the caller must look first.
+    """
+
+    def __init__(self, gate: Gate, tries: int = TRIES, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gate, self.tries = gate, tries
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        replayable, began = request.body is None or isinstance(request.body, bytes | str), time.monotonic()
+        for left in reversed(range(self.tries)):
+            with self.gate.slot():
+                if request.method not in SAFE and time.monotonic() - began > FRESH:
+                    raise Unfinished("the cloud is overloaded: nothing was sent")
+                try:
+                    response = super().send(request, *args, **kwargs)
+                except OSError:  # requests' errors are OSErrors
+                    if request.method in SAFE and left:
+                        time.sleep(_jitter(self.tries - left))
+                        continue
+                    raise
+            wait = refused(response.status_code, response.headers.get("Retry-After"))
+            if wait is not None:
+                self.gate.overloaded(wait)
+            elif response.status_code < 500:
+                self.gate.went_well()
+                return response
+            again = wait is not None or request.method in SAFE
+            if not (again and left and replayable):
+                return response
+            response.close()
+            if wait is None:
+                time.sleep(_jitter(self.tries - left))
+        raise AssertionError("unreachable")
+
+
+def refused(status: int, retry_after: str | None) -> float | None:
+    """Return how many seconds to wait when the cloud says that it did nothing; None when it doesn't say so."""
+    if status == 429 or (status == 503 and retry_after):
+        return _seconds(retry_after)
+    return None
+
+
+def _seconds(retry_after: str | None) -> float:
+    try:
+        wait = float(retry_after or 1)
+    except ValueError:
+        try:
+            wait = parsedate_to_datetime(retry_after or "").timestamp() - time.time()
+        except ValueError:
+            wait = 1.0
+    return min(max(wait, 0.0), MAX_WAIT) if math.isfinite(wait) else MAX_WAIT
+
+
+def _jitter(attempt: int) -> float:
+    return random.uniform(0.2, 0.5) * 2**attempt  # noqa: S311 - not a secret

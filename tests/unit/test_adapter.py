@@ -1,0 +1,156 @@
+"""Being patient with clouds: how many requests at once, how long to wait, what is repeated."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stackferry.errors import Unfinished
+from stackferry_runtime import adapter
+from stackferry_runtime.adapter import MAX_WAIT, Gate, PatientAdapter, refused
+
+# -- the gate ------------------------------------------------------------------------------------------------
+
+
+def test_an_overload_halves_the_gate_down_to_one() -> None:
+    gate, limits = Gate(8), []
+    for _ in range(5):
+        gate.overloaded(0)
+        limits.append(gate.limit)
+    assert limits == [4, 2, 1, 1, 1]
+
+
+def test_successes_widen_the_gate_little_by_little_and_no_further_than_before() -> None:
+    gate = Gate(4)
+    gate.overloaded(0)
+    gate.went_well()
+    assert 2 < gate.limit < 2.5
+    for _ in range(100):
+        gate.went_well()
+    assert gate.limit == 4
+
+
+def most_at_once(gate: Gate, callers: int = 8) -> int:
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def call() -> None:
+        nonlocal inside, most
+        with gate.slot():
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.01)
+            with lock:
+                inside -= 1
+
+    threads = [threading.Thread(target=call) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert gate.busy == 0
+    return most
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_more_than_the_limit_are_inside_at_once(most: int) -> None:
+    assert most_at_once(Gate(most)) == most
+
+
+def test_fewer_are_inside_after_an_overload() -> None:
+    gate = Gate(4)
+    gate.overloaded(0)
+    assert most_at_once(gate) == 2
+
+
+def test_nobody_calls_before_the_cloud_wants_to_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(adapter.time, "sleep", slept.append)
+    gate = Gate(2)
+    gate.overloaded(30)
+    gate.overloaded(5)  # a shorter wait doesn't cut the longer one short
+    with gate.slot():
+        pass
+    assert 29 < slept[0] <= 30
+
+
+def test_a_call_that_fails_leaves_its_slot() -> None:
+    gate = Gate(1)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), gate.slot():
+            raise ZeroDivisionError
+    assert gate.busy == 0
+
+
+# -- Retry-After ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "wait"),
+    [
+        (429, "7", 7),
+        (429, "0", 0),
+        (429, "0.5", 0.5),
+        (429, None, 1),
+        (429, "soon", 1),
+        (429, "-3", 0),
+        (429, "100000", MAX_WAIT),
+        (429, "inf", MAX_WAIT),
+        (503, "7", 7),
+        (503, None, None),  # it may have done it
+        (503, "", None),
+        (500, "7", None),
+        (200, "7", None),
+        (409, None, None),
+        (413, "7", None),
+    ],
+)
+def test_a_refusal_says_how_long_to_wait(status: int, header: str | None, wait: float | None) -> None:
+    assert refused(status, header) == wait
+
+
+def test_a_refusal_may_give_a_date() -> None:
+    wait = refused(503, formatdate(time.time() + 20, usegmt=True))
+    assert wait is not None
+    assert 18 < wait <= 20
+    assert refused(503, formatdate(time.time() - 20, usegmt=True)) == 0
+    assert refused(429, formatdate(time.time() + 10**6, usegmt=True)) == MAX_WAIT
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=20).filter(lambda text: "nan" not in text.lower()) | st.floats(allow_nan=False).map(str))
+def test_any_header_gives_a_wait_that_can_be_waited(header: str) -> None:
+    wait = refused(429, header)
+    assert wait is not None
+    assert 0 <= wait <= MAX_WAIT
+
+
+def test_a_header_that_is_not_a_number_at_all_gives_a_wait() -> None:
+    wait = refused(429, "nan")
+    assert wait is not None
+    assert not math.isnan(wait)
+
+
+def test_a_write_that_has_waited_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    def send(self: Any, request: Any, **_: Any) -> Any:
+        sent.append(request.method)
+        response = requests.Response()
+        response.status_code = 200
+        return response
+
+    monkeypatch.setattr(adapter.TCPKeepAliveAdapter, "send", send)
+    monkeypatch.setattr(adapter, "FRESH", -1.0)
+    patient = PatientAdapter(Gate(1))
+    with pytest.raises(Unfinished, match="nothing was sent"):
+        patient.send(requests.Request("POST", "http://cloud").prepare())
+    patient.send(requests.Request("GET", "http://cloud").prepare())
+    assert sent == ["GET"]
