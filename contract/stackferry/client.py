@@ -10,22 +10,17 @@ with Client("amqp://client:password@127.0.0.1:5672//") as ferry:
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from kombu import Connection, Queue
-
 from . import topology
-from .bus import BUS_ERRORS, Outgoing, Publisher, connect
+from .bus import Outgoing, Publisher
 from .envelope import Envelope
-from .errors import BrokerUnavailable, Error, InvalidMessage, NoAnswer
+from .errors import Error, NoAnswer
+from .listener import Listener
 from .messages import (
-    Answer,
     CheckCloud,
     CleanUpSource,
     Command,
@@ -37,11 +32,11 @@ from .messages import (
     RequestMigration,
     SubmitDocuments,
 )
+from .pages import pages
 
 SOURCE = "stackferry/client"
 FINAL = ("planned", "done", "undone", "cancelled", "stuck")
 PART_BYTES = 300_000
-FACTS = 10_000  # of one migration that are kept until they're heard; the oldest are dropped
 Place = str | dict[str, Any]
 
 
@@ -53,13 +48,10 @@ class Client:
     """
 
     def __init__(self, amqp_uri: str, timeout: float = 30) -> None:
-        self.timeout, self._uri = timeout, amqp_uri
+        self.timeout = timeout
         self._publisher = Publisher(amqp_uri, "client publisher")
-        self._connections = 0
+        self._listener = Listener(amqp_uri, timeout)
         self._requested: set[str] = set()
-        self._facts: dict[str, deque[Envelope]] = {}  # of the migrations that were requested, shown or listened to
-        self._answers: deque[Envelope] = deque()
-        self._connect()
 
     def __enter__(self) -> Client:
         return self
@@ -70,8 +62,7 @@ class Client:
     def close(self) -> None:
         """Close the connections; the queues of this client go with them."""
         self._publisher.close()
-        with contextlib.suppress(OSError):
-            self._connection.release()
+        self._listener.close()
 
     # -- requests ----------------------------------------------------------------------------------------
 
@@ -95,7 +86,7 @@ class Client:
         sense.
         """
         migration = str(uuid.uuid4())
-        self._listen_to(migration)
+        self._listener.attend(migration)
         request: dict[str, Any] = {"migration": migration, "mode": mode}
         for side, place in (("source", source), ("destination", destination)):
             if place is not None:
@@ -112,7 +103,7 @@ class Client:
             request["bandwidth"] = bandwidth
         if mapping:
             request["mapping"] = mapping
-        parts = _parts(documents) if documents is not None else []
+        parts = [] if documents is None else list(pages(documents, PART_BYTES)) or [[]]
         if documents is not None:
             request["parts"] = len(parts)
         RequestMigration.load_data(request)
@@ -122,13 +113,9 @@ class Client:
         self._requested.add(migration)
         return migration
 
-    def _listen_to(self, migration: str) -> deque[Envelope]:
-        """From now on its facts are kept until they're heard."""
-        return self._facts.setdefault(migration, deque(maxlen=FACTS))
-
     def control(self, migration: str, action: str, servers: list[str] | None = None) -> None:
         """Tell a migration to start, pause, resume, cancel, retry or undo; or to ``cutover`` (these) warm servers."""
-        self._listen_to(migration)
+        self._listener.attend(migration)
         which = {"servers": servers} if servers else {}
         self.send(ControlMigration, {"migration": migration, "action": action, **which})
 
@@ -155,7 +142,7 @@ class Client:
 
     def show(self, migration: str, documents: bool = False) -> dict[str, Any]:
         """Return one migration with its steps, and with their documents when asked."""
-        self._listen_to(migration)  # nothing that follows is missed by who listens next
+        self._listener.attend(migration)  # nothing that follows is missed by who listens next
         question = {"migration": migration, "documents": documents}
         deadline = time.monotonic() + self.timeout
         while True:
@@ -183,10 +170,11 @@ class Client:
     def _ask(
         self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None
     ) -> list[dict[str, Any]]:
-        question, asked, parts = self.send(message, {**data, "reply_to": self.id}, queue), self._connections, []
+        listener, parts = self._listener, []
+        question, asked = self.send(message, {**data, "reply_to": listener.id}, queue), listener.connections
         while True:
-            answer = self._next(lambda: self._answer_to(question), self.timeout)
-            if answer is None and self._connections != asked:
+            answer = listener.answer(question, self.timeout)
+            if answer is None and listener.connections != asked:
                 return self._ask(message, data, queue)
             if answer is None:
                 where = (queue or message.queues[0]).name
@@ -197,13 +185,6 @@ class Client:
             if not answer.data.get("more"):
                 return parts
 
-    def _answer_to(self, question: Envelope) -> Envelope | None:
-        """Its answer, once that is here; those to earlier questions came too late."""
-        while self._answers:
-            if (answer := self._answers.popleft()).correlationid == question.id:
-                return answer
-        return None
-
     # -- facts -------------------------------------------------------------------------------------------
 
     def follow(self, migration: str, timeout: float | None = None) -> Iterator[Envelope]:
@@ -212,11 +193,12 @@ class Client:
         Raises NoAnswer when nothing was heard for *timeout* seconds. What was told while the connection was lost is not
         yielded, nor what was told before this client requested the migration, showed it or listened to it.
         """
-        if migration not in self._facts and self.show(migration)["phase"] in FINAL:
+        listener = self._listener
+        if not listener.attends(migration) and self.show(migration)["phase"] in FINAL:
             return
         while True:
-            connections, fact = self._connections, self.hear(migration, timeout)
-            if fact is None and self._connections != connections:
+            connections, fact = listener.connections, self.hear(migration, timeout)
+            if fact is None and listener.connections != connections:
                 if self.show(migration)["phase"] in FINAL:
                     return
                 continue
@@ -224,13 +206,12 @@ class Client:
                 raise NoAnswer(f"nothing was heard of migration {migration} for {timeout:g} s")
             yield fact
             if fact.type == MigrationChanged.type and fact.data["phase"] in FINAL:
-                del self._facts[migration]
+                listener.forget(migration)
                 return
 
     def hear(self, migration: str, timeout: float | None = None) -> Envelope | None:
         """Return the next fact of a migration; None when there was none for *timeout* seconds, or some were missed."""
-        facts = self._listen_to(migration)
-        return self._next(lambda: facts.popleft() if facts else None, timeout)
+        return self._listener.fact(migration, timeout)
 
     def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
         """Return the migration (see :meth:`show`) once it has ended or needs a person."""
@@ -258,84 +239,3 @@ class Client:
             except NoAnswer:
                 if time.monotonic() > deadline:
                     raise
-
-    # -- listening ---------------------------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        """Connect, with queues of a new name: the broker may not know yet that the old ones' owner is gone."""
-        self.id = uuid.uuid4().hex
-        self._connection: Connection = connect(self._uri, "client")
-        self._connections += 1
-        self._raw = self._connection.connection  # kombu would open another one by itself, and listen to nothing there
-        self._listen()
-
-    def _listen(self) -> None:
-        channel = self._connection.channel()
-        mine = {"exclusive": True, "auto_delete": True, "durable": False}
-        replies = Queue(f"stackferry.client.{self.id}.replies", **mine)
-        facts = Queue(f"stackferry.client.{self.id}.facts", **mine)
-        replies(channel).queue_declare()
-        replies(channel).bind_to(topology.REPLIES, routing_key=self.id)
-        facts(channel).queue_declare()
-        for key in ("migration.#", "step.#", "export.#"):
-            facts(channel).bind_to(topology.FACTS, routing_key=key)
-        self._consumer = self._connection.Consumer(
-            [replies(channel), facts(channel)],
-            channel=channel,
-            no_ack=True,
-            on_message=self._take,
-            auto_declare=False,
-        )
-        self._consumer.consume()
-
-    def _take(self, message: Any) -> None:
-        with contextlib.suppress(InvalidMessage):  # not ours
-            envelope = Envelope.from_bytes(message.body, message.content_type)
-            if envelope.type == Answer.type:
-                self._answers.append(envelope)
-            elif (facts := self._facts.get(str(envelope.data.get("migration")))) is not None:
-                facts.append(envelope)
-
-    def _next(self, take: Callable[[], Envelope | None], timeout: float | None) -> Envelope | None:
-        """What *take* takes from what has arrived; None after so long, or when the connection was lost."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            if (envelope := take()) is not None:
-                return envelope
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return None
-            try:
-                with contextlib.suppress(TimeoutError):
-                    self._raw.drain_events(timeout=min(1.0, left) if left is not None else 1.0)
-                self._raw.heartbeat_tick()
-            except BUS_ERRORS:
-                self._connect_again()
-                return None
-
-    def _connect_again(self) -> None:
-        """Connect once the broker is back; BrokerUnavailable when it isn't in time."""
-        deadline = time.monotonic() + self.timeout
-        while True:
-            with contextlib.suppress(*BUS_ERRORS):
-                self._connection.collect()
-            try:
-                return self._connect()
-            except (BrokerUnavailable, *BUS_ERRORS):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.5)  # how often it's tried
-
-
-def _parts(documents: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Documents in lists that fit a message; one empty list when there are none."""
-    parts: list[list[dict[str, Any]]] = [[]]
-    size = 0
-    for document in documents:
-        cost = len(json.dumps(document, ensure_ascii=False).encode())
-        if parts[-1] and size + cost > PART_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(document)
-        size += cost
-    return parts

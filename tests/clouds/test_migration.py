@@ -163,6 +163,6 @@ def test_a_client_whose_connection_was_lost_goes_on(source, destination, ferry):
     source.connect().network.create_network(name="blue")
     migration = ferry.migrate(source.entry, destination.entry, selection={"kinds": ["network"]})
     for _ in range(2):  # as the broker does with who hasn't been heard of for long
-        ferry._connection.connection.transport.sock.shutdown(socket.SHUT_RDWR)
+        ferry._listener.connection.connection.transport.sock.shutdown(socket.SHUT_RDWR)
         assert ferry.wait(migration, timeout=60)["phase"] == "done"
     assert migration in {known["id"] for known in ferry.migrations()}

@@ -123,7 +123,7 @@ def test_a_client_finds_out_that_its_connection_is_gone_though_there_is_still_so
     node: Node, broker: Any, publisher: Publisher
 ):
     with Client(node.uri("client"), timeout=10) as ferry, ThreadPoolExecutor(1) as pool:
-        lost = ferry._connection.connection
+        lost = ferry._listener.connection.connection
         lost.heartbeat_tick()
         lost.last_heartbeat_sent = 0.0  # it has done something else for long
         fact = MigrationChanged.make("test", {"migration": str(uuid.uuid4()), "phase": "running"})
@@ -144,7 +144,7 @@ def test_a_client_goes_on_when_the_broker_is_back(node: Node, broker: Any, publi
         assert not until(waiting.done, 1)
         node.start()
         assert waiting.result() is None
-        assert ferry._connections == 2
+        assert ferry._listener.connections == 2
 
 
 def fact(publisher: Publisher, migration: str, phase: str) -> None:
@@ -186,7 +186,7 @@ def test_clients_leave_no_queue_behind(node: Node, broker: Any):
     from amqp.exceptions import NotFound
 
     with Client(node.uri("client")) as ferry:
-        names = [f"stackferry.client.{ferry.id}.{what}" for what in ("replies", "facts")]
+        names = [f"stackferry.client.{ferry._listener.id}.{what}" for what in ("replies", "facts")]
     for name in names:
         with pytest.raises(NotFound):
             broker.count(name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
+from stackferry.pages import pages
 from stackferry.progress import meter
 
 from . import tables as t
@@ -20,27 +20,18 @@ def describe(engine: Engine, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with engine.connect() as connection:
         if not data.get("migration"):
             heads = (_head(row) for row in connection.execute(_heads()).mappings())
-            yield from ({"migrations": page} for page in _pages(heads))
+            yield from ({"migrations": page} for page in _whole(heads))
             return
         row = connection.execute(_heads().where(t.migration.c.id == data["migration"])).mappings().one_or_none()
         if row is None:
             return
         head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
-        yield from ({"migration": head, "steps": page} for page in _pages(_steps(connection, data)))
+        yield from ({"migration": head, "steps": page} for page in _whole(_steps(connection, data)))
 
 
-def _pages(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Rows in lists that fit a message; one empty list when there are none."""
-    page: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        cost = len(json.dumps(row, default=str))
-        if page and size + cost > PAGE_BYTES:
-            yield page
-            page, size = [], 0
-        page.append(row)
-        size += cost
-    yield page
+def _whole(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Pages of an answer: at least one, since somebody waits for it."""
+    return list(pages(rows, PAGE_BYTES)) or [[]]
 
 
 def _heads() -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stackferry import selection as select
+from stackferry.pages import pages
 from stackferry.resources import KINDS, order
 from stackferry.resources.export import documents
 from stackferry.resources.view import View
@@ -37,14 +37,4 @@ def shortened(notes: list[str]) -> list[str]:
 
 def parts(found: Iterator[Document]) -> Iterator[list[Document]]:
     """Yield documents in lists that fit a message."""
-    part: list[Document] = []
-    size = 0
-    for document in found:
-        cost = len(json.dumps(document, ensure_ascii=False, default=str).encode())
-        if part and (size + cost > PART_BYTES or len(part) >= PART_DOCUMENTS):
-            yield part
-            part, size = [], 0
-        part.append(document)
-        size += cost
-    if part:
-        yield part
+    return pages(found, PART_BYTES, PART_DOCUMENTS)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from stackferry.errors import Error, NotNow
-from stackferry_coordinator import database, queries
+from stackferry_coordinator import database
 
 CANARY = "tweety-4711"
 
@@ -44,11 +44,3 @@ def test_an_address_that_is_none_is_named_and_not_quoted() -> None:
     with pytest.raises(Error, match="STACKFERRY_DATABASE_URL makes no sense: expected sqlite") as raised:
         database.connect(f"postgresql//me:{CANARY}@host")
     assert CANARY not in str(raised.value)
-
-
-def test_rows_come_in_pages_that_fit_a_message() -> None:
-    rows = [{"id": number, "text": "x" * 300} for number in range(5000)]
-    pages = list(queries._pages(rows))
-    assert [row for page in pages for row in page] == rows
-    assert len(pages) > 3
-    assert list(queries._pages([])) == [[]]
