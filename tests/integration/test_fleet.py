@@ -146,7 +146,7 @@ def test_nobody_can_drain_a_host_that_is_not_there(known):
         known.said("h9", "drain")
 
 
-class Deaf(Coordinator):
+class Clocked(Coordinator):
     """A coordinator whose clock is set here; it notes of which hosts it told its migrations that they're lost."""
 
     now, told = NOW, None
@@ -176,7 +176,7 @@ def test_hosts_are_lost_only_when_others_were_heard_all_along(known: Known) -> N
     with known.engine.begin() as connection:
         request = {"source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
         connection.execute(t.migration.update().values(request=request))
-    coordinator = Deaf(known.engine)
+    coordinator = Clocked(known.engine)
     for host, cloud in (("s1", "src"), ("s2", "src"), ("d1", "dst"), ("d2", "dst")):
         coordinator.hear(host, cloud)
     coordinator.now += 600  # the broker was away

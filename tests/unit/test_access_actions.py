@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from openstack import exceptions
+from stackferry.errors import NotDone
 from stackferry_runtime.actions import access, attachments
 from stackferry_runtime.actions.done import Done
 
@@ -27,6 +28,18 @@ class View:
 
     def records(self, kind: str) -> list[Any]:
         return [self.volume]
+
+
+class Compute:
+    """Nova, which notes what it's asked, and attaches the volume at once if it knows one."""
+
+    def __init__(self, asked: list[Any], volume: dict[str, Any] | None = None) -> None:
+        self.asked, self.volume = asked, volume
+
+    def create_volume_attachment(self, server: str, **how: Any) -> None:
+        self.asked.append((server, how))
+        if self.volume is not None:
+            self.volume |= {"status": "in-use", "attachments": [{"server_id": server}]}
 
 
 @pytest.fixture
@@ -67,16 +80,29 @@ def test_what_an_earlier_try_has_detached_is_not_snapshotted(did: list[str]) -> 
 
 
 def test_a_disk_is_put_back_as_it_was() -> None:
-    asked: list[Any] = []
-
-    class Compute:
-        def create_volume_attachment(self, server: str, **how: Any) -> None:
-            asked.append((server, how))
-            view.volume |= {"status": "in-use", "attachments": [{"server_id": server}]}
-
-    view = View(server=None)
+    view, asked = View(server=None), []
     view.volume["status"] = "available"
-    view.proxy = lambda service: Compute()  # type: ignore[attr-defined]
+    view.proxy = lambda service: Compute(asked, view.volume)  # type: ignore[attr-defined]
     known = {**KNOWN, "access": "detach", "device": "/dev/vdb", "delete_on_termination": True}
     access._put_back(view, "v", known)  # type: ignore[arg-type]
     assert asked == [("s", {"volume_id": "v", "device": "/dev/vdb", "delete_on_termination": True})]
+
+
+@pytest.mark.parametrize(("before", "after"), [("available", "available"), ("attaching", "available")])
+def test_an_attachment_that_nova_gives_back_may_succeed_another_time(before: str, after: str) -> None:
+    """What was under way before is only waited for: another try asks again."""
+    statuses = iter([before, *([before] if before == "attaching" else []), after, *["in-use"] * 9])
+
+    class Changing(View):
+        def refresh(self, kind: str, id_: str) -> Any:
+            status = next(statuses)
+            attached = [{"server_id": "host"}] if status == "in-use" else []
+            return {**self.volume, "status": status, "attachments": attached}
+
+    view = Changing(server=None)
+    view.proxy = lambda service: Compute([])  # type: ignore[attr-defined]
+    if before == "available":
+        with pytest.raises(NotDone, match="nova has given it back"):
+            attachments.attach(view, "v", {"server": "host"})  # type: ignore[arg-type]
+    else:
+        attachments.attach(view, "v", {"server": "host"})  # type: ignore[arg-type]

@@ -50,6 +50,5 @@ def test_a_private_node_whose_port_is_taken_says_which(tmp_path: Path) -> None:
 
 
 def test_ports_are_not_those_of_outgoing_connections() -> None:
-    lowest, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     assert free_port() in CHOICE
-    assert lowest >= CHOICE.stop or lowest < 32768  # a system that was told otherwise
+    assert CHOICE.stop <= 32768  # where Linux begins (ip_local_port_range)

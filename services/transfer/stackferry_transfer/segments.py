@@ -80,8 +80,7 @@ class Segments:
                 if export:
                     told |= {"address": self._reached_at(export.port), "pump": address}
                 self.reports.tell(SegmentOffered, told, envelope)
-                here = lambda: self.server.serves(ticket) or bool(export and export.busy())  # noqa: E731
-                if not self._served(here, GONE_NBD if export else GONE):
+                if not self._served(ticket, export):
                     raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
         finally:
             self.server.withdraw(ticket)
@@ -100,11 +99,11 @@ class Segments:
         rate = float(min(limits, default=0))
         return Export(path, part, _ticket(data), self.mine, data["certificates"], listener, rate)
 
-    def _served(self, here: Callable[[], bool], gone: float) -> bool:
+    def _served(self, ticket: str, export: Export | None) -> bool:
         """Wait until the guest of an offer has come and gone; return whether there was one."""
-        deadline, came = time.monotonic() + GUEST, False
+        deadline, came, gone = time.monotonic() + GUEST, False, GONE_NBD if export else GONE
         while not self.stop.wait(0.5):
-            if here():
+            if self.server.serves(ticket) or (export and export.busy()):
                 came, deadline = True, time.monotonic() + gone
             elif time.monotonic() > deadline:
                 return came

@@ -76,6 +76,15 @@ def test_an_export_that_is_silent_is_another_try() -> None:
         assert [(do.key, do.attempt) for do in due] == [("export", number + 1)]
 
 
+def test_what_is_found_after_a_retry_is_ours_only_if_a_lost_try_may_have_made_it() -> None:
+    world, _ = until_asked("port/port-a", [server("a")])
+    for outcome, kept in (("failed", False), ("interrupted", True)):
+        ended(world, "port/port-a", 10.0, outcome)
+        moves.reopen(world.ledger, lambda step: step.key == "port/port-a")
+        assert ("first_asked" in moves.known(world.ledger, "port/port-a").hints) is kept
+        react(world.ledger, "tick", {"migration": MIGRATION}, 20.0)
+
+
 def until(world: WorkloadWorld, condition: Any) -> None:
     for _ in range(20000):
         if condition():
