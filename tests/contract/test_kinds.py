@@ -642,6 +642,18 @@ def test_what_belongs_to_another_document_is_not_taken() -> None:
     assert (ended.outcome, ended.destination_id != taken["id"]) == ("created", True)
 
 
+def test_a_second_try_sees_what_was_made_in_between() -> None:
+    source, destination = infrastructure(), infrastructure()
+    network = source.seed(resource_of("network"), name="net")
+    source.seed(resource_of("subnet"), name="sub", network_id=network["id"], cidr="10.9.0.0/24", ip_version=4)
+    (document,) = exported(source)["subnet"]
+    look = view(destination)
+    assert apply.ensure("subnet", document, look, {}).outcome == "missing"
+    destination.seed(resource_of("network"), name="net")  # by a person
+    assert apply.ensure("subnet", document, look, {}).outcome == "missing"
+    assert apply.ensure("subnet", document, look, {"look": True}).outcome == "created"
+
+
 def test_a_changed_twin_that_nobody_remembers_is_not_doubled() -> None:
     source, destination = twin_project("twin", "router", alike=False), infrastructure()
     migrate(flat(exported(source)), view(destination))

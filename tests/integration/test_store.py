@@ -23,17 +23,21 @@ def engine(request, tmp_path):
     engine.dispose()
 
 
+def take(connection, request, name, data, now):
+    """Take in one message, as the coordinator does."""
+    migration = request["migration"]
+    store = Store.open(connection, migration) or Store.create(connection, opened(request).head, now)
+    react(store, name, data, now)
+    store.flush(now)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_messages_give_the_same_state(engine, seed):
     played = world(seed)
     played.run()
     for name, data, now in played.log:
         with engine.begin() as connection:
-            store = Store.open(connection, played.request["migration"])
-            if store is None:
-                store = Store.create(connection, opened(played.request).head, now)
-            react(store, name, data, now)
-            store.flush(now)
+            take(connection, played.request, name, data, now)
     with engine.begin() as connection:
         store = Store.open(connection, played.request["migration"])
         assert store.head == played.ledger.head
@@ -50,11 +54,7 @@ def test_the_first_that_are_ready_or_want_a_place_are_those_in_memory(engine, se
     for name, data, now in played.log:
         react(memory, name, data, now)
         with engine.begin() as connection:
-            store = Store.open(connection, played.request["migration"])
-            if store is None:
-                store = Store.create(connection, opened(played.request).head, now)
-            react(store, name, data, now)
-            store.flush(now)
+            take(connection, played.request, name, data, now)
             store = Store.open(connection, played.request["migration"])
             for first in ("ready", "wanting"):
                 many += len(getattr(memory, first)(1))

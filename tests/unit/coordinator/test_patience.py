@@ -116,3 +116,18 @@ def test_a_volume_has_arrived_when_its_bytes_have() -> None:
     until(world, world._over)
     head = moves.known(world.ledger, "volume/loose")
     assert (verdict(head), head.results["over"]) == ("done", pytest.approx(world.now, abs=100))
+
+
+def test_a_retry_leaves_alone_what_is_still_being_taken_back() -> None:
+    world = WorkloadWorld([server("a"), server("b", 3)], 1, Unkind(0, 0, 0, 0, broken="copy"))
+    world._tell("request-migration", world.request)
+    world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": world.documents})
+    mine = world.ledger.of_group
+    until(world, lambda: any(step.compensates and step.state in OPEN for step in mine("server/a")))
+    assert world.ledger.head.phase == "running"
+    world._tell("control-migration", {"migration": MIGRATION, "action": "retry"})
+    assert not [step.key for step in mine("server/a") if step.state in OPEN and not step.compensates]
+    until(world, world._over)
+    world.check()
+    world._tell("control-migration", {"migration": MIGRATION, "action": "retry"})
+    assert [step.key for step in mine("server/a") if step.state in OPEN and not step.compensates]
