@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -243,21 +242,18 @@ def test_a_source_that_loses_nbdkit_says_so_and_the_next_try_works(
 
 
 def test_who_is_killed_takes_its_programs_along(tmp_path: Path) -> None:
-    (tmp_path / "volume").write_bytes(bytes(BLOCK))
+    (tmp_path / "volume").write_bytes(bytes(4 * BLOCK))
     program = (
-        "import json,sys,subprocess\n"
+        "import subprocess,sys\n"
+        "from pathlib import Path\n"
+        "from stackferry_transfer import nbd, nbd_fetch\n"
         "from stackferry_transfer.children import Child\n"
-        "child = Child(json.loads(sys.argv[1]), {})\n"
-        "print(child.pid, flush=True)\n"
-        "sys.stdin.read()\n"
+        "folder = Path(sys.argv[1])\n"
+        "with nbd_fetch.taken(folder, folder / 'volume', 0) as listener:\n"
+        "    child = Child(nbd.stream(f'nbd+unix:///?socket={listener}'), {}, stdout=subprocess.PIPE)\n"  # nobody reads
+        "    sys.stdin.read()\n"
     )
-    command = ["nbdcopy", "--", "[", "nbdkit", "--exit-with-parent", "--filter=delay", "file", str(tmp_path / "volume"),
-               "rdelay=60", "]", "null:"]  # fmt: skip
-    with subprocess.Popen(
-        [sys.executable, "-c", program, json.dumps(command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as agent:
-        assert agent.stdout
-        assert int(agent.stdout.readline())
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE) as agent:
         until(lambda: children(agent.pid) == ["nbdcopy", "nbdkit"])
         pids = descendants(agent.pid)
         agent.send_signal(signal.SIGKILL)
@@ -296,7 +292,7 @@ def test_what_killed_agents_left_is_deleted(tmp_path: Path) -> None:
 
 
 def test_a_thin_volume_is_never_filled() -> None:
-    assert "--allocated" not in nbd.copy("nbds://h:1/x", Path("/dev/x"), 0, 5)
+    assert "--allocated" not in nbd.copy("nbds://h:1/x", "/socket", 5)
 
 
 def test_an_agent_that_is_reached_is_asked_in_each_mode_but_the_first() -> None:

@@ -68,14 +68,22 @@ def location(address: str, offer: str, tls: Path) -> str:
     return f"nbds://{host}:{port}/{export_name(offer)}?tls-certificates={quote(str(tls))}"
 
 
-def copy(source: str, path: Path, first: int, progress: int) -> list[str]:
-    """The command that copies an export to a place in a device that has only zeros there, which it leaves alone.
+def take(path: Path, first: int) -> list[str]:
+    """The command that takes what is written to a device from *first* on, over the listening socket that it's given."""
+    return [
+        "nbdkit", "--foreground", "--exit-with-parent", "--newstyle", "--log=stderr",
+        "--filter=offset", "file", f"file={path}", f"offset={first}",
+    ]  # fmt: skip
+
+
+def copy(source: str, listener: str, progress: int) -> list[str]:
+    """The command that copies an export to the socket *listener*, behind which are only zeros, which it leaves alone.
 
     Not with ``--allocated``: that writes every zero, and a thin volume becomes a thick one.
     """
     return [
-        "nbdcopy", "--destination-is-zero", "--flush", f"--progress={progress}", "--", source,
-        "[", "nbdkit", "--exit-with-parent", "--filter=offset", "file", f"file={path}", f"offset={first}", "]",
+        "nbdcopy", "--destination-is-zero", "--flush", "--connections=1", f"--progress={progress}", "--", source,
+        f"nbd+unix:///?socket={quote(listener)}",
     ]  # fmt: skip
 
 

@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,14 @@ REACH = 5.0  # seconds to find out whether an agent can be reached
 _LOOK = 0.2  # seconds between looks at the stop event
 _PIPE = 1 << 20  # bytes that wait in a pipe
 
-Export = tuple[str, Mapping[str, str]]
-"""Where it is, and the variables that nbdcopy needs to get there."""
+
+@dataclass(frozen=True)
+class Export:
+    """Where it is, and what nbdcopy needs to get there; ``folder`` is ours, and goes when we do."""
+
+    location: str
+    folder: Path
+    environ: Mapping[str, str]
 
 
 def reachable(data: Mapping[str, Any], mode: Mode) -> str | None:
@@ -102,7 +109,7 @@ def stream(
     """Read all of *blocks* from the source, and write what is unlike that which *mode* compares with."""
     with (
         begun(device, journal, mode, blocks, stop, progress) as task,
-        closing(Child(nbd.stream(export[0]), export[1], stdout=subprocess.PIPE)) as child,
+        closing(Child(nbd.stream(export.location), export.environ, stdout=subprocess.PIPE)) as child,
         _until(stop),
     ):
         assert child.stdout  # noqa: S101  (it was asked for)
@@ -122,22 +129,44 @@ def _until(stop: threading.Event) -> Iterator[None]:
 
 
 def _copied(export: Export, path: Path, first: int, stop: threading.Event, progress: Callable[[int], None]) -> bool:
-    """Run nbdcopy to its end; False when it was stopped."""
-    ours, its = os.pipe()
-    with open(ours, "rb", buffering=0) as words:
+    """Run nbdcopy to its end; False when it was stopped. In any case nobody writes to the device any more."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(taken(export.folder, path, first))
+        ours, its = os.pipe()
+        words = stack.enter_context(open(ours, "rb", buffering=0))
         try:
-            child = Child(nbd.copy(export[0], path, first, its), export[1], pass_on=[its])
+            child = Child(nbd.copy(export.location, listener, its), export.environ, pass_on=[its])
         finally:
             os.close(its)
+        stack.callback(child.close)
+        said = bytearray(64)
+        while read := _read(words.fileno(), memoryview(said), stop.is_set):
+            percents = [word for word in bytes(said[:read]).split(b"\n") if word.endswith(b"/100")]
+            if percents:
+                progress(int(percents[-1].removesuffix(b"/100")))
+        if read is not None:
+            _check(child)
+        return read is not None
+
+
+@contextmanager
+def taken(folder: Path, path: Path, first: int) -> Iterator[str]:
+    """A socket at which an nbdkit of ours writes to the device.
+
+    Not one that nbdcopy starts: that outlives it for a moment, and leaves its socket behind in /tmp when it's killed.
+    The folder is named by its descriptor, because a socket's name can only have some 100 bytes.
+    """
+    descriptor = os.open(folder, os.O_PATH)
+    try:
+        name = f"/proc/{os.getpid()}/fd/{descriptor}/device"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(name)
+            listener.listen()
+            child = Child(nbd.take(path, first), {}, listener=listener)
         with closing(child):
-            said = bytearray(64)
-            while read := _read(words.fileno(), memoryview(said), stop.is_set):
-                percents = [word for word in bytes(said[:read]).split(b"\n") if word.endswith(b"/100")]
-                if percents:
-                    progress(int(percents[-1].removesuffix(b"/100")))
-            if read is not None:
-                _check(child)
-            return read is not None
+            yield name
+    finally:
+        os.close(descriptor)
 
 
 def _note(task: Task) -> None:

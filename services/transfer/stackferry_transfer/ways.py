@@ -43,7 +43,7 @@ def fetch(order: Order, data: dict[str, Any], mine: Identity, settings: Settings
     if pump := nbd_fetch.reachable(data, order.mode):
         return _by_pump(order, pump, data["certificate"], mine, settings)
     with nbd.secured(mine, [data["certificate"]], "client") as (folder, environ):
-        export = nbd.location(data["address"], order.offer, folder), environ
+        export = nbd_fetch.Export(nbd.location(data["address"], order.offer, folder), folder, environ)
         return nbd_fetch.fetch(
             order.device, order.journal, export, order.mode, order.blocks, order.stop, order.progress
         )  # fmt: skip
