@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,3 +107,36 @@ def test_an_attachment_that_nova_gives_back_may_succeed_another_time(before: str
             attachments.attach(view, "v", {"server": "host"})  # type: ignore[arg-type]
     else:
         attachments.attach(view, "v", {"server": "host"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "error", [exceptions.NotFoundException("no such server"), exceptions.ConflictException("busy")]
+)
+def test_a_host_that_takes_no_volume_may_be_replaced(error: Exception) -> None:
+    class Refusing(Compute):
+        def create_volume_attachment(self, server: str, **how: Any) -> None:
+            raise error
+
+    view = View(server=None)
+    view.volume["status"] = "available"
+    view.proxy = lambda service: Refusing([])  # type: ignore[attr-defined]
+    with pytest.raises(NotDone, match="server host takes no volume now"):
+        attachments.attach(view, "v", {"server": "host"})  # type: ignore[arg-type]
+
+
+def test_a_volume_that_is_still_being_attached_is_detached_afterwards() -> None:
+    detached: list[str] = []
+
+    class Slow(View):
+        looks = 0
+
+        def refresh(self, kind: str, id_: str) -> Any:
+            self.looks += 1
+            status, where = ("attaching", []) if self.looks < 3 else ("in-use", [] if detached else ["host"])
+            return {**self.volume, "status": status, "attachments": [{"server_id": each} for each in where]}
+
+        def proxy(self, service: str) -> Any:
+            return SimpleNamespace(delete_volume_attachment=lambda server, *_, **how: detached.append(server))
+
+    attachments.detach(Slow(), "v", {"server": "host"})  # type: ignore[arg-type]
+    assert detached == ["host"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from openstack import exceptions
 from stackferry.errors import EndedInError, NotDone
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
@@ -22,7 +23,10 @@ def attach(view: View, volume: str, known: dict[str, Any]) -> Done:
     asked = server not in users(record) and record["status"] == "available"
     if asked:
         how = {name: known[name] for name in ("device", "delete_on_termination") if known.get(name)}
-        view.proxy("compute").create_volume_attachment(server, volume_id=volume, **how)
+        try:
+            view.proxy("compute").create_volume_attachment(server, volume_id=volume, **how)
+        except (exceptions.NotFoundException, exceptions.ConflictException) as error:
+            raise NotDone(f"server {server} takes no volume now: {error}") from error
     what = f"volume {volume} is still being attached"
     until(lambda: _volume(view, volume), lambda found: _is_attached(_whole(found), server, asked), what)
     return Done()
@@ -36,8 +40,11 @@ def _is_attached(volume: Record, server: str, asked: bool) -> bool:
 
 
 def detach(view: View, volume: str, known: dict[str, Any]) -> Done:
-    """Detach a volume from a server (``known.server``); one that isn't attached there, or is gone, is fine."""
-    record, server = _volume(view, volume) if volume else None, known.get("server")
+    """Detach a volume from a server (``known.server``); one that isn't attached there, or is gone, is fine.
+
+    One that is still being attached is waited for: until then it doesn't say where to.
+    """
+    record, server = _settled(view, volume) if volume else None, known.get("server")
     if record is None or server not in users(record):
         return Done()
     if record["status"] == "in-use":
@@ -48,6 +55,14 @@ def detach(view: View, volume: str, known: dict[str, Any]) -> Done:
         f"volume {volume} is still being detached",
     )
     return Done()
+
+
+def _settled(view: View, volume: str) -> Record | None:
+    return until(
+        lambda: _volume(view, volume),
+        lambda found: found is None or found["status"] not in ("reserved", "attaching"),
+        f"volume {volume} is still being attached",
+    )
 
 
 def users(volume: Record) -> list[str]:

@@ -11,27 +11,31 @@ from . import moves
 from .ledger import OPEN, Ledger, Step
 from .workload import place_of, task_of
 
-BUSY = ("asked", "resting")
-
 
 def relocate(ledger: Ledger, place: Step, lost: set[str]) -> None:
-    """Move a volume that holds a place on a lost host; nothing when it's about to leave the hosts anyway, or being
-    attached or detached right now (then it's asked again a little later)."""
+    """Move a volume that holds a place on a lost host; nothing when it's about to leave the hosts anyway, or is asked
+    to be attached or detached right now (then it's asked again a little later)."""
     steps = [s for s in ledger.of_group(place.group) if s.key == s.of and place_of(s.key) == place.key]
     copies = [s for s in steps if s.action in ("copy", "verify") and s.state != "done"]
     if not (lost & set(place.results.values()) and copies) or moves.failing(ledger, place.group):
         return
-    attached = [s for s in steps if s.action == "attach" and s.state == "done" and not _detached(ledger, s)]
-    if _on_the_way(ledger, steps):
+    attached = [s for s in steps if s.action == "attach" and _may_be_attached(ledger, s)]
+    if _on_the_way(steps):
         return
     _take_off(ledger, place, attached)
     again = [place, *attached, *[s for s in copies if s.state != "waiting"]]
     moves.reopen_keys(ledger, {s.key: s.state not in OPEN for s in again})
 
 
-def _on_the_way(ledger: Ledger, steps: list[Step]) -> bool:
-    """Whether the volume is between hosts: a step that attaches or detaches it is under way, or about to be."""
-    return any(s.state in (*BUSY, "ready") for s in steps if s.action in ("attach", "detach"))
+def _on_the_way(steps: list[Step]) -> bool:
+    """Whether the volume is between hosts: a step that attaches or detaches it is asked, or about to be."""
+    open_ = {"attach": ("ready", "asked"), "detach": ("ready", "asked", "resting")}
+    return any(s.state in open_.get(s.action, ()) for s in steps)
+
+
+def _may_be_attached(ledger: Ledger, attach: Step) -> bool:
+    """Whether the volume is on its host, or may be: the cloud was asked for it, and didn't say that it is."""
+    return attach.state == "resting" or (attach.state == "done" and not _detached(ledger, attach))
 
 
 def _detached(ledger: Ledger, attach: Step) -> bool:

@@ -49,6 +49,13 @@ def test_every_server_is_whole_at_one_side():
     assert ends["failed"]
 
 
+def test_hosts_that_are_lost_take_nothing_back():
+    for seed in range(SEEDS // 3):
+        played = WorkloadWorld([server("a", 2), warm(server("w", 1))], seed, Unkind(0, 0, 0, 0, lose=0.01), slots=2)
+        assert played.run() == "done"
+        assert {step.state for step in played.ledger.all() if step.key == step.group} == {"done"}
+
+
 def test_the_same_messages_give_the_same_state():
     for seed in range(20):
         played = world(seed)

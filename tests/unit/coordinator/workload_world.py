@@ -254,6 +254,9 @@ class WorkloadWorld:
             return
         _, data, _ = command(self.ledger, do, lambda *_: None, ["pem"])
         action = step.action
+        if action == "attach" and not step.compensates and data["known"]["server"] in self.silent:
+            self._answer(do, alive, {"outcome": "failed", "reason": "the host takes no volume", "retryable": True})
+            return
         broken = action == self.unkind.broken and not (step.compensates or step.hints.get("only_look"))
         if broken and not self.unkind.after:
             self._answer(do, alive, {"outcome": "failed", "reason": "broken", "retryable": False})
