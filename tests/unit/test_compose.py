@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from cryptography import x509
 from stackferry import topology
 
 ROOT = Path(__file__).parents[2]
-FILES = ("docker-compose.yml", "deploy/docker-compose.host.yml")
+FILES = ("docker-compose.yml", "deploy/docker-compose.host.yml", "deploy/docker-compose.hosts.yml")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / FILES[0]).read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
@@ -127,13 +128,48 @@ def test_new_secrets_keep_the_passwords_and_take_the_clouds(tmp_path: Path) -> N
     assert {name for name in after if after[name] != before[name]} == {"rabbitmq-definitions.json"}  # new salts
 
 
+def test_hosts_reach_the_broker_by_a_name_that_its_certificate_has(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    passwords = urlsplit(secrets(folder)["amqp-transfer"]).password
+    named = secrets(folder, "--broker-name", "[2001:db8::1]:5000")
+    assert named["amqp-transfer"] == f"amqps://transfer:{passwords}@[2001:db8::1]:5000//\n"
+    certificate = x509.load_pem_x509_certificate(named["broker-certificate.pem"].encode())
+    (address,) = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert str(address.value) == "2001:db8::1"
+    assert named["broker-certificate.pem"] in named["broker-identity.pem"]
+    assert "PRIVATE" not in named["broker-certificate.pem"]
+    again = secrets(folder)
+    assert {name for name in again if again[name] != named[name]} == {"rabbitmq-definitions.json"}
+    elsewhere = secrets(folder, "--broker-name", "ferry.example.org")
+    assert elsewhere["amqp-transfer"].endswith("@ferry.example.org:5671//\n")
+    assert elsewhere["broker-certificate.pem"] != named["broker-certificate.pem"]
+
+
+@pytest.mark.parametrize("name", ["", "2001:db8::1", "ferry:x", ":5671"])
+def test_a_name_that_makes_no_sense_is_refused(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, str(ROOT / "deploy/compose-secrets"), "--folder", str(tmp_path), "--broker-name", name]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "argument --broker-name: expected ferry.example.org" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_hosts_come_to_an_address_that_somebody_has_named() -> None:
+    overlay = yaml.safe_load((ROOT / FILES[2]).read_text())
+    assert overlay["services"].keys() == {"rabbitmq"}
+    assert overlay["services"]["rabbitmq"]["ports"][0].startswith("${STACKFERRY_AMQPS_LISTEN:?")
+    conf = (ROOT / "deploy/rabbitmq-tls.conf").read_text()
+    assert "/run/secrets/broker-identity\n" in conf
+    assert "/broker-identity.pem" in overlay["secrets"]["broker-identity"]["file"]
+
+
 @pytest.mark.parametrize("program", ["docker-compose", "docker compose"])
-@pytest.mark.parametrize("files", [FILES[:1], FILES], ids=["plain", "host"])
+@pytest.mark.parametrize("files", [FILES[:1], FILES[:2], FILES[::2]], ids=["plain", "host", "hosts"])
 def test_compose_understands_it(program: str, files: tuple[str, ...]) -> None:
     command = program.split()
     if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode:
         pytest.skip(f"{program} is not installed")
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "STACKFERRY_AMQPS_LISTEN": "::1"}
     options = [option for file in files for option in ("-f", file)]
     run = subprocess.run([*command, *options, "config"], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
