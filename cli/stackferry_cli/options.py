@@ -54,6 +54,10 @@ BootDiskCopy = Annotated[
     bool,
     typer.Option("--boot-disk-copy", help="Copy the root disks of servers that were made from an image into volumes."),
 ]
+WaitForShutdown = Annotated[
+    bool,
+    typer.Option("--wait-for-shutdown", help="Stop no server: each is moved when whoever runs it has shut it down."),
+]
 VolumesAtOnce = Annotated[
     int | None, typer.Option(min=1, help="Volumes on the conversion hosts at the same time, at most.")
 ]
@@ -104,14 +108,23 @@ def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Pat
     return chosen
 
 
-def migration_params(warm: bool, cutover: str | None, boot_disk_copy: bool = False) -> dict[str, Any] | None:
+def migration_params(
+    warm: bool = False,
+    cutover: str | None = None,
+    boot_disk_copy: bool = False,
+    wait_for_shutdown: bool = False,
+    vars_file: Path | None = None,
+) -> dict[str, Any] | None:
     """What the servers' documents shall say of how they're moved; raise Error naming what can't be understood."""
     if cutover and not warm:
         raise Error("--cutover says when a warm migration ends; add --warm")
     said: dict[str, Any] = {"mode": "warm", **({"cutover": cutover} if cutover else {})} if warm else {}
     if wrong := dict(wrong_choices(SERVER, said)):
         raise Error(f"--cutover: {'; '.join(wrong['cutover'])}")
-    return said | ({"boot_disk_copy": True} if boot_disk_copy else {}) or None
+    said |= {"boot_disk_copy": True} if boot_disk_copy else {}
+    if wait_for_shutdown or (vars_file is not None and os_migrate.leaves_running(os_migrate.read(vars_file))):
+        said["shutdown"] = "wait"
+    return said or None
 
 
 def waiting_to_cut_over(steps: list[dict[str, Any]]) -> list[str]:

@@ -22,6 +22,7 @@ FILTERS = {
     "os_migrate_volumes_filter": "volume",  # of its export
     "os_migrate_detached_volumes_filter": "volume",  # of its import
 }
+STOP = "os_migrate_workload_stop_before_migration"
 #: variable (after os_migrate_src_ or os_migrate_dst_) → key in clouds.yaml
 CLOUD_KEYS = {
     "auth_type": "auth_type",
@@ -70,6 +71,14 @@ def unread_filters(variables: dict[str, Any]) -> list[str]:
         name for name in variables
         if str(name).startswith("os_migrate_") and str(name).endswith("_filter") and name not in FILTERS
     )  # fmt: skip
+
+
+def leaves_running(variables: dict[str, Any]) -> bool:
+    """Whether the variables say that nobody shall stop servers. OS Migrate also means that where they say nothing."""
+    said = value(variables, STOP)
+    if not isinstance(said, bool | None):
+        raise Error(f"{STOP}: expected true or false")
+    return said is False
 
 
 def image_blobs_dir(variables: dict[str, Any]) -> str | None:

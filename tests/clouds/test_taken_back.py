@@ -112,6 +112,8 @@ def cases() -> Iterator[Case]:
 
 
 def ways(task: Any) -> list[str]:
+    if task.when == "awaited":
+        return []  # it looks, as `look` does, and does nothing
     if task.when == "detached":
         return ["detached"]
     if task.id in ("check", "look", "look-again"):

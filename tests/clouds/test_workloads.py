@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
+from stackferry_cli.local.processes import until
 
 pytestmark = pytest.mark.clouds
 MIB = 1 << 20
@@ -172,6 +173,30 @@ def block_digest(tenant: Any, volume_id: str) -> str:
         while block := content.read(MIB):
             total.update(blake3(block).digest())
     return total.hexdigest()
+
+
+def test_a_server_that_people_shut_down_themselves_is_waited_for(source, destination, server, hosts, ferry, cli):
+    compute = source.connect().compute
+    compute.start_server(server)
+    compute.wait_for_server(compute.get_server(server), interval=0.3)
+    names = {"server": ["db"], "network": ["net"], "subnet": ["v4"]}
+    selection = {"kinds": ["network", "subnet", "server"], "filters": names}
+    how = {"shutdown": "wait"}
+    migration = ferry.migrate(source.entry, destination.entry, selection=selection, migration_params=how)
+
+    def step(name: str) -> Any:
+        return next((s for s in ferry.show(migration)["steps"] if s["key"] == f"server/{server.id}/{name}"), None)
+
+    assert until(lambda: (step("wait") or {}).get("outcome") == "pending", 60)
+    assert step("wait")["reason"] == "server 'db' is ACTIVE: shut it down when it may be moved"
+    state = json.loads(cli("show", migration, "-o", "json"))
+    assert {s["state"] for s in state["steps"] if s["action"] == "assign"} == {"waiting"}  # hosts are left to others
+    assert state["workloads"][0]["phase"] == "waiting for its shutdown"
+    compute.stop_server(server)
+    state = ferry.wait(migration, timeout=120)
+    assert (state["phase"], bad(state)) == ("done", [])
+    assert json.loads(cli("show", migration, "-o", "json"))["workloads"][0]["downtime"] > 0
+    assert compute.get_server(server).status == "SHUTOFF"
 
 
 def test_people_see_where_a_server_is_and_what_it_took(source, destination, server, hosts, ferry, cli):

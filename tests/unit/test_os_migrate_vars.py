@@ -50,6 +50,30 @@ def test_the_two_filters_of_volumes_are_one_here() -> None:
         filters({**both, "os_migrate_detached_volumes_filter": ["b"]})
 
 
+@pytest.mark.parametrize(
+    ("variables", "flag", "said"),
+    [
+        ({}, False, None),
+        ({}, True, {"shutdown": "wait"}),
+        ({"os_migrate_workload_stop_before_migration": True}, False, None),
+        ({"os_migrate_workload_stop_before_migration": False}, False, {"shutdown": "wait"}),
+    ],
+)
+def test_servers_are_left_running_where_the_variables_say_so(
+    tmp_path: Path, variables: dict[str, Any], flag: bool, said: Any
+) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text(yaml.safe_dump({"os_migrate_data_dir": "x", **variables}))
+    assert options.migration_params(wait_for_shutdown=flag, vars_file=file) == said
+
+
+def test_whether_servers_are_stopped_is_yes_or_no(tmp_path: Path) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text("os_migrate_workload_stop_before_migration: maybe\n")
+    with pytest.raises(Error, match="os_migrate_workload_stop_before_migration: expected true or false"):
+        options.migration_params(vars_file=file)
+
+
 def test_filters_of_what_is_not_moved_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "vars.yml"
     file.write_text(yaml.safe_dump({"os_migrate_users_filter": ["a"], "os_migrate_workloads_filter": ["a"]}))

@@ -23,6 +23,7 @@ from ..options import (
     Source,
     SourceProject,
     Vars,
+    WaitForShutdown,
     client,
     place,
 )
@@ -128,6 +129,7 @@ def import_(
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
+    wait_for_shutdown: WaitForShutdown = False,
     maps: Map = None,
     format_: Output = output.Format.table,
 ) -> None:
@@ -139,7 +141,8 @@ def import_(
     what = _from_files(directory, source, chosen, vars_file)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        migration = ferry.migrate(*sides, mapping=mapping, **what)
+        params = options.migration_params(wait_for_shutdown=wait_for_shutdown, vars_file=vars_file)
+        migration = ferry.migrate(*sides, mapping=mapping, migration_params=params, **what)
         state = _finish(ferry, migration, format_)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))

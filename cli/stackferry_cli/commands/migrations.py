@@ -25,6 +25,7 @@ from ..options import (
     SourceProject,
     Vars,
     VolumesAtOnce,
+    WaitForShutdown,
     Warm,
     client,
     place,
@@ -42,6 +43,7 @@ def migrate(
     warm: Warm = False,
     cutover_when: CutoverWhen = None,
     boot_disk_copy: BootDiskCopy = False,
+    wait_for_shutdown: WaitForShutdown = False,
     volumes_at_once: VolumesAtOnce = None,
     bandwidth: Bandwidth = None,
     maps: Map = None,
@@ -52,7 +54,7 @@ def migrate(
     chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        params = options.migration_params(warm, cutover_when, boot_disk_copy)
+        params = options.migration_params(warm, cutover_when, boot_disk_copy, wait_for_shutdown, vars_file)
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
             bandwidth=bandwidth,

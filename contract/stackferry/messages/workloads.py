@@ -11,7 +11,7 @@ from .scope import nested_place
 from .steps import StepFields
 
 #: what can be done with a server or a volume of one cloud
-ACTIONS = ("look", "stop", "start", "expose", "withdraw", "attach", "detach", "settle", "arrived", "at-rest",
+ACTIONS = ("look", "wait", "stop", "start", "expose", "withdraw", "attach", "detach", "settle", "arrived", "at-rest",
            "clean-up", "room")  # fmt: skip
 KINDS = ("server", "volume", "project")
 #: how a segment is fetched; all but copy look at every block, and read back what they write
@@ -23,7 +23,7 @@ ENGINES = ("pump", "nbd")
 class PerformAction(StepFields, Command):
     """Do something with a server or a volume: look at it, stop or start it, make a disk readable, attach it ...
 
-    ``clean-up`` is the only one that deletes what was there before.
+    ``wait`` is over once people have stopped it. ``clean-up`` is the only one that deletes what was there before.
     """
 
     queues = (topology.EXPORTER_WORKLOADS, topology.IMPORTER_WORKLOADS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CUTOVER = "waiting for cut-over"
+SHUTDOWN = "waiting for its shutdown"
 #: name of a step → the phase in which it is
 WORDS = {
     "check": "checking",
@@ -10,6 +11,7 @@ WORDS = {
     "look-again": "checking",
     "cutover": CUTOVER,
     "assign": "waiting for a host",
+    "wait": SHUTDOWN,
     "stop": "stopping",
     "expose": "preparing",
     "attach-source": "preparing",
@@ -23,7 +25,7 @@ WORDS = {
 }
 #: of several that are true at once, the first is said
 RANKS = ("copying", "verifying", "stopping", "preparing", "checking", "releasing", "creating", "finishing",
-         CUTOVER, "waiting for a host")  # fmt: skip
+         CUTOVER, SHUTDOWN, "waiting for a host")  # fmt: skip
 #: what is still said in the moment before the next step begins
 LASTING = ("copying", "verifying", "stopping", "preparing", "releasing", "creating", "finishing")
 #: steps of the coordinator alone, of which no fact tells

@@ -120,6 +120,12 @@ SERVER = (
         Number("manual, or a time: seconds from the end of a pass to the next one", validate=validate.Range(1)),
         ours=True,
     ),
+    MigrationParam(
+        "shutdown", "stop",
+        one_of("how a server that runs is stopped. stop: the cloud is told to, and tells the guest first; wait: "
+               "whoever runs it does that, which is waited for; nor is it started again if the migration fails then",
+               "stop", "wait"), ours=True,
+    ),
     MigrationParam("engine", "pump", one_of("what moves the bytes", "pump", "nbd"), ours=True),
 )  # fmt: skip
 

@@ -19,13 +19,14 @@ from .access import expose, withdraw
 from .attachments import attach, detach
 from .cleanup import arrived, at_rest, clean_up
 from .done import Done
-from .power import look, start, stop
+from .power import look, start, stop, wait
 from .room import room
 from .settling import settle
 
 Action = Callable[[View, str, dict[str, Any]], Done]
 ACTIONS: dict[str, Action] = {
     "look": look,
+    "wait": wait,
     "stop": stop,
     "start": start,
     "expose": expose,

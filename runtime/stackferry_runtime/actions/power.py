@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackferry.errors import EndedInError
+from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources.server import Server
 from stackferry.resources.view import Record, View
 
@@ -27,9 +27,19 @@ def look(view: View, server: str, known: dict[str, Any]) -> Done:
     return Done({"status": record["status"]})
 
 
-def stop(view: View, server: str, known: dict[str, Any]) -> Done:
-    """Stop a server that runs."""
+def wait(view: View, server: str, known: dict[str, Any]) -> Done:
+    """See whether a server has been stopped, by whoever runs it; else raise Unfinished, since that may take days."""
     record = _server(view, server)
+    if not _is("SHUTOFF")(record):
+        raise Unfinished(f"server {record['name']!r} is {record['status']}: shut it down when it may be moved")
+    return Done()
+
+
+def stop(view: View, server: str, known: dict[str, Any]) -> Done:
+    """Stop a server that runs; EndedInError if nobody shall but who runs it (``known.awaited``)."""
+    record = _server(view, server)
+    if known.get("awaited") and record["status"] == "ACTIVE":
+        raise EndedInError(f"server {record['name']!r} was started again after it had been shut down")
     if record["status"] == "ACTIVE" and not record["task_state"]:
         view.proxy("compute").stop_server(server)
     until(lambda: _server(view, server), _is("SHUTOFF"), f"server {record['name']!r} is still stopping")
@@ -37,8 +47,8 @@ def stop(view: View, server: str, known: dict[str, Any]) -> Done:
 
 
 def start(view: View, server: str, known: dict[str, Any]) -> Done:
-    """Start a server that ran at first."""
-    if known.get("was") != "ACTIVE":
+    """Start a server that ran at first, unless somebody else has stopped it (``known.awaited``)."""
+    if known.get("was") != "ACTIVE" or known.get("awaited"):
         return Done()
     record = _server(view, server)
     if record["status"] == "SHUTOFF" and not record["task_state"]:

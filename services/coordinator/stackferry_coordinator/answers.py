@@ -75,6 +75,8 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
     hints = {name: value for name, value in step.hints.items() if name not in moves.OF_A_TRY}
     if step.action == "copy" and hints.get("mode") == "rehash":
         hints["read_in"] = epoch_of(ledger, step)
+    if step.action == "wait":
+        results["down"] = now
     if step.group == step.key and step.kind == "server" and step.action == "ensure":
         results |= downtime(ledger, step.group, now)
     step = replace(step, destination_id=data.get("destination_id") or step.destination_id, results=results, hints=hints)

@@ -244,8 +244,8 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
     due = []
     for step in ledger.ready(max(room, 0)):
         hints = {"first_asked": now, **step.hints}
-        if step.action == "stop" and not step.tries:
-            hints = {**hints, "since": now}
+        if step.action == "stop":
+            hints = {"since": now, **hints}
         asked = replace(step, state="asked", attempt=step.attempt + 1, tries=step.tries + 1, claim=None, done=0)
         asked = replace(asked, hints=hints, due=now + moves.LEASE)
         ledger.put(asked)

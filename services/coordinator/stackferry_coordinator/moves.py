@@ -15,6 +15,7 @@ SETTLE = 15.0  # seconds after which a request whose sender died can no longer t
 BACKOFF = (2.0, 5.0, 15.0, 60.0)  # seconds before another try after a failure that may pass
 TRIES = 5
 PATIENCE = 5.0  # seconds until a look at what a cloud is still busy with
+AWAITED = 10.0  # the same for what people do; they may take days
 POSTPONED = 900.0  # seconds without an agent on a host after which its volume's workload is given up
 OUTAGE = 900.0  # seconds of an outage (of a cloud, of the network between hosts) after which a workload is given up
 PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
@@ -162,13 +163,14 @@ def _leave(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None
 
 
 def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
-    """Look again soon: the cloud is still busy with it. This is no failure, and no try is used up."""
-    since = step.hints.get("pending", now)
-    if now - since > PATIENT:
+    """Look again soon: the cloud, or somebody, is still busy with it. This is no failure, and no try is used up."""
+    since, by_people = step.hints.get("pending", now), step.action == "wait"
+    if now - since > PATIENT and not by_people:
         close(ledger, step, "failed", outcome="failed", reason=f"not over after {PATIENT:.0f} s: {data.get('reason')}")
         return
     results = {**step.results, **(data.get("results") or {})}
-    step = replace(step, state="resting", due=now + PATIENCE, tries=step.tries - 1, reason=data.get("reason"))
+    due = now + (AWAITED if by_people else PATIENCE)
+    step = replace(step, state="resting", due=due, tries=step.tries - 1, reason=data.get("reason"))
     ledger.put(replace(step, outcome="pending", results=results, hints={**step.hints, "pending": since}))
 
 
@@ -183,6 +185,7 @@ def reopen_keys(ledger: Ledger, chosen: dict[str, bool]) -> None:
     for key in chosen:
         step = known(ledger, key)
         hints = {n: v for n, v in step.hints.items() if n == "doubt" or n not in OF_A_TRY}
+        hints.pop("since", None)
         if "doubt" not in hints:  # no try of it can have made what is found from now on
             hints.pop("first_asked", None)
         ledger.put(replace(step, state="waiting", tries=0, reason=None, due=None, hints=hints))

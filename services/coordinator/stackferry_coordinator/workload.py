@@ -62,10 +62,12 @@ WORKLOAD = (
          tolerated=True),
     Task("cutover", "server", "cutover", "cutover", COORDINATOR, after=("warm-release", "warm-withdraw"), when="warm"),
     Task("look-again", "server", "look-again", "look", SOURCE, after=("cutover",), when="warm"),
+    # One that people stop themselves holds no place while it's waited for.
+    Task("wait", "server", "wait", "wait", SOURCE, after=("look", "look-again"), when="awaited"),
     # A server is stopped when the first of its disks has a place on the conversion hosts, not earlier.
-    Task("lead", "volume", "assign", "assign", COORDINATOR, after=("look", "look-again", "check-volume"),
+    Task("lead", "volume", "assign", "assign", COORDINATOR, after=("look", "look-again", "wait", "check-volume"),
          undo="release", when="lead"),
-    Task("stop", "server", "stop", "stop", SOURCE, after=("look", "lead", "look-again"), undo="start"),
+    Task("stop", "server", "stop", "stop", SOURCE, after=("look", "lead", "look-again", "wait"), undo="start"),
     Task("assign", "volume", "assign", "assign", COORDINATOR, after=("stop",), undo="release", when="rest"),
     Task("expose", "volume", "expose", "expose", SOURCE, after=("stop", "lead", "assign"), undo="withdraw"),
     Task("volume", "volume", "", "ensure", DESTINATION, after=("expose",), when="cold"),
@@ -109,6 +111,7 @@ class Subject:
     lead: bool = False
     detached: bool = False
     warm: bool = False
+    awaited: bool = False  # nobody stops it but who runs it
     number: int = 0  # of a segment
     first: int = 0  # byte of a segment
     length: int = 0  # bytes of a segment; 0: to the end
@@ -122,6 +125,7 @@ WHEN = {
     "rest": lambda subject: not subject.lead,
     "cold": lambda subject: not subject.warm,
     "warm": lambda subject: subject.warm,
+    "awaited": lambda subject: subject.awaited,
 }
 
 
@@ -132,7 +136,8 @@ def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
         return [volume, *_segments(volume)]
     volumes = _volumes(group, document)
     warm = is_warm(document) and bool(volumes)
-    found = [Subject("server", group, document, warm=warm)]
+    awaited = document["_migration_params"].get("shutdown") == "wait"
+    found = [Subject("server", group, document, warm=warm, awaited=awaited)]
     for number, disk in enumerate(volumes):
         subject = Subject("volume", _key("volume", disk), disk, group, lead=number == 0, warm=warm)
         found += [subject, *_segments(subject)]

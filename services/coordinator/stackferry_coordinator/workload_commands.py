@@ -30,8 +30,7 @@ class Workload:
 
     def results(self, key: str) -> dict[str, Any]:
         """What a step has found."""
-        step = self.ledger.step(key)
-        return step.results if step else {}
+        return results_of(self.ledger, key)
 
     def exposed(self, subject: str, warm: bool = False) -> dict[str, Any]:
         """What is known of the volume by which a disk is read: in a pass while its server runs, or in the last one."""
@@ -55,6 +54,12 @@ class Workload:
         wanted = mac_address.lower()
         found = [subject for subject in subjects(self.group, self.document) if subject.each == each]
         return [one.key for one in found if (one.document["params"].get(field) or "").lower() == wanted]
+
+
+def results_of(ledger: Ledger, key: str) -> dict[str, Any]:
+    """What a step has found; nothing when there's no such step."""
+    step = ledger.step(key)
+    return step.results if step else {}
 
 
 def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
@@ -133,7 +138,11 @@ def _look(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]
 
 
 def _power(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
-    return _source_id(subject), {"was": power(work)}
+    return _source_id(subject), {"was": power(work), **({"awaited": True} if _awaited(work) else {})}
+
+
+def _awaited(work: Workload) -> bool:
+    return work.asked.get("shutdown") == "wait"
 
 
 def power(work: Workload) -> str | None:
@@ -151,8 +160,9 @@ def downtime(ledger: Ledger, group: str, now: float) -> dict[str, Any]:
     ran = next((step.results["status"] for step in looks if step.results.get("status")), None) == RUNS
     found: dict[str, Any] = {}
     if stop is not None and "since" in stop.hints:
+        down = results_of(ledger, f"{group}/wait").get("down", stop.hints["since"])
         found["stopped"] = stop.hints["since"]
-        found |= {"downtime": round(now - stop.hints["since"], 1)} if ran else {}
+        found |= {"downtime": round(now - down, 1)} if ran else {}
     if cutover is not None and cutover.results.get("passes"):
         found["passes"] = cutover.results["passes"] + 1
     return found
@@ -190,6 +200,7 @@ def _source_id(subject: str) -> str:
 #: action → what it's about, and what its worker must know
 DATA = {
     "look": _look,
+    "wait": _power,
     "stop": _power,
     "start": _power,
     "expose": _expose,

@@ -80,6 +80,11 @@ def trunked(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "params": {**found["params"], "ports": [port], "sub_ports": [inside], "trunks": [trunk]}}
 
 
+def awaited(found: dict[str, Any]) -> dict[str, Any]:
+    """The same server, which nobody stops but who runs it."""
+    return {**found, "_migration_params": {**found["_migration_params"], "shutdown": "wait"}}
+
+
 def warm(found: dict[str, Any], **how: Any) -> dict[str, Any]:
     """The same server, copied while it runs."""
     return {**found, "_migration_params": {"mode": "warm", **how}}

@@ -9,9 +9,10 @@ import pytest
 from stackferry_coordinator import moves
 from stackferry_coordinator.itinerary import opened, react
 from stackferry_coordinator.ledger import OPEN, Step, verdict
-from stackferry_coordinator.moves import OUTAGE, PATIENT, TRIES
+from stackferry_coordinator.moves import AWAITED, OUTAGE, PATIENT, TRIES
+from stackferry_coordinator.workload_commands import downtime
 
-from .documents import server, volume
+from .documents import awaited, server, volume
 from .test_workload_commands import until_asked
 from .workload_world import MIGRATION, Unkind, WorkloadWorld
 
@@ -55,6 +56,28 @@ def test_patience_with_a_busy_cloud_begins_with_the_wait(age: float) -> None:
     assert ended(world, key, began, "pending").state == "resting"
     assert ended(world, key, began + PATIENT, "pending").state == "resting"
     assert ended(world, key, began + PATIENT + 1, "pending").state == "failed"
+
+
+def test_people_may_take_longer_to_shut_a_server_down() -> None:
+    world, _ = until_asked("server/a/wait", [awaited(server("a"))])
+    for day in range(3):
+        waiting = ended(world, "server/a/wait", day * 86400.0, "pending")
+        assert (waiting.state, waiting.due) == ("resting", day * 86400.0 + AWAITED)
+        assert {s.state for s in world.ledger.all() if s.action == "assign"} == {"waiting"}  # no place is kept for it
+
+
+def test_downtime_begins_when_a_server_is_first_told_to_stop_or_seen_stopped() -> None:
+    world, _ = until_asked("server/a/stop", [server("a")])
+    since = moves.known(world.ledger, "server/a/stop").hints["since"]
+    ended(world, "server/a/stop", since + 30, "pending")
+    world._tell("tick", {"migration": MIGRATION})
+    world.now = since + 60
+    world._tell("tick", {"migration": MIGRATION})
+    assert moves.known(world.ledger, "server/a/stop").attempt == 2
+    assert downtime(world.ledger, "server/a", since + 100) == {"stopped": since, "downtime": 100.0}
+    world, _ = until_asked("server/a/stop", [awaited(server("a"))])
+    down = moves.known(world.ledger, "server/a/wait").results["down"]
+    assert downtime(world.ledger, "server/a", down + 50)["downtime"] == 50.0
 
 
 def test_an_agent_that_is_back_is_waited_for_anew_the_next_time() -> None:

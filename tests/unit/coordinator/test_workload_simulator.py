@@ -12,7 +12,7 @@ import pytest
 from stackferry_coordinator import compensation, itinerary, moves, places, relocation, workload
 from stackferry_coordinator.itinerary import opened, react
 
-from .documents import network, server, subnet, trunked, volume, warm
+from .documents import awaited, network, server, subnet, trunked, volume, warm
 from .simulation import Violation
 from .test_simulator import _claim_always
 from .workload_world import Unkind, WorkloadWorld
@@ -26,6 +26,7 @@ DOCUMENTS = (
     [server(f"s{n}", n % 3, "ACTIVE" if n % 2 else "SHUTOFF") for n in range(5)],
     [server("big", 1, size=9), volume("loose", size=5)],
     [warm(trunked(server("w", 2))), server("a", 1), warm(server("off", 1, "SHUTOFF"))],
+    [awaited(server("h", 2)), awaited(warm(server("w", 1))), server("a", 1), awaited(server("off", 1, "SHUTOFF"))],
     [warm(server("m", 2, size=9), cutover="manual", pass_interval=30), warm(server("w", 1))],
 )
 
@@ -77,6 +78,8 @@ def test_a_failure_at_any_step_leaves_the_source_as_it_was(action, after):
     for seed in range(10):
         unkind = Unkind(0.05, 0, 0, 0.05, broken=action, after=after)
         servers = [trunked(server("a", 2)), server("b", 1, "SHUTOFF"), warm(server("w", 2))]
+        if action == "wait":
+            servers = [awaited(one) for one in servers]
         played = WorkloadWorld(servers, seed, unkind)
         if action == "withdraw" and not after:
             continue  # what can't be deleted stays, and is reported
@@ -84,7 +87,7 @@ def test_a_failure_at_any_step_leaves_the_source_as_it_was(action, after):
         states = {step.key: step.state for step in played.ledger.all() if step.key == step.group}
         crossed = {key for key, state in states.items() if state == "done"}
         assert crossed == (set(states) if tolerated else {"server/w"} if action == "verify" else set())
-        if not tolerated and action not in ("check", "look"):
+        if not tolerated and action not in ("check", "look", "wait"):
             reasons = [s.reason for s in played.ledger.all() if s.key == s.group and s.key not in crossed]
             assert all("broken" in reason and "taken back" in reason for reason in reasons)
 
@@ -119,6 +122,7 @@ def _moved_at_once(ledger, place, attached):
 BROKEN = {
     "a lost host's disks are not taken off it": lambda: mock.patch.object(relocation, "_take_off", _moved_at_once),
     "a warm server is never stopped": lambda: changed("stop", after=("settle",)),
+    "a server is stopped that is waited for": lambda: changed("stop", after=("look", "look-again")),
     "the last pass begins too early": lambda: changed("lead", after=("look", "check-volume")),
     "a clone of a pass is not removed": lambda: changed("warm-expose", undo=None),
     "a pass is not verified": lambda: mock.patch.object(itinerary, "fetch_mode", _never_rehash),

@@ -168,7 +168,7 @@ class WorkloadWorld:
                 self._tell("host-lost", {"migration": MIGRATION, "step": step.key, "hosts": hosts})
 
     def _step(self) -> None:
-        choices: list[Callable[[], None]] = [self._wait]
+        choices: list[Callable[[], None]] = [self._pass]
         choices += [self._deliver] * (3 if self.commands else 0)
         choices += [self._land] * (2 if self.requests else 0)
         choices += [self._report] * (3 if self.facts else 0)
@@ -202,7 +202,7 @@ class WorkloadWorld:
             copies = 2 if self.random.random() < self.unkind.duplicate else 1
             self.commands += [Command(do) for _ in range(copies)]
 
-    def _wait(self) -> None:
+    def _pass(self) -> None:
         later = self.now + self.random.choice((0.1, 1.0, 5.0, 20.0))
         while any(r.lands <= later for r in self.requests):
             self._land()
@@ -306,7 +306,16 @@ class WorkloadWorld:
     def _look(self, step: Any, data: Answer) -> Answer:
         return {"outcome": "done", "results": {"status": self.clouds.power[data["resource"]]}}
 
+    def _wait(self, step: Any, data: Answer) -> Answer:
+        if self.random.random() < 0.3:
+            self.clouds.power[data["resource"]] = "SHUTOFF"
+        if self.clouds.power[data["resource"]] != "SHUTOFF":
+            return {"outcome": "pending", "reason": "it runs", "retryable": True}
+        return {"outcome": "done"}
+
     def _stop(self, step: Any, data: Answer) -> Answer:
+        if data["known"].get("awaited") and self.clouds.power[data["resource"]] != "SHUTOFF":
+            raise Violation(f"{step.key} stops a server that nobody shall stop but who runs it")
         self.clouds.power[data["resource"]] = "SHUTOFF"
         return {"outcome": "done"}
 
@@ -314,7 +323,7 @@ class WorkloadWorld:
         disks = [v["_info"]["id"] for v in self.servers[data["resource"]]["params"]["volumes"]]
         if left := [m for m in self.clouds.clones if m.split("/")[1] in disks]:
             raise Violation(f"{step.key} was begun before {left} were given back")
-        if data["known"]["was"] == "ACTIVE":
+        if data["known"]["was"] == "ACTIVE" and not data["known"].get("awaited"):
             self.clouds.power[data["resource"]] = "ACTIVE"
         return {"outcome": "done"}
 
@@ -493,5 +502,6 @@ class WorkloadWorld:
         else:
             if there:
                 raise Violation(f"{head.key} is {head.state} ({head.reason}), but {there} are there")
-            if self.clouds.power[id_] != document["_info"]["status"]:
+            awaited = document["_migration_params"].get("shutdown") == "wait"
+            if self.clouds.power[id_] != document["_info"]["status"] and not awaited:
                 raise Violation(f"{head.key} was {document['_info']['status']}, and is {self.clouds.power[id_]}")
