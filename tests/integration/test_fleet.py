@@ -112,12 +112,6 @@ def test_agents_of_the_same_minor_version_get_work(known):
     assert known.fleet().emptiest(SRC).id == "h1"
 
 
-def test_agents_that_drain_by_themselves_get_nothing(known):
-    known.seen("h1", draining=True)
-    assert known.fleet().emptiest(SRC) is None
-    assert known.rows()["h1"]["state"] == "draining"
-
-
 def test_a_silent_host_is_listed_and_gets_nothing(known):
     known.seen("h1")
     row = known.rows(NOW + 40)["h1"]

@@ -25,7 +25,6 @@ class AgentSeen(Fact):
     slots = number("copies that it takes part in at once", required=True, validate=validate.Range(1, 1000))
     version = text("version of the software", required=True)
     certificate = text("public certificate (PEM) of its data connections", required=True)
-    draining = flag("it takes nothing new", load_default=False)
     stopping = flag("it's about to end: this is the last that is heard of it", load_default=False)
 
 

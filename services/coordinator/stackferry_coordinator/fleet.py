@@ -16,7 +16,7 @@ WORKER_SILENT = 120.0  # seconds: four times as long as a worker is silent
 AGENT_SILENT = 30.0  # an agent says every five seconds that it's there
 GONE = 86400.0  # seconds of silence after which one is forgotten
 WORKER = ("version", "certificate")
-AGENT = ("name", "cloud", "project", "slots", "draining", "version", "certificate")
+AGENT = ("name", "cloud", "project", "slots", "version", "certificate")
 # Statements of each assignment are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
 _ANSWERING = (t.agent.c.seen > bindparam("since"), t.agent.c.slots > 0)
 _AGENTS = select(t.agent).where(*_ANSWERING).order_by(t.agent.c.host).with_for_update()
@@ -35,7 +35,6 @@ def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[s
 def agent_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
     """Note that an agent is there, or leaves."""
     values = {**{n: data.get(n) for n in AGENT}, "project": data.get("project") or ""}
-    values["draining"] = bool(data.get("draining"))
     if data.get("stopping"):  # it may be back soon: its host's work isn't given to others at once
         data, values["slots"] = {**data, "stopping": False}, 0
     _seen(connection, upsert, t.agent, {"host": data["host"], "instance": data["instance"]}, values, data, now)
@@ -110,7 +109,7 @@ def grouped(connection: Connection, agents: Iterable[Any]) -> Iterator[tuple[Hos
     for row in agents:
         grouped[(row["host"], row["cloud"], row["project"])].append(row)
     for (id_, cloud, project), mine in grouped.items():
-        slots = sum(0 if row["draining"] else row["slots"] for row in mine)
+        slots = sum(row["slots"] for row in mine)
         why = unfit((row["version"] for row in mine), __version__)
         yield Host(id_, cloud, project, slots, used[id_], id_ in draining, why), mine
 

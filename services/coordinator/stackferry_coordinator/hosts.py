@@ -48,8 +48,6 @@ def _state(host: Host, answering: list[Any]) -> tuple[str, str | None]:
         return ("draining", "it was told to; it finishes what it has") if host.used else ("drained", "it was told to")
     if why := unfit((row["version"] for row in answering), __version__):
         return "unfit", why
-    if all(row["draining"] for row in answering):
-        return "draining", "its agents are about to end"
     return "ready", None
 
 

@@ -142,7 +142,6 @@ agent = Table(
     Column("cloud", String(255), nullable=False),
     Column("project", String(255), nullable=False),
     Column("slots", Integer, nullable=False),  # copies that it takes part in at once
-    Column("draining", Boolean, nullable=False),
     Column("version", String(64)),
     Column("certificate", Text, nullable=False),
     Column("seen", Float, nullable=False),
