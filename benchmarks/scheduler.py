@@ -82,7 +82,7 @@ class Bench:
                 self.coordinator.agent_seen(self._agent(cloud, number))
 
     def _agent(self, cloud: str, number: int) -> dict[str, Any]:
-        return {"host": f"{cloud}-{number}", "instance": "1", "cloud": cloud, "project": None, "draining": False,
+        return {"host": f"{cloud}-{number}", "instance": "1", "cloud": cloud, "project": None,
                 "slots": self.options.slots, "version": __version__, "certificate": "pem"}  # fmt: skip
 
     def plan(self) -> float:
