@@ -113,7 +113,7 @@ def _somebody_elses(step: Step) -> bool:
 
 def _spare_transfer(ledger: Ledger, step: Step) -> None:
     """The payload is there already: nobody needs to read it."""
-    transfer = ledger.step(f"{step.key}/transfer")
+    transfer = None if step.group else ledger.step(f"{step.key}/transfer")  # workloads have none
     if transfer is not None and transfer.state == "waiting":
         moves.close(ledger, transfer, "done", outcome="unchanged", reason=None, destination_id=step.destination_id)
 

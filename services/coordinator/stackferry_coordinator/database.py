@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -29,7 +31,9 @@ def connect(url: str) -> Engine:
 def _sqlite(url: str) -> Engine:
     # One connection: transactions take turns here instead of waiting for SQLite's lock, which would stop
     # every greenlet of the process.
-    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=120)
+    engine = create_engine(
+        url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=120, json_deserializer=_loaded
+    )
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection, record) -> None:  # type: ignore[no-untyped-def]
@@ -39,9 +43,15 @@ def _sqlite(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer could fail at once
+        begin = "BEGIN IMMEDIATE"  # a reader that turns writer could fail at once
+        connection.connection.driver_connection.execute(begin)  # type: ignore[union-attr]
 
     return engine
+
+
+def _loaded(text: str) -> Any:
+    """JSON of a column; most are empty, and looking is cheaper than parsing."""
+    return {} if text == "{}" else [] if text == "[]" else json.loads(text)
 
 
 @contextmanager

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from . import tables as t
 from .ledger import Head, Ledger
+
+_BECOME = select(t.identity.c.destination_id).where(
+    *(t.identity.c[name] == bindparam(name) for name in ("destination", "project", "kind", "source_id"))
+)
 
 
 def learn(
@@ -34,8 +38,8 @@ class Known:
         self.connection, self.place = connection, _place(head)
 
     def __call__(self, kind: str, source_id: str) -> str | None:
-        query = select(t.identity.c.destination_id).filter_by(**self.place, kind=kind, source_id=source_id)
-        found: str | None = self.connection.execute(query).scalar_one_or_none()
+        about = {**self.place, "kind": kind, "source_id": source_id}
+        found: str | None = self.connection.execute(_BECOME, about).scalar_one_or_none()
         return found
 
 

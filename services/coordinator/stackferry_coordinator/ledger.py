@@ -6,7 +6,6 @@ The core only uses the methods of :class:`Ledger`. The database has one of its o
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -123,11 +122,12 @@ class Ledger:
             self.places_changed |= step.state == "wanting" or (old is not None and old.state == "holding")
         if step.key == step.group and old is not None and verdict(old) != verdict(step):
             self.heads.add(step.key)
-        counts = Counter(self.head.counts)
-        if old is not None:
-            counts[old.state] -= 1
-        counts[step.state] += 1
-        self.head = replace(self.head, counts={k: v for k, v in counts.items() if v})
+        if old is None or old.state != step.state:
+            counts = dict(self.head.counts)
+            counts[step.state] = counts.get(step.state, 0) + 1
+            if old is not None:
+                counts[old.state] -= 1
+            self.head = replace(self.head, counts={k: v for k, v in counts.items() if v})
 
     def link(self, before: str, after: str, hard: bool) -> None:
         """Note that *after* comes after *before*; *hard*: and can't be without it."""

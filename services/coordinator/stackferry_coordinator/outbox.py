@@ -13,12 +13,19 @@ from . import tables as t
 
 BATCH = 64
 _DUE = select(t.outbox).order_by(t.outbox.c.id).limit(BATCH).with_for_update(skip_locked=True)
-_FORGET = delete(t.outbox).where(t.outbox.c.id.in_(bindparam("ids", expanding=True)))
+_FORGET = delete(t.outbox).where(t.outbox.c.id == bindparam("b_id"))
+_KEEP = insert(t.outbox)
 
 
 def row(exchange: str, key: str, envelope: Envelope) -> dict[str, Any]:
     """Return the row of a message."""
     return {"exchange": exchange, "key": key, "message": envelope.id, "body": envelope.to_bytes()}
+
+
+def keep(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write what is to be published once this transaction is over."""
+    if rows:
+        connection.execute(_KEEP, rows)
 
 
 def relay(engine: Engine, publisher: Publisher) -> int:
@@ -27,8 +34,9 @@ def relay(engine: Engine, publisher: Publisher) -> int:
         with engine.begin() as connection:
             rows = _due(connection)
         sent, unroutable = _publish(publisher, rows)
-        with engine.begin() as connection:
-            _settle(connection, sent, unroutable)
+        if sent or unroutable:
+            with engine.begin() as connection:
+                _settle(connection, sent, unroutable)
     else:
         with engine.begin() as connection:  # others skip the rows that this one has locked
             sent, unroutable = _publish(publisher, _due(connection))
@@ -56,9 +64,9 @@ def _publish(publisher: Publisher, rows: list[Any]) -> tuple[list[int], list[Any
 def _settle(connection: Connection, sent: list[int], unroutable: list[Any]) -> None:
     """Forget what was sent; what can't be routed goes to the end, or many of it would hold up everything."""
     if ids := [*sent, *(row["id"] for row in unroutable)]:
-        connection.execute(_FORGET, {"ids": ids})
+        connection.execute(_FORGET, [{"b_id": id_} for id_ in ids])
     if unroutable:
-        connection.execute(insert(t.outbox), [{n: v for n, v in row.items() if n != "id"} for row in unroutable])
+        connection.execute(_KEEP, [{n: v for n, v in row.items() if n != "id"} for row in unroutable])
 
 
 def _outgoing(row: Any) -> Outgoing:

@@ -33,6 +33,7 @@ from .store import Store
 
 SOURCE = "stackferry/coordinator"
 BATCH = 64
+_NOTE = insert(t.fact)
 INBOX_KEPT = 7 * 86400.0
 Facts = list[dict[str, Any]]
 
@@ -46,6 +47,7 @@ class Coordinator:
     ) -> None:  # fmt: skip
         self.host_lost, self.per_cloud = host_lost, per_cloud
         self.engine, self.publisher, self.clock = engine, publisher, clock
+        self.unsent = True  # whether the outbox is worth a look; each tick says so again
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.heard, self.hears_since = float("-inf"), float("inf")  # agents: the last time; and since when all along
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
@@ -63,11 +65,14 @@ class Coordinator:
             store = self._open(connection, name, envelope.data, now)
             if store is None:
                 return
-            self._react(connection, store, name, envelope.data, now, envelope)
+            if step := envelope.data.get("step"):
+                store.near(step)
+            due = self._react(connection, store, name, envelope.data, now, envelope)
+        self.unsent |= due
 
     def claim(self, envelope: Envelope) -> bool:
         """Take in the claim of a delivery; return whether it may work. The same claim gets the same answer again."""
-        data, now = envelope.data, self.clock()
+        data, now, due = envelope.data, self.clock(), False
         with self.engine.begin() as connection:
             store = Store.open(connection, data["migration"])
             if store is None:
@@ -75,8 +80,9 @@ class Coordinator:
             step = store.step(data["step"])
             open_ = step is not None and (step.state, step.attempt) == ("asked", data["attempt"])
             if open_ and not granted(store, data):
-                self._react(connection, store, "step-claimed", data, now, envelope)
-            return granted(store, data)
+                due = self._react(connection, store, "step-claimed", data, now, envelope)
+        self.unsent |= due
+        return granted(store, data)
 
     def _seen(self, connection: Connection, message_id: str, now: float) -> bool:
         return connection.execute(self.remember, {"message": message_id, "at": now}).rowcount == 0
@@ -103,7 +109,8 @@ class Coordinator:
         data: dict[str, Any],
         now: float,
         cause: Envelope | None,
-    ) -> None:
+    ) -> bool:
+        """Take it in; return whether something is to be sent once this is committed."""
         if name == "control-migration":
             _check_control(store, data)
         if wrong := cleaning.refused(store, name, data):
@@ -116,7 +123,7 @@ class Coordinator:
         dues = offers.possible(store, dues, peers.of, facts, now)
         store.flush(now)
         identities.learn(connection, self.upsert, store, name, data)
-        connection.execute(insert(t.fact), [{"migration": store.head.id, "at": now, **fact} for fact in facts])
+        connection.execute(_NOTE, [{"migration": store.head.id, "at": now, **fact} for fact in facts])
         rows = [self._command_row(store, due, cause, peers) for due in dues]
         if (store.head.phase, store.head.paused) != (
             before.phase,
@@ -124,8 +131,8 @@ class Coordinator:
         ) or name == "request-migration":
             rows.append(_fact_row(store.head, before, cause))
         rows += [_told(messages.WorkloadChanged, data, cause) for data in news.facts(store)]
-        if rows:
-            connection.execute(insert(t.outbox), rows)
+        outbox.keep(connection, rows)
+        return bool(rows)
 
     def _assign(self, connection: Connection, store: Store, facts: Facts, now: float, time_passed: bool) -> list[Do]:
         """Give places on the conversion hosts to the volumes that want one; return the tries that are due then."""
@@ -159,6 +166,7 @@ class Coordinator:
     def tick(self) -> None:
         """Turn leases and rests that are over into facts, and give free places on the hosts to whoever wants one."""
         now = self.clock()
+        self.unsent = True  # perhaps another coordinator's, or what the broker didn't take
         with self.engine.connect() as connection:
             is_late = t.step.c.state.in_(("asked", "resting")) & (t.step.c.due <= now)
             late = list(connection.execute(select(t.step.c.migration).distinct().where(is_late)).scalars())
@@ -179,12 +187,17 @@ class Coordinator:
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
         with self.engine.begin() as connection:
             store = Store.open(connection, migration)
-            if store is not None:
-                self._react(connection, store, name, data, now, None)
+            due = store is not None and self._react(connection, store, name, data, now, None)
+        self.unsent |= due
 
     def relay(self) -> int:
         """Publish what is due; return how many messages the broker has taken."""
-        return outbox.relay(self.engine, self.publisher)
+        if not self.unsent:
+            return 0
+        self.unsent = False
+        sent = outbox.relay(self.engine, self.publisher)
+        self.unsent |= sent > 0  # there may be more
+        return sent
 
     # -- workers -----------------------------------------------------------------------------------------
 

@@ -10,22 +10,23 @@ from . import tables as t
 from .ledger import Document, Head, Ledger, Step
 
 _STEP, _HEAD = Step.__slots__, Head.__slots__
-_TUPLES = ("made", "notes", "changes")
+_KEY, *_TUPLES = (_STEP.index(name) for name in ("key", "made", "notes", "changes"))
 # Statements that each message needs are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
 _STEPS = select(*(t.step.c[name] for name in _STEP)).where(t.step.c.migration == bindparam("m"))
 _BY_KEY = _STEPS.where(t.step.c.key == bindparam("k"))
-_BY_KEYS = _STEPS.where(t.step.c.key.in_(bindparam("keys", expanding=True)))
+_GROUP_OF = select(t.step.c.group).where(t.step.c.migration == bindparam("m"), t.step.c.key == bindparam("k"))
+_WITH_HEAD = _STEPS.where(t.step.c.key.in_([bindparam("k"), _GROUP_OF.scalar_subquery()]))
 _BY_GROUP = _STEPS.where(t.step.c.group == bindparam("g"))
-_FIRST = (
-    select(t.step.c.key)
-    .where(t.step.c.migration == bindparam("m"), t.step.c.state == bindparam("s"))
-    .order_by(t.step.c.order)
-    .limit(bindparam("n"))
-)
+_FIRST = _STEPS.where(t.step.c.state == bindparam("s")).order_by(t.step.c.order).limit(bindparam("n"))
 _HEAD_OF = select(*(t.migration.c[name] for name in _HEAD)).where(t.migration.c.id == bindparam("m")).with_for_update()
 _AFTER, _BEFORE = (
     select(wanted, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"), given == bindparam("k"))
     for given, wanted in ((t.edge.c.before, t.edge.c.after), (t.edge.c.after, t.edge.c.before))
+)
+_STEPS_AFTER = (
+    select(t.edge.c.hard, *(t.step.c[name] for name in _STEP))
+    .join(t.step, (t.step.c.migration == t.edge.c.migration) & (t.step.c.key == t.edge.c.after))
+    .where(t.edge.c.migration == bindparam("m"), t.edge.c.before == bindparam("k"))
 )
 _DOCUMENT = select(t.document.c.content).where(
     t.document.c.migration == bindparam("m"), t.document.c.key == bindparam("k")
@@ -81,6 +82,11 @@ class Store(Ledger):
                 self._absent.add(key)
         return self.steps.get(key)
 
+    def near(self, key: str) -> None:
+        """Load a step with that of its workload: who changes one looks at the other."""
+        if key not in self.steps and not self._complete:
+            self._take(self.connection.execute(_WITH_HEAD, {"m": self.head.id, "k": key}))
+
     def all(self) -> list[Step]:
         if not self._complete:
             self._load()
@@ -110,7 +116,11 @@ class Store(Ledger):
         return super().overdue(now)
 
     def after(self, key: str) -> list[tuple[str, bool]]:
-        return self._linked(_AFTER, key) + super().after(key)
+        if self._complete:
+            return self._linked(_AFTER, key) + super().after(key)
+        rows = self.connection.execute(_STEPS_AFTER, {"m": self.head.id, "k": key}).all()
+        self._take(row[1:] for row in rows)  # whoever asks looks at them next
+        return [(row[1], row[0]) for row in rows] + super().after(key)
 
     def before(self, key: str) -> list[tuple[str, bool]]:
         return self._linked(_BEFORE, key) + super().before(key)
@@ -125,9 +135,8 @@ class Store(Ledger):
         """Load so many steps that are in a state, in order; those that are here already may have left it."""
         if self._complete or limit <= 0 or not self.head.counts.get(state):
             return
-        first = {"m": self.head.id, "s": state, "n": limit + len(self.steps)}
-        if unknown := [key for key in self.connection.execute(_FIRST, first).scalars() if key not in self.steps]:
-            self._take(self.connection.execute(_BY_KEYS, {"m": self.head.id, "keys": unknown[:limit]}))
+        here = sum(1 for step in self._clean.values() if step.state == state)  # these come back from the database, too
+        self._take(self.connection.execute(_FIRST, {"m": self.head.id, "s": state, "n": limit + here}))
 
     def _mine(self, table: Any) -> list[Any]:
         return [table.c.migration == self.head.id]
@@ -139,10 +148,13 @@ class Store(Ledger):
         self._take(self.connection.execute(_STEPS.where(*conditions), {"m": self.head.id}))
 
     def _take(self, rows: Any) -> None:
-        for row in rows.mappings():
-            if row["key"] not in self.steps:
-                loaded = Step(**{**row, **{name: tuple(row[name]) for name in _TUPLES}})
-                self.steps[loaded.key] = self._clean[loaded.key] = loaded
+        """Take in rows of _STEPS that aren't here yet; those that are may have changed."""
+        for row in rows:
+            if row[_KEY] not in self.steps:
+                values = list(row)
+                for place in _TUPLES:
+                    values[place] = tuple(values[place])
+                self.steps[row[_KEY]] = self._clean[row[_KEY]] = Step(*values)
 
     # -- writing -----------------------------------------------------------------------------------------
 
