@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from stackferry.messages import OfferSegment
 from stackferry_transfer.blocks import BLOCK
 from stackferry_transfer.devices import open_source
 from stackferry_transfer.pace import BURST
-from stackferry_transfer.segments import ended
+from stackferry_transfer.segments import GONE, ended
 from stackferry_transfer.tally import Pulled
 
 from .pair import Pair, pair
@@ -110,6 +111,27 @@ def test_a_delta_of_a_range_leaves_the_rest(agents: Pair, devices: tuple[Path, P
     assert (ended["results"]["counts"]["blocks"], ended["results"]["counts"]["written"]) == (8, BLOCK)
     assert agents.cross("delta", length=8 * BLOCK)["results"]["counts"]["written"] == BLOCK
     assert equal(devices)
+
+
+@pytest.mark.parametrize("engine", ["pump", "nbd"])
+def test_an_offer_ends_with_its_guest_however_short_that_was_there(
+    agents: Pair, devices: tuple[Path, Path], engine: str
+) -> None:
+    about = agents.about(engine=engine, length=BLOCK)
+    assert agents.fetch(about, agents.offer(about))["outcome"] == "done"
+    (offer,) = [thread for thread in threading.enumerate() if thread.name == "offer"]
+    offer.join(GONE + 5)
+    assert not offer.is_alive()
+    assert agents.source.told.of("step-ended") == []
+
+
+def test_an_offer_that_nobody_has_fetched_when_its_agent_stops_is_told(
+    agents: Pair, devices: tuple[Path, Path]
+) -> None:
+    agents.offer(agents.about())
+    agents.source.stop.set()
+    told = agents.source.told.last("step-ended")
+    assert (told["outcome"], told["reason"]) == ("interrupted", "nobody has fetched it: its agent was stopped")
 
 
 def test_a_host_behind_another_address_tells_that_one(agents: Pair, devices: tuple[Path, Path]) -> None:

@@ -51,13 +51,13 @@ def export_name(offer: str) -> str:
 
 
 def serve(path: Path, first: int, length: int, offer: str, tls: Path, rate: float) -> list[str]:
-    """The command that serves a part of a device over the listening socket that it's given."""
+    """The command that serves a part of a device, over the listening socket that it's given, until its guest leaves."""
     limit = (["--filter=rate"], [f"rate={int(rate * 8)}"]) if rate else ([], [])
     return [
         "nbdkit", "--foreground", "--exit-with-parent", "--readonly", "--newstyle", "--log=stderr",
         "--tls=require", f"--tls-certificates={tls}", "--tls-verify-peer",
-        "--filter=exportname", *limit[0], "--filter=offset", "file", f"file={path}", f"offset={first}",
-        f"range={length}", f"exportname={export_name(offer)}", "exportname-strict=true", *limit[1],
+        "--filter=exitlast", "--filter=exportname", *limit[0], "--filter=offset", "file", f"file={path}",
+        f"offset={first}", f"range={length}", f"exportname={export_name(offer)}", "exportname-strict=true", *limit[1],
     ]  # fmt: skip
 
 

@@ -45,10 +45,15 @@ class Export:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def busy(self) -> bool:
-        """Whether somebody is connected; PeerLost when it doesn't run any more."""
-        if self._child.ended() is not None:
+    def over(self) -> bool:
+        """Whether its guest has come and gone, with which nbdkit ends; PeerLost when it has ended otherwise."""
+        code = self._child.ended()
+        if code:
             raise PeerLost(f"nbdkit has ended: {self._child.last_words()}")
+        return code == 0
+
+    def busy(self) -> bool:
+        """Whether somebody is connected."""
         try:
             return self._child.sockets() > 1  # the other one listens
         except FileNotFoundError:

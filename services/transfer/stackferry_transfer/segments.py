@@ -34,7 +34,7 @@ log = logger(__name__)
 BY_SLOT = 2  # segments of one volume that are under way at once
 GUEST = 90.0  # seconds that an offered segment waits for an agent
 GONE = 2.0  # seconds without a connection after which its guest has left; while it fetches it has some all along
-GONE_NBD = 10.0  # the same where other programs connect, one after the other
+_LOOK = 0.5  # seconds between looks for the guest
 NAMED = 20  # blocks of a verify that are named in the log
 ENCRYPTION = 16 << 20  # bytes of a LUKS header, at most, which whoever has the volume attached doesn't see
 APPEARS = 60.0  # seconds that an attached device gets to appear
@@ -81,7 +81,8 @@ class Segments:
                     told |= {"address": self._reached_at(export.port), "pump": address}
                 self.reports.tell(SegmentOffered, told, envelope)
                 if not self._served(ticket, export):
-                    raise PeerLost(f"no agent fetched it within {GUEST:.0f} seconds")
+                    why = "its agent was stopped" if self.stop.is_set() else f"no agent came within {GUEST:.0f} seconds"
+                    raise PeerLost(f"nobody has fetched it: {why}")
         finally:
             self.server.withdraw(ticket)
 
@@ -101,12 +102,15 @@ class Segments:
 
     def _served(self, ticket: str, export: Export | None) -> bool:
         """Wait until the guest of an offer has come and gone; return whether there was one."""
-        deadline, came, gone = time.monotonic() + GUEST, False, GONE_NBD if export else GONE
-        while not self.stop.wait(0.5):
-            if self.server.serves(ticket) or (export and export.busy()):
-                came, deadline = True, time.monotonic() + gone
+        deadline, came = time.monotonic() + GUEST, False
+        while not self.stop.wait(_LOOK):
+            if export and export.over():
+                return True
+            here = self.server.serves(ticket) or (export and export.busy())
+            if here or (not came and self.server.has_served(ticket)):  # it may have gone between two looks
+                came, deadline = True, time.monotonic() + GONE
             elif time.monotonic() > deadline:
-                return came
+                break
         return came
 
     # -- at the destination --------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ class Server:
         self.shared = shared or Shared()
         self._changed = threading.Condition()
         self._offers: dict[str, Offer] = {}
+        self._found: set[str] = set()  # the offered copies that a connection was about
         self._open: dict[socket.socket, str | None] = {}  # a handle of each connection, and the copy it's about
         self._thread = threading.Thread(target=self._accept, name="pump-server", daemon=True)
 
@@ -64,11 +65,13 @@ class Server:
         """Offer a volume, in place of what was offered under the copy's id."""
         with self._changed:
             self._offers[offer.copy.id] = offer
+            self._found.discard(offer.copy.id)
 
     def withdraw(self, copy: str) -> None:
         """Offer a copy no more; return when no connection reads its device any more."""
         with self._changed:
             self._offers.pop(copy, None)
+            self._found.discard(copy)
             for handle, about in self._open.items():
                 if about == copy:
                     interrupt(handle)
@@ -84,6 +87,11 @@ class Server:
         """Whether a connection is about this copy now."""
         with self._changed:
             return copy in self._open.values()
+
+    def has_served(self, copy: str) -> bool:
+        """Whether a connection has been about this copy since it was offered, however short."""
+        with self._changed:
+            return copy in self._found
 
     def close(self) -> None:
         """End all connections, and wait until their threads are done."""
@@ -159,4 +167,6 @@ class Server:
         with self._changed:
             offered = self._offers.get(offer.copy.id) is offer
             self._open[handle] = offer.copy.id if offered else None
+            if offered:
+                self._found.add(offer.copy.id)
             return offered
