@@ -18,8 +18,8 @@ from stackferry.bus import Outgoing, Publisher, connect, declare
 from stackferry.envelope import Envelope
 from stackferry.messages import Answer, FetchSegment, OfferSegment
 from stackferry_cli.local.rabbitmq import Node
+from stackferry_coordinator.workload import AT_ONCE, segments
 
-SEGMENT = 4 << 30  # bytes, and two of a volume at once, as the coordinator does it
 MIGRATION = str(uuid.uuid4())
 SIDES = ("source", "destination")
 
@@ -72,8 +72,8 @@ class Agents:
         self, copy: str, source: str, target: str, size: int, mode: str, relay: list[Relay] | None = None
     ) -> None:
         """One pass over a volume, in segments; through relays, when there's a list to put them into."""
-        with ThreadPoolExecutor(2) as pool:
-            parts = [range(first, min(size, first + SEGMENT)) for first in range(0, size, SEGMENT)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            parts = [range(first, first + length) for first, length in segments(size)]
             passes = [
                 pool.submit(self._segment, f"{MIGRATION}/{copy}", source, target, part, mode, relay) for part in parts
             ]

@@ -94,7 +94,7 @@ WORKLOAD = (
     Task("settle-volume", "volume", "settle", "settle", DESTINATION, after=("release",), when="detached",
          tolerated=True),
 )  # fmt: skip
-SEGMENT = 4 << 30  # bytes that one try of a copy is about
+SEGMENT = 4 << 30  # bytes that one try of a copy is about, at most
 AT_ONCE = 2  # segments of one volume that are under way at the same time
 
 GIB = 1 << 30
@@ -223,13 +223,20 @@ def size_of(volume: dict[str, Any]) -> int:
     return int(volume["_info"].get("size") or 0) * GIB
 
 
+def segments(size: int) -> list[tuple[int, int]]:
+    """Where the segments of a volume begin, and their bytes; (0, 0) of one whose size nobody knows yet.
+
+    A volume of a few GiB is divided as well, so that it's moved by as many agents at once as a large one.
+    """
+    each = min(SEGMENT, max(GIB, -(-size // (AT_ONCE * GIB)) * GIB))
+    return [(first, min(each, size - first)) for first in range(0, size, each)] or [(0, 0)]
+
+
 def _segments(volume: Subject) -> list[Subject]:
-    size = size_of(volume.document)
-    starts = range(0, size, SEGMENT) if size else [0]
     return [
-        Subject("segment", volume.key, volume.document, volume.key, number=n, first=first,
-                length=min(SEGMENT, size - first) if size else 0, warm=volume.warm)
-        for n, first in enumerate(starts)
+        Subject("segment", volume.key, volume.document, volume.key, number=n, first=first, length=length,
+                warm=volume.warm)
+        for n, (first, length) in enumerate(segments(size_of(volume.document)))
     ]  # fmt: skip
 
 

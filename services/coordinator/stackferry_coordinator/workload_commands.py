@@ -10,7 +10,7 @@ from stackferry.resources.server_parts import port_of
 
 from .copies import epoch_of
 from .ledger import Ledger, Step
-from .workload import AT_ONCE, RUNS, SEGMENT, SOURCE, Task, is_warm, place_of, size_of, subjects, task_of
+from .workload import AT_ONCE, RUNS, SOURCE, Task, is_warm, place_of, segments, size_of, subjects, task_of
 
 Command = tuple[type[Message], dict[str, Any], str]
 
@@ -216,7 +216,7 @@ def _share(ledger: Ledger, volume: str) -> dict[str, int]:
     cap, placed = ledger.head.request.get("bandwidth"), ledger.head.counts.get("holding", 0)
     if not cap:
         return {}
-    at_once = min(AT_ONCE, max(1, -(-size_of(ledger.documents[volume]) // SEGMENT)))
+    at_once = min(AT_ONCE, len(segments(size_of(ledger.documents[volume]))))
     return {"bandwidth": max(1, cap // (max(1, placed) * at_once))}
 
 

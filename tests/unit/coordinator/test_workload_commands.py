@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from stackferry_coordinator.commands import command
 from stackferry_coordinator.itinerary import opened
+from stackferry_coordinator.workload import GIB, segments
 from stackferry_coordinator.workload_commands import hints
 
 from .documents import document, ref, server, trunked, volume
@@ -63,7 +64,7 @@ def test_a_disk_that_was_there_before_is_never_written_to(outcome: str) -> None:
     assert world.clouds.clones == world.clouds.content == world.clouds.made == {}
 
 
-@pytest.mark.parametrize(("size", "at_once"), [(1, 1), (4, 1), (5, 2), (40, 2)])
+@pytest.mark.parametrize(("size", "at_once"), [(1, 1), (2, 2), (5, 2), (40, 2)])
 def test_volumes_on_the_hosts_share_the_bandwidth_of_their_migration(size: int, at_once: int) -> None:
     request = {"bandwidth": 1200}
     world, data = until_asked("volume/a-disk0/copy/0", [server("a", 3, size=size)], request)
@@ -188,3 +189,13 @@ def test_a_check_asks_for_everything_since_nothing_is_made_yet(key: str) -> None
 def test_a_journal_belongs_to_the_disk_that_was_made() -> None:
     world, data = until_asked("volume/a-disk0/copy/0", [server("a")])
     assert data["copy"] == f"{MIGRATION}/{world.ledger.step('volume/a-disk0').destination_id}"
+
+
+@pytest.mark.parametrize(
+    ("size", "lengths"),
+    [(0, [0]), (1, [1]), (2, [1, 1]), (3, [2, 1]), (4, [2, 2]), (8, [4, 4]), (9, [4, 4, 1]), (100, [4] * 25)],
+)
+def test_a_volume_is_moved_in_segments_that_cover_it(size: int, lengths: list[int]) -> None:
+    found = segments(size * GIB)
+    assert [length for _, length in found] == [length * GIB for length in lengths]
+    assert [first for first, _ in found] == [sum(lengths[:number]) * GIB for number in range(len(lengths))]
