@@ -13,7 +13,7 @@ from stackferry_coordinator import news
 from stackferry_coordinator.itinerary import opened, react
 from stackferry_coordinator.queries import _step
 
-from .coordinator.documents import server, volume, warm
+from .coordinator.documents import awaited, server, volume, warm
 from .coordinator.simulation import FINAL
 from .coordinator.test_workload_simulator import world
 from .coordinator.workload_world import MIGRATION, Unkind, WorkloadWorld
@@ -284,6 +284,17 @@ def test_the_state_says_which_pass_it_is_and_when_the_cut_over_is_awaited() -> N
     progress.load(warm_rows(**resting), 0)
     (one,) = progress.standings(0)
     assert (one.phase, one.active) == ("waiting for cut-over", False)
+
+
+def test_a_server_that_waits_for_its_shutdown_is_not_under_way() -> None:
+    told_ = Told([awaited(server("x"))])
+    told_.done("server/x/check", outcome="created")
+    told_.done("server/x/look")
+    for attempt in (1, 2):
+        told_("step-claimed", "server/x/wait", attempt=attempt)
+        assert (told_.one().phase, told_.one().active) == ("waiting for its shutdown", False)
+        told_("step-ended", "server/x/wait", attempt=attempt, outcome="pending", retryable=True)
+        assert (told_.one().phase, told_.one().active) == ("waiting for its shutdown", False)
 
 
 # -- what the coordinator tells of the whole --------------------------------------------------------------------

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .words import WAITING
+
 #: phases of what is over
 OVER = ("done", "failed", "skipped", "taken back")
 #: phases of what isn't under way
-IDLE = (*OVER, "waiting", "waiting for a host", "waiting for cut-over")
+IDLE = (*OVER, *WAITING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 CUTOVER = "waiting for cut-over"
 SHUTDOWN = "waiting for its shutdown"
+HOST = "waiting for a host"
+#: of what waits for somebody else
+WAITING = ("waiting", CUTOVER, SHUTDOWN, HOST)
 #: name of a step → the phase in which it is
 WORDS = {
     "check": "checking",
     "look": "checking",
     "look-again": "checking",
     "cutover": CUTOVER,
-    "assign": "waiting for a host",
+    "assign": HOST,
     "wait": SHUTDOWN,
     "stop": "stopping",
     "expose": "preparing",
@@ -25,7 +28,7 @@ WORDS = {
 }
 #: of several that are true at once, the first is said
 RANKS = ("copying", "verifying", "stopping", "preparing", "checking", "releasing", "creating", "finishing",
-         CUTOVER, SHUTDOWN, "waiting for a host")  # fmt: skip
+         CUTOVER, SHUTDOWN, HOST)  # fmt: skip
 #: what is still said in the moment before the next step begins
 LASTING = ("copying", "verifying", "stopping", "preparing", "releasing", "creating", "finishing")
 #: steps of the coordinator alone, of which no fact tells
