@@ -25,8 +25,8 @@ def attach(view: View, volume: str, known: dict[str, Any]) -> Done:
         how = {name: known[name] for name in ("device", "delete_on_termination") if known.get(name)}
         try:
             view.proxy("compute").create_volume_attachment(server, volume_id=volume, **how)
-        except (exceptions.NotFoundException, exceptions.ConflictException) as error:
-            raise NotDone(f"server {server} takes no volume now: {error}") from error
+        except exceptions.NotFoundException as error:  # a host that is lost is replaced before the tries are used up
+            raise NotDone(f"there is no server {server} to attach volume {volume} to") from error
     what = f"volume {volume} is still being attached"
     until(lambda: _volume(view, volume), lambda found: _is_attached(_whole(found), server, asked), what)
     return Done()
