@@ -122,8 +122,10 @@ def migration_params(
     if wrong := dict(wrong_choices(SERVER, said)):
         raise Error(f"--cutover: {'; '.join(wrong['cutover'])}")
     said |= {"boot_disk_copy": True} if boot_disk_copy else {}
-    if wait_for_shutdown or (vars_file is not None and os_migrate.leaves_running(os_migrate.read(vars_file))):
-        said["shutdown"] = "wait"
+    left = vars_file is not None and os_migrate.leaves_running(os_migrate.read(vars_file))
+    if left:
+        errors.print(f"note: {os_migrate.STOP} is false: servers that run are waited for until they're shut down")
+    said |= {"shutdown": "wait"} if left or wait_for_shutdown else {}
     return said or None
 
 

@@ -60,11 +60,13 @@ def test_the_two_filters_of_volumes_are_one_here() -> None:
     ],
 )
 def test_servers_are_left_running_where_the_variables_say_so(
-    tmp_path: Path, variables: dict[str, Any], flag: bool, said: Any
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], variables: dict[str, Any], flag: bool, said: Any
 ) -> None:
     file = tmp_path / "vars.yml"
     file.write_text(yaml.safe_dump({"os_migrate_data_dir": "x", **variables}))
     assert options.migration_params(wait_for_shutdown=flag, vars_file=file) == said
+    noted = "os_migrate_workload_stop_before_migration is false: servers that run are waited for"
+    assert (noted in capsys.readouterr().err) is (False in variables.values())
 
 
 def test_whether_servers_are_stopped_is_yes_or_no(tmp_path: Path) -> None:
@@ -194,82 +196,3 @@ def test_what_looks_like_yaml_in_a_password_is_not_shown(tmp_path: Path, passwor
     with pytest.raises(Error, match=r"vars\.yml") as caught:
         read(path)
     assert CANARY not in str(caught.value)
-
-
-# -- the command line's own filters --------------------------------------------------------------------------
-
-
-def test_options_add_to_the_filters_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "vars.yml"
-    path.write_text("os_migrate_networks_filter: [a]")
-    assert options.selection(["network"], ["network=b", "network~^c=d", "subnet~e~f"], path) == {
-        "kinds": ["network"],
-        "filters": {"network": ["a", "b", {"regex": "^c=d"}], "subnet": [{"regex": "e~f"}]},
-    }
-    assert options.selection(None, None, None) == {}
-
-
-def test_a_name_may_hold_any_operator() -> None:
-    assert options.selection(None, ["network=a~b=c", "network="], None) == {"filters": {"network": ["a~b=c", ""]}}
-
-
-@pytest.mark.parametrize("text", ["network", "", "=a", "~a", "net work=a", "network:a"])
-def test_a_filter_without_kind_or_operator_is_refused(text: str) -> None:
-    with pytest.raises(Error, match="expected KIND=NAME or KIND~REGEX"):
-        options.selection(None, [text], None)
-
-
-@pytest.mark.parametrize("how", [(["netwrok"], None), (None, ["netwrok=a"])])
-def test_an_unknown_kind_is_refused_with_those_that_are_known(how: Any) -> None:
-    with pytest.raises(Error, match=r"'netwrok' is no kind; known are .*network"):
-        options.selection(*how, None)
-
-
-@pytest.mark.parametrize("pattern", ["[", "a{99999999999999999999}"])
-def test_a_pattern_that_makes_no_sense_is_refused(pattern: str) -> None:
-    with pytest.raises(Error, match="--filter"):
-        options.selection(None, [f"network~{pattern}"], None)
-
-
-@pytest.mark.parametrize(
-    ("cloud", "project", "expected"),
-    [
-        (None, None, None),
-        ("c", None, {"cloud": "c"}),
-        ("c", "", {"cloud": "c"}),
-        ("c", "p", {"cloud": "c", "project": "p"}),
-    ],
-)
-def test_a_side_is_a_cloud_and_perhaps_a_project(cloud: str | None, project: str | None, expected: Any) -> None:
-    assert options.place(cloud, project) == expected
-
-
-class Ferry:
-    """A client that knows migrations."""
-
-    def __init__(self, *ids: str) -> None:
-        self.ids = ids
-
-    def migrations(self) -> list[dict[str, Any]]:
-        return [{"id": id_} for id_ in self.ids]
-
-
-def find(beginning: str, *ids: str) -> str:
-    ferry: Any = Ferry(*ids)
-    return options.find(ferry, beginning)
-
-
-def test_a_migration_is_found_by_its_beginning_or_as_the_last() -> None:
-    assert find("a1", "a1b2", "a2b2") == "a1b2"
-    assert find("last", "a1b2", "a2b2") == "a2b2"
-
-
-@pytest.mark.parametrize(("beginning", "count"), [("a", "2"), ("", "2"), ("x", "no")])
-def test_a_beginning_of_several_or_none_is_refused(beginning: str, count: str) -> None:
-    with pytest.raises(Error, match=f"{count} migrations begin with"):
-        find(beginning, "a1b2", "a2b2")
-
-
-def test_nothing_is_last_where_nothing_is() -> None:
-    with pytest.raises(Error, match="no migrations"):
-        find("last")
