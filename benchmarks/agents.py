@@ -18,7 +18,7 @@ from stackferry.bus import Outgoing, Publisher, connect, declare
 from stackferry.envelope import Envelope
 from stackferry.messages import Answer, FetchSegment, OfferSegment
 from stackferry_cli.local.rabbitmq import Node
-from stackferry_coordinator.workload import AT_ONCE, segments
+from stackferry_coordinator.subjects import AT_ONCE, segments
 
 MIGRATION = str(uuid.uuid4())
 SIDES = ("source", "destination")

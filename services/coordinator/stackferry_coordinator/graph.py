@@ -16,7 +16,8 @@ from typing import Any
 from stackferry.resources import BY_TYPE, KINDS, Kind, order
 from stackferry.resources.security_group import automatic
 
-from . import workload as itinerary
+from . import subjects
+from .workload import stops as stops_of
 
 Document = dict[str, Any]
 
@@ -77,7 +78,7 @@ def build(
         if node.kind.by_workload and not (workloads or compared):
             node.problem = node.problem or "its disks can't be read: no source cloud is named"
         elif node.kind.by_workload:
-            node.problem = node.problem or itinerary.problem(node.document)
+            node.problem = node.problem or subjects.problem(node.document)
     plain = [node for node in nodes if node not in moved]
     _await_payloads(moved, transfers)
     return _sorted(plain + _late(plain)) + transfers + _workloads(moved, index)
@@ -219,7 +220,7 @@ def _workloads(moved: list[Node], index: _Index) -> list[Node]:
 def _stops(workload: Node, index: _Index) -> list[Node]:
     """The steps of a workload; the first of them comes after whatever the workload refers to."""
     found = []
-    for stop in itinerary.stops(workload.key, workload.document):
+    for stop in stops_of(workload.key, workload.document):
         kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]
         node = Node(stop.key, stop.task.action, kind, stop.subject.document, group=workload.key)
         if stop.task.action == "ensure":

@@ -9,8 +9,7 @@ from stackferry.mapping import mapped
 from stackferry.resources import BY_TYPE, KINDS
 from stackferry.selection import filter_of, selects_kind
 
-from . import moves, room
-from . import workload as itinerary
+from . import moves, room, subjects
 from .graph import Node, build
 from .ledger import Head, Ledger, Step
 
@@ -47,7 +46,7 @@ def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[s
     kind = BY_TYPE.get(document["type"])
     if kind is None or not kind.by_workload:
         return document
-    document = itinerary.whole(document)
+    document = subjects.whole(document)
     if not params or kind is not KINDS["server"]:
         return document
     return {**document, "_migration_params": {**document["_migration_params"], **params}}

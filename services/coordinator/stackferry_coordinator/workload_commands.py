@@ -10,7 +10,8 @@ from stackferry.resources.server_parts import port_of
 
 from .copies import epoch_of
 from .ledger import Ledger, Step
-from .workload import AT_ONCE, RUNS, SOURCE, Task, is_warm, place_of, segments, size_of, subjects, task_of
+from .subjects import AT_ONCE, RUNS, is_awaited, is_warm, segments, size_of, subjects
+from .workload import SOURCE, Task, place_of, task_of
 
 Command = tuple[type[Message], dict[str, Any], str]
 
@@ -138,11 +139,7 @@ def _look(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]
 
 
 def _power(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
-    return _source_id(subject), {"was": power(work), **({"awaited": True} if _awaited(work) else {})}
-
-
-def _awaited(work: Workload) -> bool:
-    return work.asked.get("shutdown") == "wait"
+    return _source_id(subject), {"was": power(work), **({"awaited": True} if is_awaited(work.document) else {})}
 
 
 def power(work: Workload) -> str | None:

@@ -79,7 +79,8 @@ def take(path: Path, first: int) -> list[str]:
 def copy(source: str, listener: str, progress: int) -> list[str]:
     """The command that copies an export to the socket *listener*, behind which are only zeros, which it leaves alone.
 
-    Not with ``--allocated``: that writes every zero, and a thin volume becomes a thick one.
+    Over one connection, since other segments are under way as well. Not with ``--allocated``: that writes every zero,
+    and a thin volume becomes a thick one.
     """
     return [
         "nbdcopy", "--destination-is-zero", "--flush", "--connections=1", f"--progress={progress}", "--", source,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stackferry_coordinator.commands import command
 from stackferry_coordinator.itinerary import opened
-from stackferry_coordinator.workload import GIB, segments
+from stackferry_coordinator.subjects import GIB, segments
 from stackferry_coordinator.workload_commands import hints
 
 from .documents import document, ref, server, trunked, volume
