@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from sqlalchemy import insert, select
-from stackferry.errors import Unroutable
+from stackferry.errors import BrokerUnavailable, Unroutable
+from stackferry.messages import RequestMigration
 from stackferry_coordinator import outbox
 from stackferry_coordinator import tables as t
+from stackferry_coordinator.shell import Coordinator
 
 from .test_store import engine  # noqa: F401 - a fixture
 
@@ -25,6 +28,39 @@ class Publisher:
 
 def row(number: int, key: str) -> dict[str, Any]:
     return {"exchange": "x", "key": key, "message": f"{key}-{number}", "body": b"{}"}
+
+
+class Flaky(Publisher):
+    """A broker that is away at times."""
+
+    away = False
+
+    def publish_all(self, messages: list[Any]) -> list[Unroutable | None]:
+        if self.away:
+            raise BrokerUnavailable("away")
+        return super().publish_all(messages)
+
+
+def test_what_follows_from_a_message_is_sent_at_once_and_what_the_broker_did_not_take_at_the_next_tick(
+    engine: Any,  # noqa: F811
+) -> None:
+    publisher = Flaky()
+    coordinator = Coordinator(engine, publisher)  # type: ignore[arg-type]
+
+    def request() -> None:
+        data = {"migration": str(uuid.uuid4()), "source": {"cloud": "a"}, "destination": {"cloud": "b"}}
+        coordinator.take(RequestMigration.make("test", data))
+
+    assert coordinator.relay() == 0
+    request()
+    assert coordinator.relay() == len(publisher.sent) > 0
+    assert coordinator.relay() == 0
+    publisher.away = True
+    request()
+    assert coordinator.relay() == 0
+    publisher.away = False
+    coordinator.tick()
+    assert coordinator.relay() > 0
 
 
 def test_what_cannot_be_routed_goes_to_the_end(engine: Any) -> None:  # noqa: F811
