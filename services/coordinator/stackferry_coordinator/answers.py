@@ -24,8 +24,7 @@ def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         return
     made = [data.get("destination_id"), *(data.get("also_made") or ())] if data["outcome"] == "created" else []
     if new := [id_ for id_ in made if id_ and id_ not in step.made and step.action == "ensure"]:
-        step = replace(step, made=(*step.made, *new))
-        ledger.put(step)
+        step = ledger.change(step, made=(*step.made, *new))
         if step.group:
             ledger.moved.add(step.group)
         if ledger.head.phase == "undone":
@@ -79,7 +78,8 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
         results["down"] = now
     if step.group == step.key and step.kind == "server" and step.action == "ensure":
         results |= downtime(ledger, step.group, now)
-    step = replace(step, destination_id=data.get("destination_id") or step.destination_id, results=results, hints=hints)
+    there = data.get("destination_id") or step.destination_id
+    step = ledger.change(step, destination_id=there, results=results, hints=hints)
     details = _details(data)
     if _somebody_elses(step):
         reason = f"volume {step.destination_id} was there before: copying would overwrite it"
@@ -97,9 +97,9 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
 
 def _spare_workload(ledger: Ledger, check: Step, outcome: str) -> None:
     """It's at the destination already: nothing of it is moved, at most what describes it is brought up to date."""
-    for step in ledger.of_group(check.group):
+    for step in ledger.fresh(ledger.of_group(check.group)):
         if step.key == check.group and outcome == "updated":
-            ledger.put(replace(step, destination_id=check.destination_id))
+            ledger.change(step, destination_id=check.destination_id)
         elif step.key != check.key:
             there = check.destination_id if step.key == check.group else None
             moves.close(ledger, step, "done", outcome="unchanged", reason=None, destination_id=there)
@@ -125,7 +125,7 @@ def _remove_surplus(ledger: Ledger, step: Step) -> None:
     for id_ in step.made:
         key = f"{step.key}/surplus/{id_}"
         if id_ != step.destination_id and ledger.step(key) is None:
-            ledger.put(
+            ledger.add(
                 Step(key, "remove", step.kind, step.name, step.order, "ready", destination_id=id_, group=step.group)
             )
             if ledger.head.phase == "done":

@@ -76,14 +76,14 @@ def _ask(ledger: Ledger, candidate: Candidate) -> None:
     for action in looks:
         if ledger.step(keys[action]) is None:
             ledger.link(keys[action], keys[CLEAN_UP], True)
-        ledger.put(replace(_step(ledger, candidate, action), state="ready", **fresh))
-    ledger.put(replace(_step(ledger, candidate, CLEAN_UP), state="waiting", waits=len(looks), **fresh))
+        ledger.change(_step(ledger, candidate, action), state="ready", **fresh)
+    ledger.change(_step(ledger, candidate, CLEAN_UP), state="waiting", waits=len(looks), **fresh)
 
 
 def _step(ledger: Ledger, candidate: Candidate, action: str) -> Step:
     key, order = step_keys(candidate.key)[action], moves.known(ledger, candidate.key).order
     new = Step(key, action, candidate.kind, candidate.name, order, source_id=candidate.source_id)
-    return ledger.step(key) or new
+    return ledger.step(key) or ledger.add(new)
 
 
 def command(ledger: Ledger, step: Step, base: dict[str, Any]) -> tuple[type[Message], dict[str, Any], str]:

@@ -7,6 +7,7 @@ back, last first, each by a step of its own (``<key>/undo/...``). Other workload
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from . import moves
 from .ledger import OPEN, Ledger, Step
@@ -35,23 +36,23 @@ def _note_arrival(ledger: Ledger, group: str, now: float) -> None:
         return
     settle, head = ledger.step(f"{group}/settle"), moves.known(ledger, group)
     if head.state == "done" and settle is not None and settle.state not in OPEN:
-        ledger.put(replace(head, results={"over": now, **head.results}))
+        ledger.change(head, results={"over": now, **head.results})
 
 
 def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
     """Stop asking for a workload's steps; what is under way ends by itself."""
     head = moves.known(ledger, group)
-    ledger.put(replace(head, hints={**head.hints, "failing": reason}))
-    for step in ledger.of_group(group):
+    ledger.change(head, hints={**head.hints, "failing": reason})
+    for step in ledger.fresh(ledger.of_group(group)):
         if step.compensates or step.state in ("asked", "holding", "done", "removed"):
             continue
         if moves.doubtful(step):
             hints = {**step.hints, "only_look": True}
-            ledger.put(replace(step, state="resting", due=now + moves.SETTLE, tries=0, hints=hints))
+            ledger.change(step, state="resting", due=now + moves.SETTLE, tries=0, hints=hints)
         elif step.state in ("failed", "skipped"):
             continue
         elif not (step.state == "resting" and step.outcome == "interrupted"):  # else a request may still take effect
-            ledger.put(replace(step, state="skipped", due=None, reason=f"given up: {reason}"))
+            ledger.change(step, state="skipped", due=None, reason=f"given up: {reason}")
     _carry_on(ledger, group)
 
 
@@ -77,19 +78,20 @@ def _carry_on(ledger: Ledger, group: str) -> None:
         return
     wanted, head = _compensations(steps), moves.known(ledger, group)
     if fresh := [step for step in wanted if ledger.step(step.key) is None]:
-        ledger.put(replace(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"}))
+        ledger.change(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"})
         _order(ledger, steps, fresh)
         if again := {"done": "running", "undone": "undoing", "cancelled": "cancelling"}.get(ledger.head.phase):
             ledger.head = replace(ledger.head, phase=again)  # a try that was thought to be lost has made it
     elif not head.hints.get("taken_back"):
-        for step in steps:
+        for step in ledger.fresh(steps):
             if step.state == "holding":
                 moves.release(ledger, step.key)
-        for step in steps:
+        for step in ledger.fresh(steps):
             if step.action == "ensure" and step.state == "done" and step.made:
-                ledger.put(replace(step, state="removed"))
+                ledger.change(step, state="removed")
+        head = moves.known(ledger, group)
         hints, reason = {**head.hints, "taken_back": True}, _verdict(ledger, head, wanted)
-        ledger.put(replace(head, hints=hints, state="failed", reason=reason))
+        ledger.change(head, hints=hints, state="failed", reason=reason)
 
 
 def _verdict(ledger: Ledger, head: Step, wanted: list[Step]) -> str:
@@ -138,7 +140,7 @@ def _order(ledger: Ledger, steps: list[Step], fresh: list[Step]) -> None:
         upon = [other.key for other in fresh if other.of in later[step.of]]
         for key in upon:
             ledger.link(key, step.key, True)
-        ledger.put(replace(step, waits=len(upon), state="waiting" if upon else "ready"))
+        ledger.add(replace(step, waits=len(upon), state="waiting" if upon else "ready"))
 
 
 def _descendants(ledger: Ledger, keys: set[str]) -> dict[str, set[str]]:
@@ -160,5 +162,5 @@ def begin_again(ledger: Ledger, group: str) -> None:
         if step.compensates:
             continue
         hints = {n: v for n, v in step.hints.items() if n not in OF_A_ROUND}
-        fresh = replace(step, hints=hints, made=(), destination_id=None, results={}, outcome=None)
-        ledger.put(replace(fresh, notes=(), changes=()))
+        nothing: dict[str, Any] = {"made": (), "destination_id": None, "results": {}, "outcome": None}
+        ledger.change(step, hints=hints, notes=(), changes=(), **nothing)

@@ -17,7 +17,7 @@ def _start(ledger: Ledger, now: float) -> None:
     documents = [ledger.documents[s.key] for s in ledger.all() if s.action == "compare"]
     for step in ledger.all():
         if step.action == "compare":
-            ledger.put(replace(step, action="ensure", state="waiting", outcome=None, destination_id=None))
+            ledger.change(step, action="ensure", state="waiting", outcome=None, destination_id=None)
     planning.add_late_steps(ledger, documents)
     moves.reopen(ledger, lambda step: step.action != "export")
 
@@ -55,7 +55,7 @@ def _workloads_to_retry(ledger: Ledger) -> set[str]:
         over = {s.key for s in steps if not s.compensates}
         if left:
             head = moves.known(ledger, group)
-            ledger.put(replace(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"}))
+            ledger.change(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"})
             chosen |= left
         elif moves.failing(ledger, group):
             if moves.known(ledger, group).hints.get("taken_back"):  # else it's still being taken back

@@ -68,7 +68,7 @@ def _parts(request: dict[str, Any]) -> int | None:
 
 def _requested(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if data.get("source") and not data.get("parts") and ledger.step("export") is None:
-        ledger.put(Step("export", "export", name=data["source"]["cloud"], order=-1, state="ready"))
+        ledger.add(Step("export", "export", name=data["source"]["cloud"], order=-1, state="ready"))
     planning.plan_when_complete(ledger)
 
 
@@ -87,7 +87,7 @@ def _documents(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if ledger.add_part(data["attempt"], data["part"], data["documents"]):
         ledger.head = replace(ledger.head, got=head.got + 1)
     if export.state == "asked":
-        ledger.put(replace(export, due=now + moves.LEASE))
+        ledger.change(export, due=now + moves.LEASE)
     planning.plan_when_complete(ledger)
 
 
@@ -106,7 +106,7 @@ def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if step is not None and step.state == "asked" and step.attempt == data["attempt"]:
         kept = meter.noted(step.hints.get("meter"), step.attempt, data["done"] - step.done, now)
         moved = {"done": data["done"], "total": data.get("total"), "hints": {**step.hints, "meter": kept}}
-        ledger.put(replace(step, due=now + moves.MOVING_LEASE, **moved))
+        ledger.change(step, due=now + moves.MOVING_LEASE, **moved)
 
 
 def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
@@ -122,7 +122,7 @@ def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     offer = {name: data[name] for name in OFFERED if data.get(name) is not None}
     mode = {"mode": fetch_mode(ledger, step)} if step.group else {}
     hints = {name: value for name, value in step.hints.items() if name != "postponed"}  # who was away is there
-    ledger.put(replace(step, hints={**hints, "offer": offer, **mode}, due=now + moves.MOVING_LEASE))
+    ledger.change(step, hints={**hints, "offer": offer, **mode}, due=now + moves.MOVING_LEASE)
     return [Do(step.key, step.attempt, "fetch")]
 
 
@@ -136,8 +136,8 @@ def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         moves.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
         return
     hints = {**step.hints, "postponed": since}
-    step = replace(step, hints=hints, tries=step.tries - 1, reason=data["reason"])
-    ledger.put(replace(step, state="resting", due=now + moves.SETTLE))
+    told = {"hints": hints, "tries": step.tries - 1, "reason": data["reason"]}
+    ledger.change(step, state="resting", due=now + moves.SETTLE, **told)
 
 
 def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -146,7 +146,7 @@ def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if step is None or step.state != "asked" or step.attempt != data["attempt"]:
         return
     if step.claim is None:
-        ledger.put(replace(step, claim=data["token"], due=now + moves.LEASE))
+        ledger.change(step, claim=data["token"], due=now + moves.LEASE)
     elif data["again"] and step.claim != data["token"]:
         moves.again(ledger, step, {"outcome": "interrupted", "reason": "its worker was lost"}, now)
 
@@ -160,17 +160,17 @@ def granted(ledger: Ledger, data: dict[str, Any]) -> bool:
 def _ticked(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     """Rests that are over; leases that are over; tries that nobody has claimed, whose command may be lost."""
     again = []
-    for step in ledger.overdue(now):
+    for step in ledger.fresh(ledger.overdue(now)):
         if step.state == "resting":
             _rested(ledger, step)
         elif step.claim is not None:
             moves.again(ledger, step, {"outcome": "interrupted", "reason": "its worker fell silent"}, now)
         elif step.action == "export":  # nobody claims it, so that two may be at it: only one's parts count
-            ledger.put(replace(step, state="ready", due=None, tries=step.tries - 1))
+            ledger.change(step, state="ready", due=None, tries=step.tries - 1)
         elif moves.given_up(ledger, step):  # nobody has begun it, and whoever still gets the command is refused
             moves.close(ledger, step, "skipped", reason="given up before it was begun")
         else:
-            ledger.put(replace(step, due=now + moves.LEASE))
+            ledger.change(step, due=now + moves.LEASE)
             again.append(Do(step.key, step.attempt))
     return again
 
@@ -182,7 +182,7 @@ def _rested(ledger: Ledger, step: Step) -> None:
     elif step.action == "cutover":
         ledger.deciding.add(step.key)
     else:
-        ledger.put(replace(step, state="ready", due=None))
+        ledger.change(step, state="ready", due=None)
 
 
 # -- what users ask ----------------------------------------------------------------------------------------------
@@ -246,8 +246,7 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
         hints = {"first_asked": now, **step.hints}
         if step.action == "stop":
             hints = {"since": now, **hints}
-        asked = replace(step, state="asked", attempt=step.attempt + 1, tries=step.tries + 1, claim=None, done=0)
-        asked = replace(asked, hints=hints, due=now + moves.LEASE)
-        ledger.put(asked)
+        count = {"attempt": step.attempt + 1, "tries": step.tries + 1}
+        asked = ledger.change(step, state="asked", claim=None, done=0, hints=hints, due=now + moves.LEASE, **count)
         due.append(Do(asked.key, asked.attempt))
     return due

@@ -6,6 +6,7 @@ The core only uses the methods of :class:`Ledger`. The database has one of its o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,6 +94,10 @@ def verdict(head: Step) -> str:
     return "failing" if "failing" in head.hints else "again"
 
 
+class Stale(Exception):
+    """Whoever writes a step holds it as it was before somebody else changed it: that change would be lost."""
+
+
 class Ledger:
     """A migration in memory."""
 
@@ -113,7 +118,24 @@ class Ledger:
         """Return one step."""
         return self.steps.get(key)
 
-    def put(self, step: Step) -> None:
+    def fresh(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Each of these steps as it is when its turn comes: what was done to one before may have changed it."""
+        for step in steps:
+            yield self.steps[step.key]
+
+    def add(self, step: Step) -> Step:
+        """Store a new step."""
+        if self.step(step.key) is not None:
+            raise ValueError(f"step {step.key} is there already")
+        return self._put(step)
+
+    def change(self, step: Step, **changes: Any) -> Step:
+        """Change a step as it was read; return it as it is now. A copy that is out of date is refused."""
+        if self.step(step.key) is not step:
+            raise Stale(step.key)
+        return self._put(replace(step, **changes))
+
+    def _put(self, step: Step) -> Step:
         """Store a step; the head's counts follow."""
         old = self.steps.get(step.key)
         self.steps[step.key] = step
@@ -128,6 +150,7 @@ class Ledger:
             if old is not None:
                 counts[old.state] -= 1
             self.head = replace(self.head, counts={k: v for k, v in counts.items() if v})
+        return step
 
     def link(self, before: str, after: str, hard: bool) -> None:
         """Note that *after* comes after *before*; *hard*: and can't be without it."""

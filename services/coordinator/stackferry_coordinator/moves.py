@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from .ledger import OPEN, Ledger, Step, verdict
@@ -33,7 +32,7 @@ def known(ledger: Ledger, key: str) -> Step:
 
 def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
     """End a step, and free or skip what comes after it."""
-    ledger.put(replace(step, state=state, due=None, **changes))
+    ledger.change(step, state=state, due=None, **changes)
     if state == "failed" and step.group and not step.compensates and not tolerated(step):
         ledger.troubled.setdefault(step.group, f"{label(step)}: {changes.get('reason') or step.reason}")
     for key, hard in ledger.after(step.key):
@@ -46,7 +45,7 @@ def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
             close(ledger, after, "skipped", outcome=None, reason=why)
         else:
             waits = after.waits - 1
-            ledger.put(replace(after, waits=waits))
+            ledger.change(after, waits=waits)
             if not waits:
                 free(ledger, known(ledger, key))
 
@@ -59,22 +58,22 @@ def free(ledger: Ledger, step: Step) -> None:
     if problem := step.hints.get("problem"):
         close(ledger, step, "failed", outcome="conflict", reason=problem)
     elif step.action == "assign":
-        ledger.put(replace(step, state="wanting", due=None))
+        ledger.change(step, state="wanting", due=None)
     elif step.action == "release":
         release(ledger, place_of(step.key))
-        close(ledger, replace(step, outcome="done"), "done")
+        close(ledger, step, "done", outcome="done")
     elif step.action == "cutover":
-        ledger.put(replace(step, state="resting", due=None))
+        ledger.change(step, state="resting", due=None)
         ledger.deciding.add(step.key)
     else:
-        ledger.put(replace(step, state="ready"))
+        ledger.change(step, state="ready")
 
 
 def release(ledger: Ledger, key: str) -> None:
     """Give a volume's place on the conversion hosts back."""
     place = ledger.step(key)
     if place is not None and place.state == "holding":
-        ledger.put(replace(place, state="removed"))
+        ledger.change(place, state="removed")
 
 
 def tolerated(step: Step) -> bool:
@@ -93,8 +92,9 @@ def label(step: Step) -> str:
 def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Let the step rest and come back, unless its tries are used up."""
     if data["outcome"] in ("interrupted", "pending"):
-        step = replace(step, hints={**step.hints, "doubt": True})  # it may have made something, until a try has looked
-    step = _interrupted(step, now) if data["outcome"] == "interrupted" else step
+        # It may have made something, until a try has looked.
+        step = ledger.change(step, hints={**step.hints, "doubt": True})
+    step = _interrupted(ledger, step, now) if data["outcome"] == "interrupted" else step
     if step.action == "transfer" and ledger.head.phase == "undoing":
         close(ledger, step, "skipped", outcome=data["outcome"], reason="undone before it was complete")
         return
@@ -109,7 +109,7 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
         return
     if step.tries >= TRIES * (2 if step.compensates else 1):
         if step.group and data["outcome"] == "interrupted" and now - step.hints["outage"] <= OUTAGE:
-            _rest(ledger, replace(step, tries=step.tries - 1), data, now + BACKOFF[-1])
+            _rest(ledger, ledger.change(step, tries=step.tries - 1), data, now + BACKOFF[-1])
             return
         reason = f"gave up after {step.tries} tries: {data.get('reason') or data['outcome']}"
         close(ledger, step, "failed", outcome=data["outcome"], reason=reason)
@@ -119,14 +119,14 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
 
 
 def _rest(ledger: Ledger, step: Step, data: dict[str, Any], until: float) -> None:
-    ledger.put(replace(step, state="resting", due=until, outcome=data["outcome"], reason=data.get("reason")))
+    ledger.change(step, state="resting", due=until, outcome=data["outcome"], reason=data.get("reason"))
 
 
-def _interrupted(step: Step, now: float) -> Step:
+def _interrupted(ledger: Ledger, step: Step, now: float) -> Step:
     """Note since when tries are interrupted; one that came further than any before it begins a new count."""
     reached = step.hints.get("reached", 0)
     since = now if step.done > reached else step.hints.get("outage", now)
-    return replace(step, hints={**step.hints, "outage": since, "reached": max(step.done, reached)})
+    return ledger.change(step, hints={**step.hints, "outage": since, "reached": max(step.done, reached)})
 
 
 def failing(ledger: Ledger, group: str) -> bool:
@@ -152,12 +152,12 @@ def doubtful(step: Step) -> bool:
 
 def _leave(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """A try of a workload that is given up didn't work: only what it may have made is looked for."""
-    step = replace(step, outcome=data["outcome"])
+    step = ledger.change(step, outcome=data["outcome"])
     if doubtful(step) and step.tries < 2 * TRIES:
         hints = {**step.hints, "only_look": True}
-        ledger.put(replace(step, state="resting", due=now + SETTLE, hints=hints))
+        ledger.change(step, state="resting", due=now + SETTLE, hints=hints)
     elif data["outcome"] == "interrupted":  # its request may still take effect; only then it can be taken back
-        ledger.put(replace(step, state="resting", due=now + SETTLE, reason=data.get("reason")))
+        ledger.change(step, state="resting", due=now + SETTLE, reason=data.get("reason"))
     else:
         close(ledger, step, "skipped", reason=data.get("reason"))
 
@@ -170,8 +170,8 @@ def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
         return
     results = {**step.results, **(data.get("results") or {})}
     due = now + (AWAITED if by_people else PATIENCE)
-    step = replace(step, state="resting", due=due, tries=step.tries - 1, reason=data.get("reason"))
-    ledger.put(replace(step, outcome="pending", results=results, hints={**step.hints, "pending": since}))
+    step = ledger.change(step, state="resting", due=due, tries=step.tries - 1, reason=data.get("reason"))
+    ledger.change(step, outcome="pending", results=results, hints={**step.hints, "pending": since})
 
 
 def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
@@ -188,14 +188,14 @@ def reopen_keys(ledger: Ledger, chosen: dict[str, bool]) -> None:
         hints.pop("since", None)
         if "doubt" not in hints:  # no try of it can have made what is found from now on
             hints.pop("first_asked", None)
-        ledger.put(replace(step, state="waiting", tries=0, reason=None, due=None, hints=hints))
+        ledger.change(step, state="waiting", tries=0, reason=None, due=None, hints=hints)
     for key, over in chosen.items():
         for later, _ in ledger.after(key):
             after = known(ledger, later)
             if over and later not in chosen and after.state in ("waiting", "ready"):
-                ledger.put(replace(after, state="waiting", waits=after.waits + 1))
+                ledger.change(after, state="waiting", waits=after.waits + 1)
     for key in chosen:
         waits = sum(1 for before, _ in ledger.before(key) if known(ledger, before).state in OPEN)
-        ledger.put(replace(known(ledger, key), waits=waits))
+        ledger.change(known(ledger, key), waits=waits)
         if not waits:
             free(ledger, known(ledger, key))

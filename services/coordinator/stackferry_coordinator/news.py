@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from . import moves
@@ -16,7 +15,7 @@ def note(ledger: Ledger, now: float) -> None:
     for key in sorted(ledger.heads):
         head = moves.known(ledger, key)
         if head.state in OVER and "over" not in head.results:
-            ledger.put(replace(head, results={**head.results, "over": now}))
+            ledger.change(head, results={**head.results, "over": now})
 
 
 def facts(ledger: Ledger) -> list[dict[str, Any]]:

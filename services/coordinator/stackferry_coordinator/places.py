@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from . import moves, relocation
@@ -21,7 +20,7 @@ def assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         epoch = placed_before(ledger, step).hints.get("epoch", 0)
         if before not in (None, hosts["destination_host"]):  # the journal of what is there stayed on that host
             epoch += 1
-        step = replace(step, hints={**step.hints, "epoch": epoch})
+        step = ledger.change(step, hints={**step.hints, "epoch": epoch})
         moves.close(ledger, step, "holding", outcome="done", results=hosts)
 
 
@@ -38,6 +37,6 @@ def unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if step is None or step.state != "wanting":
         return
     if step.due is None:
-        ledger.put(replace(step, due=now + HOSTLESS, reason=data["reason"]))
+        ledger.change(step, due=now + HOSTLESS, reason=data["reason"])
     elif step.due <= now:
         moves.close(ledger, step, "failed", outcome="missing", reason=data["reason"])

@@ -69,7 +69,7 @@ def _plan(ledger: Ledger) -> None:
         for key, hard in after.items():
             ledger.link(key, node.key, hard)
         ledger.keep_document(node.key, node.document)
-        ledger.put(
+        ledger.add(
             Step(
                 node.key,
                 ACTIONS.get((head.mode, node.action), node.action),
@@ -106,9 +106,9 @@ def add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:
         if known is None:
             ledger.keep_document(node.key, node.document)
             title, order = node.kind.title(node.document["params"]), len(ledger.all())
-            ledger.put(
+            ledger.add(
                 Step(node.key, node.action, node.kind.kind, title, order, source_id=node.source_id,
                      links=node.links, hints=node.hints, group=node.group)
             )  # fmt: skip
         elif node.group:
-            ledger.put(replace(known, group=node.group, links=node.links, hints=node.hints))
+            ledger.change(known, group=node.group, links=node.links, hints=node.hints)

@@ -52,7 +52,7 @@ def _take_off(ledger: Ledger, place: Step, attached: list[Step]) -> None:
         key = f"{step.key}/move/{step.attempt}"
         if task is None or ledger.step(key) is not None:
             continue
-        ledger.put(
+        ledger.add(
             Step(key, "detach", step.kind, step.name, step.order, "ready", group=step.group, source_id=step.source_id)
         )
         ledger.link(key, place.key, True)

@@ -29,7 +29,7 @@ def add(ledger: Ledger, nodes: list[Node]) -> None:
     if len(heads) < FEWEST or len(json.dumps(demands)) > MOST:
         return
     ledger.keep_document(KEY, {"type": KIND, "params": {"demands": demands}})
-    ledger.put(Step(KEY, ACTION, KIND, f"for {_count(heads)} together", order=-1, state="ready"))
+    ledger.add(Step(KEY, ACTION, KIND, f"for {_count(heads)} together", order=-1, state="ready"))
 
 
 def comes_first(ledger: Ledger, nodes: list[Node]) -> None:

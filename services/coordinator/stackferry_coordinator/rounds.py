@@ -7,7 +7,6 @@ decides: cut over now, rest until the next pass, or begin it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from stackferry.moved import earlier
@@ -32,7 +31,7 @@ def follow(ledger: Ledger, now: float) -> None:
 def ask(ledger: Ledger, servers: Iterable[str] | None) -> None:
     """Somebody wants to cut over: after the pass that is under way, or at once where none is."""
     for step in _waiting(ledger, set(servers or ())):
-        ledger.put(replace(step, hints={**step.hints, "asked": True}))
+        ledger.change(step, hints={**step.hints, "asked": True})
         if step.state == "resting":
             ledger.deciding.add(step.key)
 
@@ -57,7 +56,7 @@ def _decide(ledger: Ledger, step: Step, now: float) -> None:
     written, number = list(step.results.get("written") or []), step.hints.get("pass", 1)
     if len(written) < number:
         written.append(sum((s.results.get("counts") or {}).get("written", 0) for s in steps if s.action == "copy"))
-        step = replace(step, results={**step.results, "written": written}, hints={**step.hints, "ended": now})
+        step = ledger.change(step, results={**step.results, "written": written}, hints={**step.hints, "ended": now})
     how = chosen(SERVER, ledger.documents[step.group])
     why = _due(how, written, bool(step.hints.get("asked")), now)
     if why is not None:
@@ -65,7 +64,7 @@ def _decide(ledger: Ledger, step: Step, now: float) -> None:
         moves.close(ledger, step, "done", outcome="done", results=results)
         return
     due = _next(how, step.hints["ended"], now)
-    ledger.put(replace(step, due=due))
+    ledger.change(step, due=due)
     if due <= now:
         _again(ledger, moves.known(ledger, step.key), steps)
 
@@ -103,10 +102,10 @@ def _of_pass(ledger: Ledger, group: str) -> list[Step]:
 def _again(ledger: Ledger, cutover: Step, steps: list[Step]) -> None:
     """Begin the next pass."""
     number = cutover.hints.get("pass", 1) + 1
-    ledger.put(replace(cutover, hints={**cutover.hints, "pass": number}))
+    ledger.change(cutover, hints={**cutover.hints, "pass": number})
     for step in steps:
         # Which hosts a volume was on tells whose journal counts; of the others, what the passes before took.
         kept = step.results if step.action == "assign" else earlier(step.results, step.seconds)
         hints = {**step.hints, "pass": number}
-        ledger.put(replace(step, hints=hints, results=kept, outcome=None, done=0, seconds=0.0))
+        ledger.change(step, hints=hints, results=kept, outcome=None, done=0, seconds=0.0)
     moves.reopen_keys(ledger, {step.key: step.state not in OPEN for step in [cutover, *steps]})

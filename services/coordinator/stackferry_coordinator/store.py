@@ -158,10 +158,6 @@ class Store(Ledger):
 
     # -- writing -----------------------------------------------------------------------------------------
 
-    def put(self, step: Step) -> None:
-        self.step(step.key)  # so that the head's counts know the state it leaves
-        super().put(step)
-
     def link(self, before: str, after: str, hard: bool) -> None:
         super().link(before, after, hard)
         self._new_links.append({"migration": self.head.id, "before": before, "after": after, "hard": hard})

@@ -16,20 +16,20 @@ def begin(ledger: Ledger, now: float) -> None:
     moves.reopen(ledger, lambda step: step.key in failed)
     compensation.fail_all(ledger, "undone", now, ended=True)
     drop_unasked(ledger, "undone before it was begun")
-    for step in ledger.all():
+    for step in ledger.fresh(ledger.all()):
         if step.group:
             continue
         if moves.doubtful(step) and step.state in ("skipped", "failed"):
-            ledger.put(replace(step, state="resting", due=now + moves.SETTLE, tries=0))
+            ledger.change(step, state="resting", due=now + moves.SETTLE, tries=0)
 
 
 def drop_unasked(ledger: Ledger, reason: str) -> None:
     """Skip whatever isn't under way; a workload that is given up, or has arrived, sees to itself."""
-    for step in ledger.all():
+    for step in ledger.fresh(ledger.all()):
         if step.compensates or (step.group and _sees_to_itself(ledger, step.group)):
             continue
         if step.state in ("waiting", "ready", "wanting", "resting") and step.action != "remove":
-            ledger.put(replace(step, state="skipped", reason=reason, due=None))
+            ledger.change(step, state="skipped", reason=reason, due=None)
 
 
 def _sees_to_itself(ledger: Ledger, group: str) -> bool:
@@ -45,7 +45,7 @@ def carry_on(ledger: Ledger) -> None:
             key = f"{step.key}/undo/{id_}"
             if key in begun or f"{step.key}/surplus/{id_}" in begun:
                 continue
-            ledger.put(Step(key, "remove", step.kind, step.name, -step.order, destination_id=id_))
+            ledger.add(Step(key, "remove", step.kind, step.name, -step.order, destination_id=id_))
     if new := [s for s in ledger.all() if s.action == "remove" and s.key not in begun]:
         order(ledger, new)
     if ledger.head.open:
@@ -76,4 +76,4 @@ def order(ledger: Ledger, removals: list[Step]) -> None:
         ]
         for key in upon:
             ledger.link(key, removal.key, True)
-        ledger.put(replace(removal, waits=len(upon), state="waiting" if upon else "ready"))
+        ledger.change(removal, waits=len(upon), state="waiting" if upon else "ready")

@@ -161,9 +161,9 @@ def test_a_server_that_failed_or_was_there_before_or_is_unverified_stays() -> No
         return {one.key: one.refusal for one in candidates(cleaning._row(step) for step in played.ledger.all())}
 
     assert set(refusals().values()) == {None}
-    played.ledger.put(replace(played.ledger.step("volume/a-disk1/verify/0"), outcome="unchanged"))
-    played.ledger.put(replace(played.ledger.step("server/b"), outcome="unchanged"))
-    played.ledger.put(replace(played.ledger.step("volume/loose"), state="failed"))
+    played.ledger.change(played.ledger.step("volume/a-disk1/verify/0"), outcome="unchanged")
+    played.ledger.change(played.ledger.step("server/b"), outcome="unchanged")
+    played.ledger.change(played.ledger.step("volume/loose"), state="failed")
     assert refusals() == {
         "server/a": "its volume 'a-disk1' was not verified",
         "server/b": "it was at the destination before: this migration has moved nothing of it",
@@ -187,7 +187,7 @@ def test_a_warm_server_is_verified_by_its_last_pass() -> None:
 
     assert "volume/w-disk0/verify/0" not in played.ledger.steps
     assert refusal() is None
-    played.ledger.put(replace(played.ledger.step("volume/w-disk0/copy/0"), state="skipped"))
+    played.ledger.change(played.ledger.step("volume/w-disk0/copy/0"), state="skipped")
     assert refusal() == "its volume 'w-disk0' was not verified"
 
 

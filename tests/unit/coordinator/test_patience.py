@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,9 +20,8 @@ COPY = "volume/a-disk0/copy/0"
 
 def ended(world: WorkloadWorld, key: str, now: float, outcome: str, **changes: Any) -> Step:
     """A try of a step ends so; return the step afterwards."""
-    step = replace(moves.known(world.ledger, key), state="asked", **changes)
-    step = replace(step, tries=step.tries + 1)
-    world.ledger.put(step)
+    step = world.ledger.change(moves.known(world.ledger, key), state="asked", **changes)
+    step = world.ledger.change(step, tries=step.tries + 1)
     moves.again(world.ledger, step, {"outcome": outcome, "reason": "no"}, now)
     return moves.known(world.ledger, key)
 

@@ -88,12 +88,12 @@ def _soft(real):
 def _claim_always(ledger, data, now):
     step = ledger.step(data["step"])
     if step is not None and (step.state, step.attempt) == ("asked", data["attempt"]):
-        ledger.put(replace(step, claim=data["token"]))
+        ledger.change(step, claim=data["token"])
 
 
 def _fetch_any_offer(ledger, data, now):
     step = ledger.step(data["step"])
-    ledger.put(replace(step, hints={**step.hints, "offer": data}))
+    ledger.change(step, hints={**step.hints, "offer": data})
     return [Do(step.key, step.attempt, "fetch")]
 
 
@@ -107,7 +107,7 @@ def _begin_while_undoing(ledger, step, data, now, real=moves.again):
 def _count_postponed(ledger, data, now, real=itinerary.HANDLERS["postponed"]):
     real(ledger, data, now)
     step = ledger.step(data["step"])
-    ledger.put(replace(step, tries=step.tries + 1))
+    ledger.change(step, tries=step.tries + 1)
 
 
 def _spare_always(ledger, step, data, now, real=answers.succeeded):
@@ -126,7 +126,7 @@ BROKEN = {
     "dependants of a failure go on": lambda: without(moves, "close", _soft(moves.close)),
     "leases never end": lambda: handled("tick", lambda ledger, data, now: None),
     "undo in any order": lambda: without(
-        undo, "order", lambda ledger, removals: [ledger.put(replace(r, state="ready")) for r in removals]
+        undo, "order", lambda ledger, removals: [ledger.change(r, state="ready") for r in removals]
     ),
     "undo doesn't look for what lost tries made": lambda: mock.patch.object(moves, "doubtful", return_value=False),
     "undo waits for what made nothing": lambda: without(

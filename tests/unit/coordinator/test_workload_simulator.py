@@ -100,7 +100,7 @@ def changed(id_, **changes):
 
 def _all_at_once(ledger, steps, fresh):
     for step in fresh:
-        ledger.put(replace(step, state="ready"))
+        ledger.add(replace(step, state="ready"))
 
 
 def _never_rehash(ledger, step):
