@@ -71,7 +71,7 @@ class Client:
         selection: dict[str, Any] | None = None, documents: list[dict[str, Any]] | None = None,
         image_blobs: str | None = None, migration_params: dict[str, Any] | None = None,
         volumes_at_once: int | None = None, bandwidth: int | None = None,
-        mapping: dict[str, dict[str, str]] | None = None,
+        mapping: dict[str, dict[str, str]] | None = None, prune: bool = False,
     ) -> str:  # fmt: skip
         """Request a migration; return its id.
 
@@ -82,7 +82,8 @@ class Client:
         what the servers' ``_migration_params`` say instead of their own, such as ``{"mode": "warm"}``.
         *volumes_at_once*: how many are on the conversion hosts at the same time, at most. *bandwidth*: bytes a second
         that all of them together are sent with, at most. *mapping*: what is called otherwise at the destination,
-        ``{kind: {name: name there}}`` (see ``stackferry.mapping``). Raises InvalidMessage for a request that makes no
+        ``{kind: {name: name there}}`` (see ``stackferry.mapping``). *prune*: groups that are there lose Neutron's own
+        rules where the documents hold others of theirs. Raises InvalidMessage for a request that makes no
         sense.
         """
         migration = str(uuid.uuid4())
@@ -103,6 +104,8 @@ class Client:
             request["bandwidth"] = bandwidth
         if mapping:
             request["mapping"] = mapping
+        if prune:
+            request["prune"] = True
         parts = [] if documents is None else list(pages(documents, PART_BYTES)) or [[]]
         if documents is not None:
             request["parts"] = len(parts)

@@ -221,7 +221,8 @@ class Cloud:
 
     def connect(self, admin: bool = False) -> SimpleNamespace:
         """A connection of the tenant, or of an administrator, to its project."""
-        return SimpleNamespace(**{s: PROXIES.get(s, Proxy)(self, s, admin) for s in SERVICES})
+        current = SimpleNamespace(id=self.project["id"], name=self.project["name"])
+        return SimpleNamespace(current_project=current, **{s: PROXIES.get(s, Proxy)(self, s, admin) for s in SERVICES})
 
     def seed(self, cls: type[Resource], **attributes: Any) -> dict[str, Any]:
         """Put a resource there by hand."""

@@ -156,6 +156,47 @@ def test_a_rule_that_allows_its_own_group_waits_for_it_once() -> None:
     }  # fmt: skip
 
 
+def server(id_: str, name: str = "w", **source_ids: str) -> Document:
+    """A server with a port in subnet ``s`` of network ``net``."""
+    fixed = [{"ip_address": "10.0.0.9", "subnet_ref": ref("s")}]
+    port = {"type": "openstack.network.ServerPort", "_info": {"id": f"p{id_}", "source_ids": source_ids},
+            "params": {"network_ref": ref("net"), "fixed_ips_refs": fixed}}  # fmt: skip
+    found = document("server", id_, {"status": "SHUTOFF"}, name=name, flavor_ref=ref("f"), ports=[port], volumes=[])
+    return {**found, "_migration_params": {}}
+
+
+def workload(*documents: Document) -> dict[str, Node]:
+    return {node.key: node for node in build(list(documents), workloads=True)}
+
+
+def test_the_id_of_a_nested_documents_path_decides_too() -> None:
+    by_id = {"network_ref": "2", "fixed_ips_refs.0.subnet_ref": "s2"}
+    twins = [network("1"), network("2"), subnet("s1", source_id="1"), subnet("s2", source_id="2")]
+    nodes = workload(*twins, server("a", **by_id))
+    wanted = {"network_ref": "network/2", "fixed_ips_refs.0.subnet_ref": "subnet/s2"}
+    assert nodes["port/pa"].links == wanted
+    assert nodes["server/a/check"].problem is None
+    assert nodes["server/a/check"].links == {f"ports.0.params.{path}": key for path, key in wanted.items()}
+
+
+def test_a_subnets_name_is_looked_for_in_the_network_that_is_named_beside_it() -> None:
+    """As in files that were written by hand, without ids of the source."""
+    nodes = workload(network("1", "other"), network("2"), subnet("s1", "other"), subnet("s2"), server("a"))
+    assert nodes["port/pa"].links == {"network_ref": "network/2", "fixed_ips_refs.0.subnet_ref": "subnet/s2"}
+    nodes = workload(network("1", "other"), network("2"), subnet("s1", "other"), server("a"))
+    assert nodes["port/pa"].links == {"network_ref": "network/2"}
+
+
+@pytest.mark.parametrize("project", [None, "another"])
+def test_what_belongs_to_another_project_is_no_document_of_this_one(project: str | None) -> None:
+    foreign = {"name": "default", "project_name": project, "domain_name": project and "Default"}
+    rule_ = rule("ru", "default", direction="ingress", remote_group_ref=foreign)
+    rule_["_info"]["source_ids"] = {"security_group_ref": "g", "remote_group_ref": "a strangers"}
+    node = built(document("security_group", "g", name="default"), rule_)["security_group_rule/ru"]
+    assert node.links == {"security_group_ref": "security_group/g"}
+    assert node.hints.get("foreign") == (None if project else ["remote_group_ref"])
+
+
 # -- twins ---------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +221,14 @@ def test_names_of_subnets_are_their_networks_own() -> None:
 def test_names_of_subnets_are_their_networks_own_when_those_are_not_moved() -> None:
     nodes = built(subnet("s1", "a", "1"), subnet("s2", "b", "2"))
     assert (nodes["subnet/s1"].hints, nodes["subnet/s2"].hints) == ({}, {})
+
+
+def test_servers_of_one_name_are_checked_one_after_the_other_and_moved_side_by_side() -> None:
+    nodes = workload(server("a"), server("b"), server("c"), server("d", "other"))
+    checks = [nodes[f"server/{id_}/check"] for id_ in "abcd"]
+    assert [node.after for node in checks] == [{}, {"server/a/check": False}, {"server/b/check": False}, {}]
+    assert checks[1].hints == {"twins": 3, "twin_keys": ["server/a", "server/c"]}
+    assert not any("server/a" in key for key in nodes["server/b"].after)
 
 
 def test_kinds_without_names_have_no_twins() -> None:
@@ -224,8 +273,30 @@ GROUPS = [document("security_group", "g", name="g"), document("security_group", 
 )
 def test_a_group_keeps_those_of_neutrons_own_rules_that_the_source_has(said: dict[str, Any], kept: list[str]) -> None:
     nodes = built(*GROUPS, rule("1", **said))
-    assert nodes["security_group/g"].hints["automatic_rules"] == kept
-    assert nodes["security_group/h"].hints["automatic_rules"] == []
+    assert nodes["security_group/g"].hints == {"automatic_rules": kept, "prune": False}
+    assert nodes["security_group/h"].hints == {}  # the documents hold no rule of it: nothing is known
+
+
+def pruned(*documents: Document, **how: bool) -> dict[str, Any]:
+    nodes = build([*GROUPS, *documents], **how)
+    return {node.key: node.hints.get("prune") for node in nodes if node.kind.kind == "security_group"}
+
+
+def test_rules_are_taken_from_groups_that_are_there_only_where_the_documents_are_a_clouds_own() -> None:
+    by_hand, ours = rule("1"), rule("2")
+    ours["_info"]["source_ids"] = {"security_group_ref": "g"}
+    assert pruned(by_hand) == {"security_group/g": False, "security_group/h": None}
+    assert pruned(ours) == {"security_group/g": True, "security_group/h": None}
+    assert pruned(by_hand, prune=True) == {"security_group/g": True, "security_group/h": None}
+    assert pruned(ours, all_rules=True) == {"security_group/g": True, "security_group/h": True}
+
+
+def test_a_group_that_had_no_rules_at_the_source_gets_none() -> None:
+    """Its export says so, or it would arrive with Neutron's own: everything may go out."""
+    (locked,) = build([document("security_group", "g", {"rules": 0}, name="g")])
+    assert locked.hints == {"automatic_rules": [], "prune": True}
+    (unknown,) = build([document("security_group", "g", {"rules": 2}, name="g")])
+    assert unknown.hints == {}
 
 
 def test_nothing_is_said_of_automatic_rules_when_no_rules_are_moved() -> None:

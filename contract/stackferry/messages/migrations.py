@@ -50,6 +50,10 @@ class RequestMigration(Command):
         metadata={"description": "what is called otherwise at the destination: {kind: {name: name there}}; of flavors, "
                   "volume_types, availability_zones, external networks, images, keypairs"},
     )  # fmt: skip
+    prune = flag(
+        "security groups that are there already lose Neutron's own rules where the submitted documents hold rules of "
+        "theirs, but not these; without it only where the documents were exported with their ids",
+    )
     parts = number("how many SubmitDocuments belong to this request", validate=validate.Range(0, 100_000))
 
     @validates_schema

@@ -11,8 +11,8 @@ of the destination, and *hints*:
 ``only_look``        say whether an earlier try has made it; write nothing
 ``first_asked``      with ``look``: when the first try was asked for, in seconds since the epoch
 ``patience``         how many seconds to wait for what the cloud goes on with by itself
-``automatic_rules``  see ``security_group``
-``marker``           see ``volume``
+``automatic_rules``, ``prune``                   see ``security_group``
+``marker``           see ``volume``, ``server``
 ``mode``, ``port_id``, ``device_id``             see ``floating_ip``, ``port``
 ``port_id``, ``sub_ports``                       see ``trunk``
 ``port_ids``, ``volume_ids``, ``boot_volume_id`` see ``server``

@@ -47,6 +47,8 @@ class Declaration(Schema):
     choices: ClassVar[tuple[MigrationParam, ...]] = ()
     #: the attribute that holds the project it belongs to
     owner: ClassVar[str] = "project_id"
+    #: whether it may belong to whomever in each cloud: public images, external networks
+    for_everybody: ClassVar[bool] = False
     #: whether its id can be chosen at creation (``hints.new_id``), so that it can't be made twice
     takes_id: ClassVar[bool] = False
     #: whether the cloud goes on making and deleting it after it has answered, so that we wait (``settled``)

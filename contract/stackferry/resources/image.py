@@ -37,6 +37,7 @@ class Image(Kind):
     service = "image"
     owner = "owner_id"
     takes_id = True
+    for_everybody = True
     fixed = frozenset({"container_format", "disk_format", "hash_algo", "hash_value"})
     info = (
         "checksum",
@@ -135,6 +136,16 @@ class Image(Kind):
             view.notes.append(f"image {record['name']!r}: {many}")
             members = []
         return {**record, "members": members or None}
+
+    @classmethod
+    def usable(cls, view: View, record: Record) -> bool:
+        """Public, or shared with the project, which has accepted it; community images are meant by their id only."""
+        if record["visibility"] == "public" or (record["visibility"] == "shared" and not view.is_admin):
+            return True
+        if record["visibility"] != "shared":
+            return False
+        members = view.once(f"members of {record['id']}", lambda: list(view.proxy("image").members(record["id"])))
+        return any(m.member_id == view.project_id and m.status == "accepted" for m in members)
 
     @classmethod
     def has_payload(cls, document: dict[str, Any]) -> bool:

@@ -85,6 +85,11 @@ class Kind(Declaration):
         """What tells resources of one name apart, besides their own fields; None when there's nothing."""
         return None
 
+    @classmethod
+    def usable(cls, view: View, record: Record) -> bool:
+        """Whether the view's project may use a resource of another project; a member is shown nothing else."""
+        return not view.is_admin or bool(record.get("is_shared"))
+
     # -- finding -----------------------------------------------------------------------------------------
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
@@ -73,9 +73,25 @@ def nested_in(kind: type[Kind]) -> dict[str, type[Kind]]:
 
 
 def source_ids(kind: type[Kind], document: Document) -> dict[str, str]:
-    """Return path → the source's id behind each link of a document, and of the documents inside of it."""
-    ids = dict((document.get("_info") or {}).get("source_ids") or {})
-    for name, inner in nested_in(kind).items():
+    """Return path → the source's id behind each link of a document, and of the documents inside of it.
+
+    OS Migrate has some of them among the facts, by the name of the attribute (``network_id``).
+    """
+    info, parts = document.get("_info") or {}, nested_in(kind)
+    ids = {
+        path: str(id_)
+        for path, ref, _ in kind.links({n: v for n, v in document["params"].items() if n not in parts})
+        if (id_ := info.get(ref.attribute or "")) and isinstance(id_, str)
+    }
+    ids |= info.get("source_ids") or {}
+    for name, inner in parts.items():
         for number, part in enumerate(document["params"].get(name) or ()):
             ids |= {f"{name}.{number}.params.{path}": id_ for path, id_ in source_ids(inner, part).items()}
     return ids
+
+
+def beside_of(path: str, name: str | None, paths: Container[str]) -> str | None:
+    """Return the path of the link called *name* that stands beside another one: a port's network, for its subnets."""
+    parts = path.split(".")
+    beside = [".".join([*parts[:n], name]) for n in reversed(range(len(parts)))] if name else []
+    return next((other for other in beside if other in paths), None)

@@ -12,6 +12,7 @@ class Network(Kind):
 
     type = "openstack.network.Network"
     file = "networks"
+    for_everybody = True
     fixed = frozenset(
         {
             "availability_zone_hints",
@@ -60,6 +61,11 @@ class Network(Kind):
     segments = Many(Bag(), "provider segments, instead of the three above")
     tags = Many(Text(), "labels")
     qos_policy_ref = Ref("qos_policy", "quality of service")
+
+    @classmethod
+    def usable(cls, view: View, record: Record) -> bool:
+        """Shared with the project, or external."""
+        return super().usable(view, record) or bool(record["is_router_external"])
 
     @classmethod
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:

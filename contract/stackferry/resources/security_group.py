@@ -13,17 +13,25 @@ class SecurityGroup(Kind):
     """A named set of rules. Neutron puts rules of its own into a new group, and into every ``default`` group.
 
     ``hints.automatic_rules`` lists those that the source still has (see :func:`automatic`); the others are
-    removed here too, or a group that was locked down would arrive open. Sharing is a matter of RBAC policies, which
-    don't cross.
+    removed from a group that is made, or a group that was locked down would arrive open; from one that is here already
+    only with ``hints.prune``. Sharing is a matter of RBAC policies, which don't cross.
     """
 
     type = "openstack.network.SecurityGroup"
     file = "security_groups"
+    info = ("id", "project_id", "created_at", "updated_at", "revision_number", "rules")
+    reads = ("is_shared", "security_group_rules")
 
     name = Text("name; every project has one named default")
     description = Text("free text")
     stateful = Flag("whether answers to allowed traffic are allowed")
     tags = Many(Text(), "labels")
+
+    @classmethod
+    def taken(cls, record: Record) -> Record:
+        """How many rules it has is enough: they're resources of their own."""
+        rules = record.pop("security_group_rules")
+        return {**record, "rules": len(rules or ())}
 
     @classmethod
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:
@@ -43,13 +51,13 @@ class SecurityGroup(Kind):
     @classmethod
     def extra_changes(cls, view: View, record: Record, hints: dict[str, Any]) -> list[dict[str, Any]]:
         """Automatic rules here that the source took away."""
-        unwanted = _unwanted(record["id"], _rules(view, record, hints), hints)
+        unwanted = _superfluous(view, record, hints)
         return [{"field": "automatic_rules", "from": automatic(record["id"], r), "to": None} for r in unwanted]
 
     @classmethod
     def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Set the fields, and take away the automatic rules that the source doesn't have."""
-        _remove(view, _unwanted(record["id"], _rules(view, record, hints), hints))
+        _remove(view, _superfluous(view, record, hints))
         return super().update(view, record, body, hints)
 
 
@@ -63,10 +71,12 @@ def automatic(group_id: str, rule: dict[str, Any]) -> str | None:
     return f"{rule['direction']} {rule.get('ether_type') or rule.get('ethertype')}"
 
 
-def _rules(view: View, record: Record, hints: dict[str, Any]) -> list[Record]:
-    if hints.get("automatic_rules") is None:
+def _superfluous(view: View, record: Record, hints: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is to be taken away from a group that is here already."""
+    if hints.get("automatic_rules") is None or not hints.get("prune"):
         return []
-    return view.records_of("security_group_rule", "security_group_id", record["id"])
+    rules = view.records_of("security_group_rule", "security_group_id", record["id"])
+    return _unwanted(record["id"], rules, hints)
 
 
 def _unwanted(group_id: str, rules: Any, hints: dict[str, Any]) -> list[dict[str, Any]]:

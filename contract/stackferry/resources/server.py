@@ -2,6 +2,8 @@
 
 Ports and volumes are made before the server; ``hints`` says what they have become: ``port_ids`` and ``volume_ids``,
 in the order of the document (null: left out), and ``boot_volume_id`` for the copy of a boot disk that was no volume.
+``hints.marker`` (``<migration>/<server id>``) goes into the metadata of what is made, until it has arrived: only what
+carries it is found again, whatever other servers are called.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from ..errors import EndedInError
 from . import server_disks, server_lacks, server_parts
 from .answer import checked
 from .fields import Many, Ref, Text
+from .finding import MARK, marked
 from .floating_ip import FloatingIp
 from .kind import Kind
 from .migration_params import SERVER
@@ -148,6 +151,13 @@ class Server(Kind):
         return {} if record["image"] and view.get("image", record["image"]) else {"boot_disk_copy": True}
 
     @classmethod
+    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+        """What carries the document's mark; without one, servers of the same name that carry none."""
+        if hints.get("marker"):
+            return [r for r in view.records(cls.kind) if marked(r, hints)]
+        return [r for r in super().candidates(view, body, hints) if MARK not in (r["metadata"] or {})]
+
+    @classmethod
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:
         """Servers of one name differ by their addresses."""
         return server_parts.fixed_addresses(record)
@@ -167,6 +177,8 @@ class Server(Kind):
                  "tags", "user_data")  # fmt: skip
         told = {n: body[n] for n in plain if n in body}
         told["flavor_id"] = body["flavor"]
+        if hints.get("marker"):
+            told["metadata"] = {**(told.get("metadata") or {}), MARK: hints["marker"]}
         told["networks"] = [{"port": id_} for id_ in hints.get("port_ids") or () if id_] or "none"
         told |= server_disks.mapping(body, hints)
         if server_parts.may_choose(body.get("hostname"), view):
@@ -196,3 +208,11 @@ class Server(Kind):
         if body:
             compute.update_server(record["id"], **body)
         return compute.get_server(record["id"])
+
+
+def unmark(view: View, id_: str) -> None:
+    """Take our mark off a server; one that has none, or is gone, stays as it is."""
+    record = view.refresh(Server.kind, id_)
+    if record and MARK in (record["metadata"] or {}):
+        view.proxy("compute").delete_server_metadata(id_, keys=[MARK])
+        view.refresh(Server.kind, id_)

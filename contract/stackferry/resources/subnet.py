@@ -6,6 +6,7 @@ from typing import Any
 
 from .fields import Address, Cidr, Flag, Many, Number, Ref, Struct, Text
 from .kind import Kind
+from .network import Network
 from .view import Record, View
 
 
@@ -15,6 +16,7 @@ class Subnet(Kind):
     type = "openstack.subnet.Subnet"
     file = "subnets"
     scope = "network_ref"
+    for_everybody = True
     fixed = frozenset(
         {
             "cidr",
@@ -62,6 +64,12 @@ class Subnet(Kind):
         """No pools said means that Neutron makes one of all that is free."""
         params, notes = super().prepare(params, view)
         return {n: v for n, v in params.items() if n != "allocation_pools" or v}, notes
+
+    @classmethod
+    def usable(cls, view: View, record: Record) -> bool:
+        """As its network."""
+        network = view.get("network", record["network_id"])
+        return network is not None and Network.usable(view, network)
 
     @classmethod
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:

@@ -16,6 +16,8 @@ from .kind import KINDS
 
 Record = dict[str, Any]
 OWN = "%auth%"
+#: key in a reference: the source's thing belongs to another project, though nobody could say which
+FOREIGN = "is_foreign"
 #: stands for the id of something that a plan would create
 PENDING = "(to be created)"
 
@@ -23,8 +25,8 @@ PENDING = "(to be created)"
 class Missing(Exception):
     """A reference that leads nowhere at this cloud."""
 
-    def __init__(self, kind: str, name: str | None) -> None:
-        super().__init__(f"there is no {kind.replace('_', ' ')} named {name!r} here")
+    def __init__(self, kind: str, name: str | None, whose: str = "") -> None:
+        super().__init__(f"there is no {kind.replace('_', ' ')} named {name!r} here{whose}")
 
 
 class Ambiguous(Exception):
@@ -46,9 +48,9 @@ class Lookup:
 
 
 LOOKUPS = {
-    "qos_policy": Lookup("network", "qos_policy", "qos_policies"),
+    "qos_policy": Lookup("network", "qos_policy", "qos_policies", ("is_shared",)),
     "segment": Lookup("network", "segment", "segments"),
-    "subnet_pool": Lookup("network", "subnet_pool", "subnet_pools"),
+    "subnet_pool": Lookup("network", "subnet_pool", "subnet_pools", ("is_shared",)),
     "network_flavor": Lookup("network", "flavor", "flavors"),
     "project": Lookup("identity", "project", "projects"),
     "flavor": Lookup("compute", "flavor", "flavors", ("vcpus", "ram", "disk")),
@@ -208,16 +210,18 @@ class View:
         return project.name, domain.name if domain else None
 
     def resolve(self, kind: str, ref: dict[str, Any]) -> str:
-        """Return the id here of what a document refers to; raise Missing or Ambiguous."""
+        """Return the id here of what a document refers to; raise Missing or Ambiguous.
+
+        A name means only what this project may use, in the project that the reference names.
+        """
         if ref.get("id"):
             return str(ref["id"])
         name = ref.get("name")
         if name is None:
             raise Missing(kind, name)
-        own = ref.get("project_name") == OWN
-        found = self._own(kind, name) if own else self.named(kind, name)
+        found = self._own(kind, name) if ref.get("project_name") == OWN else self._usable(kind, ref)
         if not found:
-            raise Missing(kind, name)
+            raise Missing(kind, name, _whose(ref))
         if len(found) > 1:
             raise Ambiguous(f"{len(found)} {kind.replace('_', ' ')}s here are named {name!r}; use an unambiguous one")
         return str(found[0]["id"])
@@ -227,8 +231,32 @@ class View:
         known = self.records(kind) if kind in KINDS else self.named(kind, name)
         return [r for r in known if r["name"] == name and (kind in KINDS or r["project_id"] == self.project_id)]
 
+    def _usable(self, kind: str, ref: dict[str, Any]) -> list[Record]:
+        """What this project may use of a name: its own, what is for everybody, and what is shared with it."""
+        may_use = KINDS[kind].usable if kind in KINDS else _shared
+        found = [r for r in self.named(kind, ref["name"]) if self._is_own(r) or may_use(self, r)]
+        if ref.get("project_name") is None or ref["project_name"] == self._project_name():
+            others = [r for r in found if not self._is_own(r)]
+            return others if ref.get(FOREIGN) and (others or not _for_everybody(kind)) else found
+        in_project = [r for r in found if self._is_in(r, ref)]
+        return in_project or ([r for r in found if not self._is_own(r)] if _for_everybody(kind) else [])
+
+    def _is_own(self, record: Record) -> bool:
+        return record.get("project_id") in (None, self.project_id)
+
+    def _is_in(self, record: Record, ref: dict[str, Any]) -> bool:
+        """Whether a resource belongs to the project that a reference names; who can't read names knows what isn't."""
+        if self._is_own(record):
+            return False
+        project, domain = self._project(record["project_id"])
+        return project is None or (project, domain) == (ref["project_name"], ref.get("domain_name") or domain)
+
+    def _project_name(self) -> str | None:
+        """The name of this project."""
+        return self.once("this project", lambda: getattr(self.connection.current_project, "name", None))  # type: ignore[no-any-return]
+
     def named(self, kind: str, name: str) -> list[Record]:
-        """Anything visible of this name: the project's own, shared, external."""
+        """Anything visible of this name; an administrator sees strangers' things, too."""
         with self._locks[kind]:
             key = (kind, name)
             if key not in self._named:
@@ -238,6 +266,23 @@ class View:
                 if not self._named[key]:
                     return self._named.pop(key)  # it may be made yet
             return self._named[key]
+
+
+def _shared(view: View, record: Record) -> bool:
+    """Whether this project may use another one's resource; a member is shown nothing else."""
+    return not view.is_admin or bool(record.get("is_shared", True))
+
+
+def _for_everybody(kind: str) -> bool:
+    """Whether it may be somebody else's in another cloud: clouds have public images of the same names."""
+    return kind not in KINDS or KINDS[kind].for_everybody
+
+
+def _whose(ref: dict[str, Any]) -> str:
+    if ref.get(FOREIGN):
+        return " that belongs to another project, as at the source, and may be used here"
+    whose = ref.get("project_name")
+    return f" in project {whose!r}" if whose not in (None, OWN) else ""
 
 
 def is_absent(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from stackferry import messages
 from stackferry.messages import Message
 from stackferry.resources import KINDS
-from stackferry.resources.view import PENDING
+from stackferry.resources.view import FOREIGN, PENDING
 
 from . import cleaning, room, workload_commands
 from .itinerary import Do
@@ -22,6 +22,8 @@ MESSAGES: dict[str, type[Message]] = {
     "finish": messages.FinishResource,
     "remove": messages.RemoveResource,
 }
+#: hints that only we read
+OURS = ("twin_keys", "first_asked", "foreign")
 Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]
@@ -90,11 +92,13 @@ def _document(ledger: Ledger, step: Step) -> dict[str, Any]:
     if step.action == "remove":
         return {"type": KINDS[step.kind].type, "params": {"name": step.name}}
     document = workload_commands.sized(ledger, step) if step.group else ledger.documents[step.key]
-    if not step.links:
+    ids, foreign = {path: _id_of(ledger, key) for path, key in step.links.items()}, step.hints.get("foreign") or ()
+    if not (ids or foreign):
         return document
-    ids = {path: _id_of(ledger, key) for path, key in step.links.items()}
 
     def resolved(path: str, ref: dict[str, Any]) -> dict[str, Any]:
+        if path in foreign:
+            return {**ref, FOREIGN: True}
         return {**ref, "id": ids[path]} if ids.get(path) else ref
 
     return {**document, "params": KINDS[step.kind].map_links(document["params"], resolved)}
@@ -113,7 +117,7 @@ def _outlives_migrations(step: Step) -> bool:
 
 
 def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
-    hints = {name: value for name, value in step.hints.items() if name not in ("twin_keys", "first_asked")}
+    hints = {name: value for name, value in step.hints.items() if name not in OURS}
     destination_id = step.destination_id or (step.made[-1] if step.made else None)
     if step.action == "finish":
         owner = ledger.step(step.key.removesuffix("/finish"))
@@ -125,8 +129,9 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
     if step.action == "ensure" and KINDS[step.kind].takes_id:
         # The same in each try, and another one when the image of an earlier try is gone for good.
         hints["new_id"] = str(uuid.uuid5(uuid.UUID(ledger.head.id), f"{step.key} {len(step.made)}"))
-    others = [ledger.step(key) for key in step.hints.get("twin_keys", ())]
-    if claimed := [other.destination_id for other in others if other and other.destination_id]:
+    others = [other for key in step.hints.get("twin_keys", ()) if (other := ledger.step(key))]
+    there = [o.destination_id or (known(o.kind, o.source_id) if o.source_id else None) for o in others]
+    if claimed := [id_ for id_ in there if id_]:
         hints["claimed"] = claimed
     if ledger.head.phase == "undoing" and step.action == "ensure":
         hints["only_look"] = True

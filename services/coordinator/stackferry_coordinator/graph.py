@@ -14,7 +14,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from stackferry.resources import BY_TYPE, KINDS, Kind, order
+from stackferry.resources.nested import beside_of, source_ids
 from stackferry.resources.security_group import automatic
+from stackferry.resources.view import OWN
 
 from . import subjects
 from .workload import stops as stops_of
@@ -56,6 +58,7 @@ def build(
     documents: list[Document],
     payloads: bool = False,
     all_rules: bool = False,
+    prune: bool = False,
     workloads: bool = False,
     compared: bool = False,
 ) -> list[Node]:
@@ -63,15 +66,17 @@ def build(
 
     *payloads*: with the steps that move the bytes of images, after all others. *workloads*: with every step that a
     server and its disks need, instead of one for each. *compared*: nothing will be made. *all_rules*: the documents
-    hold every rule of their security groups, so that a group without rules is one that has none.
+    hold every rule of their security groups, so that a group without rules is one that has none. *prune*: rules are
+    taken away from groups that are there already, though the files don't say where they come from.
     """
     nodes = [_node(number, d) for number, d in enumerate(documents) if d["type"] in BY_TYPE]
     nodes = list({node.key: node for node in nodes}.values())
     index = _Index(nodes)
-    for node in nodes:
+    rank = _ranks()
+    for node in sorted(nodes, key=lambda node: rank[node.kind.kind]):  # which subnet a name means, its own link tells
         _follow_links(node, index)
     _chain_twins(nodes)
-    _keep_automatic_rules(nodes, all_rules)
+    _keep_automatic_rules(nodes, all_rules, prune)
     transfers = _transfers(nodes) if payloads else []
     moved = [node for node in nodes if workloads and node.kind.by_workload]
     for node in nodes:
@@ -102,21 +107,45 @@ class _Index:
 
 
 def _follow_links(node: Node, index: _Index) -> None:
-    params, info = node.document["params"], node.document.get("_info", {})
-    for path, ref, value in node.kind.links(params):
-        source_id = (info.get("source_ids") or {}).get(path) or info.get(ref.attribute or "")
-        target, problem = _target(ref.kind, value, source_id, index)
+    ids, foreign = source_ids(node.kind, node.document), []
+    links = {path: (ref, value) for path, ref, value in node.kind.links(node.document["params"])}
+    for path in sorted(links, key=lambda path: _scope_of(links[path][0].kind) is not None):
+        ref, value = links[path]
+        beside = beside_of(path, _scope_of(ref.kind), links)
+        within = _owner(node, beside, ids, links[beside][1]) if beside else None
+        target, problem = _target(ref.kind, value, ids.get(path), index, within)
         if problem:
             node.problem = f"{path}: {problem}"
         elif target is not None and target is not node:
             node.links[path] = target.key
             node.after[target.key] = True
+        elif target is None and path in ids and value.get("project_name") is None:
+            foreign.append(path)
+    if foreign:
+        node.hints["foreign"] = foreign
 
 
-def _target(kind: str, ref: dict[str, Any], source_id: Any, index: _Index) -> tuple[Node | None, str | None]:
+def _scope_of(kind: str) -> str | None:
+    """The link that a name of this kind is unique within."""
+    return KINDS[kind].scope if kind in KINDS else None
+
+
+def _owner(node: Node, path: str, ids: dict[str, str], ref: dict[str, Any]) -> Any:
+    """What a link leads to: a document, or else whatever tells it from others."""
+    return node.links.get(path) or ids.get(path) or ref.get("name")
+
+
+def _target(
+    kind: str, ref: dict[str, Any], source_id: Any, index: _Index, within: Any
+) -> tuple[Node | None, str | None]:
+    """The document that a reference means; *within*: what owns it, where names are unique within that only."""
     name = ref.get("name") or ""
     by_id = index.by_id.get((kind, source_id)) if source_id else None
     named = index.by_name.get((kind, name), [])
+    if source_id and ref.get("project_name") != OWN:  # what it means has no document, whatever the others are called
+        named = [node for node in named if not node.source_id]
+    if within is not None and (len(named) > 1 or "/" in str(within)):
+        named = [node for node in named if _scope(node) == within]
     if by_id is not None:
         exported_as = by_id.document.get("_info", {}).get("name", by_id.document["params"].get("name"))
         if (exported_as or "") == name or not named:
@@ -134,8 +163,7 @@ def _scope(node: Node) -> Any:
     link = node.kind.scope
     if link is None:
         return None
-    info, ref = node.document.get("_info", {}), node.document["params"].get(link) or {}
-    return node.links.get(link) or (info.get("source_ids") or {}).get(link) or ref.get("name")
+    return _owner(node, link, source_ids(node.kind, node.document), node.document["params"].get(link) or {})
 
 
 def _chain_twins(nodes: list[Node]) -> None:
@@ -153,25 +181,35 @@ def _chain_twins(nodes: list[Node]) -> None:
                 node.hints["twin_keys"] = [other.key for other in same if other is not node]
 
 
-def _keep_automatic_rules(nodes: list[Node], all_rules: bool) -> None:
-    """Tell each group which of Neutron's automatic rules the source still has; nothing when no rules cross."""
-    rules = [n for n in nodes if n.kind.kind == "security_group_rule"]
-    if not (rules or all_rules):
-        return
+def _keep_automatic_rules(nodes: list[Node], all_rules: bool, prune: bool) -> None:
+    """Tell each group whose rules are here which of Neutron's automatic ones the source still has.
+
+    They're taken away from a group that is there already (``prune``) only where the documents are a cloud's own, with
+    ids: somebody else's file may hold a few rules that are to be added.
+    """
+    rules = [n for n in nodes if n.kind.kind == "security_group_rule" and n.links.get("security_group_ref")]
     kept: dict[str, list[str]] = defaultdict(list)
+    ours: set[str] = set()
     for rule in rules:
-        group = rule.links.get("security_group_ref")
+        group = rule.links["security_group_ref"]
+        kept[group] = kept[group]
+        if (rule.document.get("_info") or {}).get("source_ids"):
+            ours.add(group)
         params = rule.document["params"]
         remote = {
             "remote_group_id": rule.links.get("remote_group_ref") or (params.get("remote_group_ref") and "elsewhere"),
             "remote_address_group_id": params.get("remote_address_group_ref"),
         }
         name = automatic(group or "", {**params, **remote})
-        if group and name:
+        if name:
             kept[group].append(name)
     for node in nodes:
-        if node.kind.kind == "security_group":
+        if node.kind.kind != "security_group":
+            continue
+        has_none = (node.document.get("_info") or {}).get("rules") == 0
+        if node.key in kept or all_rules or has_none:
             node.hints["automatic_rules"] = sorted(kept[node.key])
+            node.hints["prune"] = prune or all_rules or has_none or node.key in ours
 
 
 def _late(nodes: list[Node]) -> list[Node]:
@@ -209,7 +247,8 @@ def _workloads(moved: list[Node], index: _Index) -> list[Node]:
     known: dict[str, Node] = {}
     for workload in moved:
         workload.group = workload.key
-        stops = [] if workload.problem else _stops(workload, index)
+        checks = {node.key: f"{node.key}/check" for node in moved}
+        stops = [] if workload.problem else _stops(workload, index, checks)
         if twice := next((stop.key for stop in stops if stop.key in known), None):
             workload.problem = f"{twice.replace('/', ' ')} belongs to another document, too: give it another _info.id"
         found = [workload] if workload.problem else stops
@@ -217,8 +256,11 @@ def _workloads(moved: list[Node], index: _Index) -> list[Node]:
     return list(known.values())
 
 
-def _stops(workload: Node, index: _Index) -> list[Node]:
-    """The steps of a workload; the first of them comes after whatever the workload refers to."""
+def _stops(workload: Node, index: _Index, checks: dict[str, str]) -> list[Node]:
+    """The steps of a workload; the first of them comes after whatever the workload refers to.
+
+    It also comes after the *checks* of namesakes, so that each knows which ones of the destination the others are.
+    """
     found = []
     for stop in stops_of(workload.key, workload.document):
         kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]
@@ -226,7 +268,8 @@ def _stops(workload: Node, index: _Index) -> list[Node]:
         if stop.task.action == "ensure":
             _follow_links(node, index)
         if stop.task.action == "check":
-            node.links, node.after = dict(workload.links), dict(workload.after)
+            node.links, node.hints = dict(workload.links), dict(workload.hints)
+            node.after = {checks.get(key, key): hard for key, hard in workload.after.items()}
         if stop.subject.warm and stop.task.action == "assign":
             node.hints["warm"] = True
         if stop.subject.each == "segment":
@@ -236,10 +279,15 @@ def _stops(workload: Node, index: _Index) -> list[Node]:
     return found
 
 
+def _ranks() -> dict[str, int]:
+    """Where people expect each kind."""
+    return {kind: number for number, kind in enumerate(order())}
+
+
 def _sorted(nodes: list[Node]) -> list[Node]:
     """Prerequisites first; among equals, in the order in which people expect the kinds."""
     by_key = {node.key: node for node in nodes}
-    rank = {kind: number for number, kind in enumerate(order())}
+    rank = _ranks()
     sorter = TopologicalSorter({node.key: node.after.keys() & by_key.keys() for node in nodes})
     try:
         sorter.prepare()

@@ -37,8 +37,9 @@ def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
     moved = head.mode == "run" and from_source
     documents = [_as_asked(document, head.request.get("migration_params")) for document in documents]
     return build(
-        documents, payloads=payloads, all_rules=exported and rules, workloads=moved, compared=head.mode != "run"
-    )
+        documents, payloads=payloads, all_rules=exported and rules, prune=bool(head.request.get("prune")),
+        workloads=moved, compared=head.mode != "run",
+    )  # fmt: skip
 
 
 def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[str, Any]:

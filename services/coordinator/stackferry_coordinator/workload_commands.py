@@ -96,13 +96,14 @@ def _trunk_hints(work: Workload, mac_address: str) -> dict[str, Any]:
 
 
 def _server_hints(work: Workload) -> dict[str, Any]:
+    ports, volumes = work.parts("port"), work.document["params"].get("volumes") or []
+    found: dict[str, Any] = {"marker": work.marker(work.group), "port_ids": [work.id_of(key) for key in ports]}
     if work.asked.get("data_copy") is False:
         given = [(work.asked.get("boot_volume") or {}).get("uuid"),
                  *[v.get("uuid") for v in work.asked.get("additional_volumes") or ()]]  # fmt: skip
-        return {"port_ids": [work.id_of(key) for key in work.parts("port")], "given_volume_ids": given}
+        return {**found, "given_volume_ids": given}
     boot = f"volume/{work.group.partition('/')[2]}-boot"
-    volumes = [work.id_of(f"volume/{v['_info']['id']}") for v in work.document["params"].get("volumes") or []]
-    found = {"port_ids": [work.id_of(key) for key in work.parts("port")], "volume_ids": volumes}
+    found["volume_ids"] = [work.id_of(f"volume/{volume['_info']['id']}") for volume in volumes]
     return {**found, "boot_volume_id": work.id_of(boot)} if work.id_of(boot) else found
 
 
@@ -187,7 +188,7 @@ def _attachment(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str
 
 def _settle(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
     volumes = [id_ for key in work.parts("volume") if (id_ := work.id_of(key))]
-    return work.id_of(subject), {"volumes": volumes}
+    return work.id_of(subject), {"volumes": volumes, **({"server": True} if subject.startswith("server/") else {})}
 
 
 def _source_id(subject: str) -> str:

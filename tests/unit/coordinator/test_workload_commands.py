@@ -199,3 +199,19 @@ def test_a_volume_is_moved_in_segments_that_cover_it(size: int, lengths: list[in
     found = segments(size * GIB)
     assert [length for _, length in found] == [length * GIB for length in lengths]
     assert [first for first, _ in found] == [sum(lengths[:number]) * GIB for number in range(len(lengths))]
+
+
+def test_a_namesakes_own_is_never_taken_though_only_an_earlier_migration_knows_it() -> None:
+    """The younger of two of one name was moved earlier, by itself: the older one must not be taken for it."""
+    first, second = server("a"), server("b")
+    second["params"]["name"] = "a"
+    world, _ = until_asked("server/a/check", [first, second])
+    due = next(sent.do for sent in world.commands if sent.do.key == "server/a/check")
+    known = {"b": EARLIER}
+    hints_ = command(world.ledger, due, lambda _, source_id: known.get(source_id), ["pem"])[1]["hints"]
+    assert (hints_["claimed"], hints_["twins"]) == ([EARLIER], 2)
+
+
+def test_a_server_is_made_with_a_mark_of_its_own() -> None:
+    data = until_asked("server/a", [server("a")])[1]
+    assert data["hints"]["marker"] == f"{MIGRATION}/a"

@@ -1,0 +1,79 @@
+"""Things of one name are many things: servers, subnets and networks that share theirs, between two real clouds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.clouds
+
+
+def boot_image(tenant: Any) -> Any:
+    return tenant.connect().image.create_image(
+        name="boot", disk_format="raw", container_format="bare", data=b"x" * 512, min_disk=1
+    )
+
+
+def booted(tenant: Any, name: str, image: Any, subnet: Any, address: str, **more: Any) -> Any:
+    """A server from an image, with this address."""
+    c = tenant.connect()
+    fixed = [{"subnet_id": subnet.id, "ip_address": address}]
+    port = c.network.create_port(network_id=subnet.network_id, fixed_ips=fixed)
+    flavor = c.compute.find_flavor("m1.tiny", ignore_missing=False)
+    made = c.compute.create_server(
+        name=name, flavor_id=flavor.id, image_id=image.id, networks=[{"port": port.id}], **more
+    )
+    return c.compute.wait_for_server(made, interval=0.3)
+
+
+def addresses(server: Any) -> str:
+    return " ".join(sorted(ip["addr"] for ips in server.addresses.values() for ip in ips))
+
+
+def facts(tenant: Any) -> list[tuple[str, str, dict[str, str]]]:
+    """(name, addresses, metadata) of the project's servers."""
+    found = [(s.name, addresses(s), s.metadata) for s in tenant.connect().compute.servers()]
+    return sorted(found, key=str)
+
+
+def bad(state: Any) -> list[Any]:
+    return [(s["key"], s["outcome"], s["reason"]) for s in state["steps"] if s["state"] in ("failed", "skipped")]
+
+
+def kinds(state: Any, kind: str) -> list[str]:
+    return [s["outcome"] for s in state["steps"] if s["kind"] == kind and s["action"] == "ensure" and not s["group"]]
+
+
+def heads(state: Any) -> list[str]:
+    return [s["outcome"] for s in state["steps"] if s["key"] == s["group"]]
+
+
+def test_servers_networks_and_subnets_that_share_their_names_all_cross(source, destination, ferry):
+    c = source.connect()
+    image, nets = boot_image(source), [c.network.create_network(name="net") for _ in range(2)]
+    subnets = [
+        c.network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr=f"10.{n}.0.0/24")
+        for n, net in enumerate(nets, 5)
+    ]
+    booted(source, "worker", image, subnets[0], "10.5.0.10", metadata={"role": "a"})
+    booted(source, "worker", image, subnets[1], "10.6.0.10", metadata={"role": "b"})
+    booted(source, "worker", image, subnets[1], "10.6.0.11", metadata={"role": "b"})
+    before = facts(source)
+    state = ferry.wait(ferry.migrate(source.entry, destination.entry), timeout=90)
+    assert (state["phase"], bad(state)) == ("done", [])
+    assert facts(destination) == before
+
+    again = ferry.wait(ferry.migrate(source.entry, destination.entry), timeout=90)
+    assert (bad(again), set(heads(again))) == ([], {"unchanged"})
+    assert facts(destination) == before
+
+    server = next(s for s in c.compute.servers() if addresses(s) == "10.6.0.11")
+    c.compute.set_server_metadata(server, role="c", more="yes")
+    changed = ferry.wait(ferry.migrate(source.entry, destination.entry), timeout=90)
+    assert (bad(changed), sorted(heads(changed))) == ([], ["unchanged", "unchanged", "updated"])
+    assert facts(destination) == facts(source)
+
+    ferry.control(state["id"], "undo")
+    ferry.wait_for(state["id"], "undone", timeout=120)
+    assert facts(destination) == []
