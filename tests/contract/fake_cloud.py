@@ -454,13 +454,23 @@ class Proxy(Compute):
 
     def _new_port(self, new: dict[str, Any]) -> dict[str, Any]:
         new.setdefault("mac_address", f"fa:16:3e:00:00:{len(self.cloud.all(PORT)):02x}")
-        for fixed in new["fixed_ips"]:
-            if self._row(subnet.Subnet, fixed["subnet_id"])["network_id"] != new["network_id"]:
-                refuse(400, "subnet is not in the network")
+        new["fixed_ips"] = [self._fixed(fixed, new) for fixed in new["fixed_ips"]]
         taken = {ip.get("ip_address") for p in self.cloud.all(port.Port) for ip in p["fixed_ips"]}
         if any(fixed.get("ip_address") in taken for fixed in new["fixed_ips"]):
             refuse(409, "IP address already allocated in subnet")
         return new
+
+    def _fixed(self, fixed: dict[str, Any], port: dict[str, Any]) -> dict[str, Any]:
+        """A fixed IP with its address; that of a subnet with an automatic mode follows from the MAC address."""
+        within = self._row(subnet.Subnet, fixed["subnet_id"])
+        if within["network_id"] != port["network_id"]:
+            refuse(400, "subnet is not in the network")
+        if not {within.get("ipv6_address_mode"), within.get("ipv6_ra_mode")} & {"slaac", "dhcpv6-stateless"}:
+            return fixed
+        automatic = eui64(within["cidr"], port["mac_address"])
+        if fixed.get("ip_address", automatic) != automatic:
+            refuse(400, f"IPv6 address {fixed['ip_address']} can not be directly assigned to a port on subnet")
+        return {**fixed, "ip_address": automatic}
 
     def _new_trunk(self, new: dict[str, Any]) -> dict[str, Any]:
         subs = [self._row(PORT, sub["port_id"]) for sub in new["sub_ports"]]
@@ -489,7 +499,8 @@ class Proxy(Compute):
         if subnet:
             on = self._row(SUBNET, subnet)
             fixed_ips = [{"subnet_id": subnet, "ip_address": on["gateway_ip"]}]
-            row = self.cloud.seed(PORT, **self._new_port({"network_id": on["network_id"], "fixed_ips": fixed_ips}))
+            new = self._new_port({"network_id": on["network_id"], "fixed_ips": []})
+            row = self.cloud.seed(PORT, **{**new, "fixed_ips": fixed_ips})
         else:
             row = self._row(PORT, port)
             if not row["fixed_ips"]:
@@ -526,3 +537,10 @@ class Proxy(Compute):
 
 def _ranges(addresses: list[str]) -> list[str]:
     return [str(ipaddress.ip_network(a)) for a in addresses]
+
+
+def eui64(cidr: str, mac_address: str) -> str:
+    """The address that a port gives itself in a range."""
+    octets = bytes.fromhex(mac_address.replace(":", ""))
+    interface = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return str(ipaddress.ip_network(cidr)[int.from_bytes(interface)])

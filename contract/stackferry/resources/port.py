@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .fields import Address, Bag, Cidr, Flag, Many, Number, Pattern, Ref, Struct, Text
 from .finding import made_by_an_earlier_try
 from .kind import Kind
-from .router_interface import AUTOMATIC
+from .subnet import choosable
 from .view import Record, Taken, View
 
 #: what only the owner of the network may choose
@@ -100,7 +100,9 @@ class Port(Kind):
             left += ["fixed_ips_refs"] if params.get("fixed_ips_refs") else []
             notes += [f"{n} was left out: {whose}" for n in left]
         if ips := params.get("fixed_ips_refs"):
-            params["fixed_ips_refs"] = [_choosable(ip, view, foreign) for ip in ips]
+            params["fixed_ips_refs"] = [
+                {"subnet_ref": ip["subnet_ref"]} if foreign else choosable(ip, view) for ip in ips
+            ]
         return params, notes
 
     @classmethod
@@ -156,10 +158,3 @@ def owner(view: View, port: Record) -> str:
         return f"port {port['id']} ({port['device_owner'] or 'reserved'})"
     server = view.get("server", port["device_id"])
     return f"server {server['name']!r} ({server['id']})" if server else f"server {port['device_id']}"
-
-
-def _choosable(fixed_ip: dict[str, Any], view: View, foreign: bool) -> dict[str, Any]:
-    """The address without ``ip_address`` where it can't be asked for."""
-    subnet = view.get("subnet", view.resolve("subnet", fixed_ip["subnet_ref"]))
-    automatic = subnet is not None and subnet["ipv6_address_mode"] in AUTOMATIC
-    return {"subnet_ref": fixed_ip["subnet_ref"]} if automatic or foreign else fixed_ip

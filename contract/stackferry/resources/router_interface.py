@@ -9,6 +9,7 @@ from typing import Any
 
 from .fields import Address, Pattern, Ref, Struct, Text
 from .kind import Kind
+from .subnet import choosable
 from .view import Record, View
 
 OWNERS = (
@@ -19,8 +20,6 @@ OWNERS = (
 
 
 ROUTES_TRIES = 5
-#: modes in which an address follows from the port's MAC address, so that none can be asked for
-AUTOMATIC = ("slaac", "dhcpv6-stateless")
 
 
 class RouterInterface(Kind):
@@ -57,7 +56,7 @@ class RouterInterface(Kind):
     def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
         """Whether a leg is distributed is the destination router's business."""
         params, notes = super().prepare(params, view)
-        fixed_ips = [_choosable(ip, view) for ip in params.get("fixed_ips_refs") or []]
+        fixed_ips = [choosable(ip, view, leg=True) for ip in params.get("fixed_ips_refs") or []]
         return {"fixed_ips_refs": fixed_ips, **{n: params[n] for n in ("device_ref", "network_ref")}}, notes
 
     @classmethod
@@ -133,12 +132,3 @@ def _pairs(fixed_ips: Any) -> set[tuple[str, str]]:
 
 def _subnets(port: dict[str, Any]) -> set[str]:
     return {ip["subnet_id"] for ip in port.get("fixed_ips") or []}
-
-
-def _choosable(fixed_ip: dict[str, Any], view: View) -> dict[str, Any]:
-    """The address without ``ip_address`` where the subnet gives it by itself."""
-    subnet = view.get("subnet", view.resolve("subnet", fixed_ip["subnet_ref"]))
-    automatic = subnet is not None and subnet["ipv6_address_mode"] in AUTOMATIC
-    if automatic and subnet is not None and subnet["gateway_ip"] != fixed_ip["ip_address"]:
-        return {"subnet_ref": fixed_ip["subnet_ref"]}
-    return fixed_ip

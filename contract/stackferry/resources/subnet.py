@@ -9,6 +9,9 @@ from .kind import Kind
 from .network import Network
 from .view import Record, View
 
+#: modes in which an address follows from the port's MAC address, so that none can be asked for
+AUTOMATIC = ("slaac", "dhcpv6-stateless")
+
 
 class Subnet(Kind):
     """An address range in a network."""
@@ -75,3 +78,19 @@ class Subnet(Kind):
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:
         """Subnets of one name differ by their ranges."""
         return [record["cidr"]]
+
+
+def automatic(subnet: Record) -> bool:
+    """Whether ports in it get an address that follows from their MAC address; to Neutron, either mode says so."""
+    return subnet["ipv6_address_mode"] in AUTOMATIC or subnet["ipv6_ra_mode"] in AUTOMATIC
+
+
+def choosable(fixed_ip: dict[str, Any], view: View, *, leg: bool = False) -> dict[str, Any]:
+    """A document's fixed IP as it can be asked for: without an address where the subnet gives it by itself.
+
+    A router's *leg* may be on the gateway's address everywhere.
+    """
+    subnet = view.get("subnet", view.resolve("subnet", fixed_ip["subnet_ref"]))
+    if subnet is None or not automatic(subnet) or (leg and fixed_ip.get("ip_address") == subnet["gateway_ip"]):
+        return fixed_ip
+    return {"subnet_ref": fixed_ip["subnet_ref"]}

@@ -1,0 +1,58 @@
+"""Addresses of ports and of routers' legs: who chooses them, and what it means to have none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openstack.network.v2.network import Network
+from openstack.network.v2.port import Port
+from openstack.network.v2.router import Router
+from openstack.network.v2.subnet import Subnet
+from stackferry.resources import KINDS, apply
+
+from .fake_cloud import Cloud, eui64
+from .projects import Document, exported, flat, infrastructure, migrate, outcomes, view
+
+RANGE, MAC, LEG = "2001:db8:7::/64", "fa:16:3e:aa:00:01", "fa:16:3e:aa:00:02"
+MODES = [("slaac", None), (None, "slaac"), (None, "dhcpv6-stateless"), ("dhcpv6-stateless", "dhcpv6-stateless")]
+OWN = {"project_name": "%auth%", "domain_name": "%auth%"}
+
+
+def with_modes(address: str | None, ra: str | None) -> Cloud:
+    """A project with a network of such a subnet, and a router with a leg in it that isn't on the gateway's address."""
+    cloud = infrastructure()
+    net = cloud.seed(Network, name="net")["id"]
+    subnet = cloud.seed(Subnet, name="six", network_id=net, cidr=RANGE, ip_version=6, gateway_ip="2001:db8:7::1",
+                        allocation_pools=[{"start": "2001:db8:7::2", "end": "2001:db8:7::ff"}],
+                        ipv6_address_mode=address, ipv6_ra_mode=ra)["id"]  # fmt: skip
+    router = cloud.seed(Router, name="router", is_admin_state_up=True)["id"]
+    cloud.seed(Port, network_id=net, device_id=router, device_owner="network:router_interface", mac_address=LEG,
+               fixed_ips=[{"subnet_id": subnet, "ip_address": eui64(RANGE, LEG)}])  # fmt: skip
+    return cloud
+
+
+def port(**params: Any) -> Document:
+    said = {"network_ref": {"name": "net", **OWN}, **params}
+    return {"type": KINDS["port"].type, "params": said, "_info": {"id": "p"}, "_migration_params": {}}
+
+
+def six(address: str) -> dict[str, Any]:
+    return {"ip_address": address, "subnet_ref": {"name": "six", **OWN}}
+
+
+@pytest.mark.parametrize(("address_mode", "ra_mode"), MODES)
+def test_either_mode_of_a_subnet_gives_legs_and_ports_their_addresses(
+    address_mode: str | None, ra_mode: str | None
+) -> None:
+    documents, destination = flat(exported(with_modes(address_mode, ra_mode))), infrastructure()
+    ended = outcomes(migrate(documents, view(destination)))
+    assert {outcome for outcome, _ in ended.values()} == {"created"}, ended
+    document = port(mac_address=MAC, fixed_ips_refs=[six(eui64(RANGE, MAC))])
+    made = apply.ensure("port", document, view(destination), {})
+    (address,) = destination.rows[Port][made.destination_id]["fixed_ips"]
+    assert address["ip_address"] == eui64(RANGE, MAC)
+    destination.writes.clear()
+    assert {outcome for outcome, _ in outcomes(migrate(documents, view(destination))).values()} == {"unchanged"}
+    assert apply.ensure("port", document, view(destination), {}).outcome == "unchanged"
+    assert destination.writes == []
