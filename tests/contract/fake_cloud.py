@@ -163,7 +163,7 @@ DEFAULTS: dict[type, dict[str, Any]] = {
     VOLUME: {"attachments": [], "availability_zone": "nova", "description": None, "is_bootable": False, "metadata": {},
              "is_encrypted": False, "is_multiattach": False, "status": "available", "volume_image_metadata": None,
              "volume_type": "__DEFAULT__", "name": None},
-    security_group.SecurityGroup: {"description": "", "stateful": True, "is_shared": False, "tags": []},
+    security_group.SecurityGroup: {"name": "", "description": "", "stateful": True, "is_shared": False, "tags": []},
     security_group_rule.SecurityGroupRule: {"description": "", "ether_type": "IPv4"},
     address_group.AddressGroup: {"name": "", "description": "", "addresses": []},
     keypair.Keypair: {"type": "ssh"},
@@ -454,11 +454,20 @@ class Proxy(Compute):
 
     def _new_port(self, new: dict[str, Any]) -> dict[str, Any]:
         new.setdefault("mac_address", f"fa:16:3e:00:00:{len(self.cloud.all(PORT)):02x}")
+        if new.get("security_group_ids") is None and new.get("is_port_security_enabled", True):
+            new["security_group_ids"] = ["default"]
+        if new.get("fixed_ips") is None:
+            new["fixed_ips"] = self._anywhere(new["network_id"])
         new["fixed_ips"] = [self._fixed(fixed, new) for fixed in new["fixed_ips"]]
         taken = {ip.get("ip_address") for p in self.cloud.all(port.Port) for ip in p["fixed_ips"]}
         if any(fixed.get("ip_address") in taken for fixed in new["fixed_ips"]):
             refuse(409, "IP address already allocated in subnet")
         return new
+
+    def _anywhere(self, network_id: str) -> list[dict[str, Any]]:
+        """What a port gets that doesn't say where in its network."""
+        within = [s for s in self.cloud.all(SUBNET) if s["network_id"] == network_id]
+        return [{"subnet_id": s["id"], "ip_address": s["allocation_pools"][0]["end"]} for s in within[:1]]
 
     def _fixed(self, fixed: dict[str, Any], port: dict[str, Any]) -> dict[str, Any]:
         """A fixed IP with its address; that of a subnet with an automatic mode follows from the MAC address."""

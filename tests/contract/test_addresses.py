@@ -56,3 +56,30 @@ def test_either_mode_of_a_subnet_gives_legs_and_ports_their_addresses(
     assert {outcome for outcome, _ in outcomes(migrate(documents, view(destination))).values()} == {"unchanged"}
     assert apply.ensure("port", document, view(destination), {}).outcome == "unchanged"
     assert destination.writes == []
+
+
+@pytest.mark.parametrize("known", [{}, {"look": True, "first_asked": 0}], ids=["later", "after a lost try"])
+def test_a_port_without_addresses_is_made_without_and_found_by_its_mac_address(known: dict[str, Any]) -> None:
+    destination = with_modes(None, None)
+    document = port(mac_address=MAC, fixed_ips_refs=[])
+    made = apply.ensure("port", document, view(destination), {})
+    assert (made.outcome, destination.rows[Port][made.destination_id]["fixed_ips"]) == ("created", [])
+    destination.rows[Port][made.destination_id].pop("updated_at", None)
+    destination.writes.clear()
+    again = apply.ensure("port", document, view(destination), known)
+    assert (again.destination_id, destination.writes) == (made.destination_id, [])
+
+
+def test_a_port_of_a_network_of_others_without_addresses_is_found_by_its_server() -> None:
+    destination = with_modes(None, None)
+    (net,) = (n for n in destination.all(Network) if n["name"] == "net")
+    net.update(project_id=destination.operators["id"], is_shared=True)
+    document = port(mac_address=MAC, fixed_ips_refs=[])
+    document["params"]["network_ref"] = {"name": "net", "project_name": None, "domain_name": None}
+    made = apply.ensure("port", document, view(destination), {})
+    row = destination.rows[Port][made.destination_id]
+    assert row["mac_address"] != MAC
+    row.update(device_id="server", device_owner="compute:nova")
+    destination.writes.clear()
+    again = apply.ensure("port", document, view(destination), {"device_id": "server"})
+    assert (again.outcome, again.destination_id, destination.writes) == ("unchanged", made.destination_id, [])

@@ -709,9 +709,10 @@ def test_a_subnet_without_pools_arrives_without_pools() -> None:
     )  # fmt: skip
     documents = flat(exported(source))
     migrate(documents, view(destination))
+    pools = [s["allocation_pools"] for s in destination.all(resource_of("subnet")) if s["name"] == "s"]
     destination.writes.clear()
     assert {o for o, _ in outcomes(migrate(documents, view(destination))).values()} == {"unchanged"}
-    assert destination.writes == []
+    assert (pools, destination.writes) == ([[]], [])
 
 
 def test_a_number_written_as_text_is_the_same_number(moved: Any) -> None:

@@ -60,7 +60,7 @@ class Image(Kind):
         "virtual_size",
     )
 
-    name = Text("name; not unique, may be empty")
+    name = Text("name; not unique, may be empty", empty=True)
     architecture = Property("CPU architecture")
     container_format = Text("bare, ovf, ...; with disk_format, what the payload is")
     disk_format = Text("raw, qcow2, iso, ...")

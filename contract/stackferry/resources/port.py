@@ -67,8 +67,9 @@ class Port(Kind):
         Struct(opt_name=Text(required=True), opt_value=Text(), ip_version=Number()), "options that DHCP tells it"
     )
     fixed_ips_refs = Pattern(
-        Struct(ip_address=Address(), subnet_ref=Ref("subnet", required=True)), "its addresses", attribute="fixed_ips"
-    )
+        Struct(ip_address=Address(), subnet_ref=Ref("subnet", required=True)), "its addresses; empty: none",
+        attribute="fixed_ips", empty=True,
+    )  # fmt: skip
     is_admin_state_up = Flag("whether it forwards packets")
     is_port_security_enabled = Flag("whether groups and anti-spoofing apply")
     mac_address = Mac("its MAC address")
@@ -109,7 +110,9 @@ class Port(Kind):
     def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
         """The network's ports that have one of its addresses; a port in somebody's use is a conflict."""
         mine = [r for r in view.records(cls.kind) if r["network_id"] == body["network_id"]]
-        if not addresses(body):  # nothing to go by but a name and the time
+        if not addresses(body):  # nothing to go by but its server; before there is one, a name and the time
+            if server := hints.get("device_id"):
+                return [r for r in mine if r["device_id"] == server]
             free = [r for r in mine if not r["device_id"] and (r["name"] or "") == (body.get("name") or "")]
             return [r for r in free if made_by_an_earlier_try(r, hints)]
         near = [

@@ -92,7 +92,7 @@ class Server(Kind):
     name = Text("name; not unique", required=True)
     availability_zone = Text("availability zone; null: any")
     config_drive = ConfigDrive("whether it reads its metadata from a disk")
-    description = Text("free text")
+    description = Text("free text", empty=True)
     disk_config = Text("AUTO or MANUAL: whether its root partition is resized before the first boot")
     flavor_ref = FlavorRef("flavor", "its size", attribute="flavor", required=True)
     floating_ips = Many(Nested(FloatingIp), "its floating IPs", ordered=True)

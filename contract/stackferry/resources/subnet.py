@@ -52,7 +52,7 @@ class Subnet(Kind):
     ipv6_address_mode = Text("slaac, dhcpv6-stateful or dhcpv6-stateless")
     ipv6_ra_mode = Text("who sends router advertisements, as ipv6_address_mode")
     gateway_ip = Address("address of the gateway; null: none", nullable=True)
-    allocation_pools = Many(Struct(start=Address(), end=Address()), "ranges that addresses are given from")
+    allocation_pools = Many(Struct(start=Address(), end=Address()), "ranges that addresses are given from", empty=True)
     dns_nameservers = Many(Address(), "resolvers, in order of preference", ordered=True)
     host_routes = Many(Struct(destination=Cidr(), nexthop=Address()), "routes that DHCP hands out")
     is_dhcp_enabled = Flag("whether DHCP serves it")
@@ -61,12 +61,6 @@ class Subnet(Kind):
     segment_ref = Ref("segment", "the segment it's on")
     subnet_pool_ref = Ref("subnet_pool", "the pool its range is from")
     tags = Many(Text(), "labels")
-
-    @classmethod
-    def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
-        """No pools said means that Neutron makes one of all that is free."""
-        params, notes = super().prepare(params, view)
-        return {n: v for n, v in params.items() if n != "allocation_pools" or v}, notes
 
     @classmethod
     def usable(cls, view: View, record: Record) -> bool:

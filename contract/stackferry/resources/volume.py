@@ -75,8 +75,8 @@ class Volume(Kind):
         "updated_at",
     )
 
-    name = Text("name; not unique, may be empty")
-    description = Text("free text")
+    name = Text("name; not unique, may be empty", empty=True)
+    description = Text("free text", empty=True)
     availability_zone = Text("availability zone")
     is_bootable = Flag("whether servers may start from it")
     metadata = Metadata("free metadata")
