@@ -6,31 +6,60 @@ from typing import Any
 
 import pytest
 from stackferry.resources import KINDS
-from stackferry.resources.server_disks import boot_volume, mapping
+from stackferry.resources.boot_disk import boot_volume, unclear
+from stackferry.resources.server_disks import mapping
 
 from .projects import Document
 
 
-def disk(device: str | None, bootable: bool = False) -> Document:
-    attachments = [{"device": device}] if device else []
-    return {"type": KINDS["volume"].type, "params": {}, "_info": {"attachments": attachments, "is_bootable": bootable}}
+def disk(device: str | None, bootable: bool = False, since: str | None = None, **info: Any) -> Document:
+    attachments = [{"device": device, "attached_at": since}] if device or since else []
+    info |= {"id": device, "attachments": attachments, "is_bootable": bootable}
+    return {"type": KINDS["volume"].type, "params": {"name": "disk"}, "_info": info}
+
+
+def server(disks: list[Document], root: str | None = None, image: Any = None) -> Document:
+    return {"params": {"volumes": disks, "image_ref": image}, "_info": {"root_device_name": root}}
+
+
+EARLY, LATE = "2026-01-01T00:00:00.000000", "2026-01-02T00:00:00.000000"
 
 
 @pytest.mark.parametrize(
-    ("disks", "boot"),
+    ("disks", "root", "boot"),
     [
-        ([], None),
-        ([disk("/dev/vda", True), disk("/dev/vdb")], 0),
-        ([disk("/dev/vdb", True), disk("/dev/vda", True)], 1),
-        ([disk("/dev/vdaa", True), disk("/dev/vdz", True)], 1),
-        ([disk("/dev/sdb"), disk("/dev/sda", True)], 1),
-        ([disk(None), disk(None, True)], 1),
-        ([disk(None), disk(None)], 0),
+        ([], None, None),
+        ([disk("/dev/vda", True), disk("/dev/vdb")], None, 0),
+        ([disk("/dev/vdb", True), disk("/dev/vda", True)], None, 1),
+        ([disk("/dev/vdb"), disk("/dev/vda")], None, 1),
+        ([disk("/dev/sdb"), disk("/dev/sda", True)], None, 1),
+        ([disk("/dev/sda"), disk("/dev/vda", True)], None, 1),
+        ([disk(None), disk(None, True)], None, 1),
+        ([disk(None)], None, 0),
+        ([disk("/dev/sda", True), disk("/dev/vda", True)], "/dev/vda", 1),
+        ([disk("/dev/vda", True), disk("/dev/vdb")], "/dev/vdb", 1),
+        ([disk("/dev/sda", True), disk("/dev/vda", True)], "/dev/xvda", None),
+        ([disk("/dev/sda", True, LATE), disk("/dev/vda", True, EARLY)], None, 1),
+        ([disk("/dev/sda", True, EARLY), disk("/dev/vda", True, EARLY)], None, None),
+        ([disk("/dev/sda", True, EARLY), disk("/dev/vda", True)], None, None),
+        ([disk("/dev/vdb", True, EARLY), disk("/dev/vda", True, LATE)], None, 1),
+        ([disk("/dev/vdb", False, EARLY), disk("/dev/sda", True, LATE), disk("/dev/vda", True, LATE)], None, None),
+        ([disk("/dev/sda", True), disk("/dev/vda", True, boot_index=0)], None, 1),
+        ([disk("/dev/vda", True, boot_index=-1), disk("/dev/vdb", boot_index=0)], "/dev/vda", 1),
+        ([disk(None), disk(None)], None, None),
     ],
 )
-def test_a_server_without_an_image_starts_from_its_first_bootable_disk(disks: list[Document], boot: int | None) -> None:
-    assert boot_volume({"volumes": disks, "image_ref": None}) == boot
-    assert boot_volume({"volumes": disks, "image_ref": {"name": "base"}}) is None
+def test_which_of_its_volumes_a_server_starts_from(disks: list[Document], root: str | None, boot: int | None) -> None:
+    assert boot_volume(server(disks, root)) == boot
+    assert boot_volume(server(disks, root, {"name": "base"})) is None
+    assert (unclear(server(disks, root)) is None) is (boot is not None or not disks)
+    assert unclear(server(disks, root, {"name": "base"})) is None
+
+
+def test_who_must_say_what_a_server_starts_from_is_told_what_to_write() -> None:
+    said = unclear(server([disk("/dev/sda", True), disk("/dev/vda", True)]))
+    assert said == ("nothing says which volume it starts from ('disk' at /dev/sda, 'disk' at /dev/vda): "
+                    "write boot_index: 0 into _info of that one")  # fmt: skip
 
 
 def of(id_: str, index: int, dies: bool) -> dict[str, Any]:
@@ -67,6 +96,8 @@ BOOT, DATA = disk("/dev/vda", True), disk("/dev/vdb")
         ("i", [DATA], {"volume_ids": ["a"], "boot_volume_id": "c"}, [of("c", 0, True), of("a", -1, False)]),
         (None, [BOOT], {"volume_ids": ["a"], "boot_volume_id": "c"}, [of("c", 0, True), of("a", -1, False)]),
         (None, [], {"volume_ids": [], "boot_volume_id": "c"}, [of("c", 0, True)]),
+        (None, [disk("/dev/sda", True), disk("/dev/vda", True)], {"volume_ids": ["a", "b"], "boot_volume": 1},
+         [of("b", 0, True), of("a", -1, False)]),
     ],
 )  # fmt: skip
 def test_disks_are_told_to_nova(image: str | None, disks: list[Document], hints: Any, expected: Any) -> None:

@@ -313,6 +313,17 @@ def test_ports_are_in_the_order_of_the_server_and_volumes_in_that_of_its_devices
     assert dies == [False, True]
 
 
+@pytest.mark.parametrize(("root", "first"), [("/dev/vda", "root"), ("/dev/sda", "data")])
+def test_the_volume_that_a_server_starts_from_is_first(root: str, first: str) -> None:
+    source = with_servers()
+    (data,) = (volume for volume in source.all(Volume) if volume["name"] == "data")
+    data.update(is_bootable=True)
+    data["attachments"][0]["device"] = "/dev/sda"
+    for row in source.all(Server):
+        row["root_device_name"] = root
+    assert servers(source)["pet"]["params"]["volumes"][0]["params"]["name"] == first
+
+
 def test_volumes_of_servers_have_no_document_of_their_own_and_the_others_have() -> None:
     assert [d["params"]["name"] for d in documents_of("volume", view(with_servers()))] == ["spare"]
     assert documents_of("port", view(with_servers())) == []

@@ -66,13 +66,19 @@ def test_a_quota_that_others_use_up_meanwhile_leads_to_a_detach(did: list[str]) 
 
 @pytest.mark.parametrize(
     ("view", "known"),
-    [(View(), {**KNOWN, "access": "snapshot"}), (View(device="/dev/vda"), KNOWN)],
+    [(View(), {**KNOWN, "access": "snapshot"}), (View(), {**KNOWN, "boot": True})],
     ids=["asked", "root"],
 )
 def test_a_snapshot_that_must_be_fails(view: View, known: dict[str, Any], did: list[str]) -> None:
     with pytest.raises(exceptions.HttpException):
         access.expose(view, "v", known)
     assert did == ["snapshot"]
+
+
+def test_a_data_disk_is_detached_wherever_it_is(did: list[str]) -> None:
+    asked = {**KNOWN, "access": "detach"}
+    assert access.expose(View(device="/dev/sda"), "v", asked).results["access"] == "detach"
+    assert did == ["detach"]
 
 
 def test_what_an_earlier_try_has_detached_is_not_snapshotted(did: list[str]) -> None:

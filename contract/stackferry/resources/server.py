@@ -1,9 +1,9 @@
 """Servers. Source: Compute API v2.1, "Servers", "Server metadata", "Server tags".
 
 Ports and volumes are made before the server; ``hints`` says what they have become: ``port_ids`` and ``volume_ids``,
-in the order of the document (null: left out), and ``boot_volume_id`` for the copy of a boot disk that was no volume.
-``hints.marker`` (``<migration>/<server id>``) goes into the metadata of what is made, until it has arrived: only what
-carries it is found again, whatever other servers are called.
+in the order of the document (null: left out), ``boot_volume`` which of these it starts from, and ``boot_volume_id``
+the copy of a boot disk that was no volume. ``hints.marker`` (``<migration>/<server id>``) goes into the metadata of
+what is made, until it has arrived: only what carries it is found again, whatever other servers are called.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ class Server(Kind):
     tags = Many(Text(), "labels")
     trunks = Many(Nested(Trunk), "the trunks of its ports", ordered=True)
     user_data = UserData("what cloud-init reads, in base64; shown to administrators only")
-    volumes = Many(Nested(Volume), "its volumes, in the order of their devices", ordered=True)
+    volumes = Many(
+        Nested(Volume), "its volumes, what it starts from first, then in the order of their devices", ordered=True
+    )
 
     @classmethod
     def listing(cls, view: View) -> Iterable[Any]:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .server_parts import device
+from .boot_disk import boot_volume
 
 Document = dict[str, Any]
-
-
-def boot_volume(params: dict[str, Any]) -> int | None:
-    """Return which of a document's volumes the server starts from; None when it starts from an image."""
-    volumes = params.get("volumes") or []
-    if params.get("image_ref") is not None or not volumes:
-        return None
-    places = range(len(volumes))
-    bootable = [n for n in places if (volumes[n].get("_info") or {}).get("is_bootable")] or list(places)
-    return min(bootable, key=lambda n: (len(_device(volumes[n])), _device(volumes[n]), n))
 
 
 def mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
     """Return what a creation says of disks: an image, volumes, or both."""
     documents = body.get("volumes") or []
-    params = {"volumes": documents, "image_ref": body.get("image")}
     ids = list(hints.get("volume_ids") or [])
-    copy, boot = hints.get("boot_volume_id"), boot_volume(params)
+    copy, boot = hints.get("boot_volume_id"), hints.get("boot_volume")
+    if boot is None:
+        boot = boot_volume({"params": {"volumes": documents, "image_ref": body.get("image")}})
     first: list[dict[str, Any]] = []
     if copy:
         first = [_entry(copy, 0, True)]
@@ -56,7 +47,3 @@ def _dies(document: Document, otherwise: bool) -> bool:
     """Whether it's deleted with its server, as at the source."""
     told = [a.get("delete_on_termination") for a in (document.get("_info") or {}).get("attachments") or ()]
     return next((bool(t) for t in told if t is not None), otherwise)
-
-
-def _device(document: Document) -> str:
-    return device(document.get("_info") or {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .boot_disk import boot_disk, device
 from .trunk import trunks
 from .view import Record, View
 
@@ -76,19 +77,15 @@ def floating_ips(view: View, mine: list[Record]) -> list[Record]:
 
 
 def volumes(view: View, record: Record) -> list[Record]:
-    """Its volumes in the order of their devices; each attachment says what becomes of it with the server."""
+    """Its volumes: what it starts from, then in the order of their devices; each attachment says what becomes of it."""
     found = []
     for id_, dies in record["attached_volumes"].items():
         if volume := (view.own("volume", id_) or view.get("volume", id_)):
             attachments = [{**a, "delete_on_termination": dies} for a in volume["attachments"] or ()]
             found.append({**volume, "attachments": attachments})
-    root = record["root_device_name"]
-    return sorted(found, key=lambda v: (not root or device(v) != root, len(device(v)), device(v)))
-
-
-def device(volume: dict[str, Any]) -> str:
-    """The device of a volume at its server: of a record, or of the ``_info`` of a document."""
-    return next((str(a["device"]) for a in volume.get("attachments") or () if a.get("device")), "")
+    first = None if record["image"] else boot_disk(found, record["root_device_name"])
+    boot = None if first is None else found[first]
+    return sorted(found, key=lambda v: (v is not boot, len(device(v)), device(v)))
 
 
 def fixed_addresses(record: Record) -> list[str]:

@@ -2,7 +2,7 @@
 
 ``snapshot``: a snapshot of the volume, and a volume from that; the original is never touched. ``detach``: the volume
 itself, taken off its server and put back afterwards. ``auto``: a snapshot where the quota has room, else detach.
-A disk that a server boots from always takes a snapshot.
+A disk that a server starts from (``known.boot``) always takes a snapshot: Nova detaches none.
 The disk of a server that was booted from an image is read from a snapshot image. All that is made here carries the
 marker in its metadata, by which it's found again; in a pass of a warm workload with the pass's number, so that no pass
 takes an older one's for its own. Source: Block Storage API v3, "Volume snapshots".
@@ -38,7 +38,7 @@ def expose(view: View, volume: str, known: dict[str, Any]) -> Done:
         try:
             return _snapshot_copy(view, record, known)
         except Exception as error:
-            if not (_may_choose(record, known) and over_quota(error)):
+            if not (_may_choose(known) and over_quota(error)):
                 raise
             _delete_made(view, volume, _exactly(mark_of(known)))  # others have used up what was left
     if server := known.get("server"):
@@ -92,9 +92,9 @@ def _of_pass(known: dict[str, Any]) -> Mine:
 
 
 def _access(view: View, record: Record, known: dict[str, Any]) -> str:
-    if _is_boot_disk(record):
+    if known.get("boot"):
         return "snapshot"
-    if not _may_choose(record, known):
+    if not _may_choose(known):
         return str(known["access"])
     if known.get("server") and not attachments.users(record):
         return "detach"  # an earlier try has begun so
@@ -104,13 +104,8 @@ def _access(view: View, record: Record, known: dict[str, Any]) -> str:
     return "detach" if short else "snapshot"
 
 
-def _may_choose(record: Record, known: dict[str, Any]) -> bool:
-    return (known.get("access") or "auto") == "auto" and not _is_boot_disk(record)
-
-
-def _is_boot_disk(record: Record) -> bool:
-    """Nova detaches no root disk, whatever was asked for."""
-    return any(str(a.get("device") or "").endswith("da") for a in record["attachments"] or ())
+def _may_choose(known: dict[str, Any]) -> bool:
+    return (known.get("access") or "auto") == "auto" and not known.get("boot")
 
 
 def _known(view: View, volume: str) -> Record:

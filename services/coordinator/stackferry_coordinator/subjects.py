@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackferry.cleanup import BY_HAND
+from stackferry.resources.boot_disk import unclear
 from stackferry.resources.server_parts import own_ports
 
 GIB = 1 << 30
 SEGMENT = 4 * GIB  # bytes that one try of a copy is about, at most
 AT_ONCE = 2  # segments of one volume that are under way at the same time
 RUNS = "ACTIVE"  # the status of a server that runs
-VOLUME = "openstack.network.ServerVolume"
+SERVER, VOLUME = "openstack.compute.Server", "openstack.network.ServerVolume"
 #: lists of a server's document whose parts need no id of the source: a port may have been added, or copied, by hand
 ADDED = ("ports", "sub_ports", "trunks", "floating_ips")
 
@@ -83,6 +84,9 @@ def problem(document: dict[str, Any]) -> str | None:
     for number, volume in enumerate(volumes):
         if not re.fullmatch(r"\d{0,9}", str(volume["_info"].get("size") or "")):
             return f"volumes.{number}._info.size is {volume['_info']['size']!r}, and not a number of GiB"
+    copied = document["type"] == SERVER and document["_migration_params"].get("data_copy") is not False
+    if copied and (reason := unclear(document)):
+        return reason
     if document["_migration_params"].get("source_access") == "detach" and is_warm(document):
         return "source_access: a disk can't be detached and copied while its server runs"
     return None

@@ -6,6 +6,7 @@ from typing import Any
 
 from stackferry import messages, topology
 from stackferry.messages import Message
+from stackferry.resources.boot_disk import boot_volume
 from stackferry.resources.server_parts import port_of
 
 from .copies import epoch_of
@@ -49,6 +50,11 @@ class Workload:
     def parts(self, each: str) -> list[str]:
         """The keys of the server's parts of one sort, in the order of its document."""
         return [subject.key for subject in subjects(self.group, self.document) if subject.each == each]
+
+    def boot_disk(self) -> str | None:
+        """The key of the volume that the server starts from, if it's one of its volumes."""
+        place = None if self.group.startswith("volume/") else boot_volume(self.document)
+        return None if place is None else f"volume/{self.document['params']['volumes'][place]['_info']['id']}"
 
     def of_port(self, mac_address: str, each: str, field: str) -> list[str]:
         """The keys of the server's parts of one sort that say a MAC address in a field of theirs."""
@@ -104,6 +110,7 @@ def _server_hints(work: Workload) -> dict[str, Any]:
         return {**found, "given_volume_ids": given}
     boot = f"volume/{work.group.partition('/')[2]}-boot"
     found["volume_ids"] = [work.id_of(f"volume/{volume['_info']['id']}") for volume in volumes]
+    found["boot_volume"] = boot_volume(work.document)
     return {**found, "boot_volume_id": work.id_of(boot)} if work.id_of(boot) else found
 
 
@@ -176,6 +183,7 @@ def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, An
         known["device"] = attached[0].get("device")
         known |= {"delete_on_termination": True} if attached[0].get("delete_on_termination") else {}
     known["server"] = None if work.group == subject else _source_id(work.group)
+    known |= {"boot": True} if subject == work.boot_disk() else {}
     return _source_id(subject), {**known, **work.exposed(subject, warm)}
 
 

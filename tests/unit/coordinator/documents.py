@@ -48,9 +48,9 @@ def stack(number: int) -> list[dict[str, Any]]:
     return [network(net), subnet(sub, net), router(rtr, routes=True), interface(rtr, net, sub)]
 
 
-def volume(id_: str, size: int = 1) -> dict[str, Any]:
+def volume(id_: str, size: int = 1, **info: Any) -> dict[str, Any]:
     found = document("openstack.network.ServerVolume", id_, {"name": id_})
-    return {**found, "_info": {**found["_info"], "size": size}}
+    return {**found, "_info": {**found["_info"], "size": size, **info}}
 
 
 def server(
@@ -64,7 +64,7 @@ def server(
     address = document("openstack.network.ServerFloatingIP", f"fip-{name}", {"floating_network_ref": ref("ext")})
     address["_info"]["port_id"] = f"port-{name}"
     params = {"name": name, "flavor_ref": ref("small"), "ports": [port], "floating_ips": [address],
-              "volumes": [volume(f"{name}-disk{n}", size) for n in range(volumes)]}  # fmt: skip
+              "volumes": [volume(f"{name}-disk{n}", size, is_bootable=n == 0) for n in range(volumes)]}  # fmt: skip
     found = document("openstack.compute.Server", name, params)
     return {**found, "_info": {**found["_info"], "status": status}}
 

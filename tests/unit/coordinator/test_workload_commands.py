@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from stackferry_coordinator.commands import command
+from stackferry_coordinator.graph import build
 from stackferry_coordinator.itinerary import opened
 from stackferry_coordinator.subjects import GIB, segments
 from stackferry_coordinator.workload_commands import hints
@@ -201,6 +202,7 @@ def test_a_volume_is_moved_in_segments_that_cover_it(size: int, lengths: list[in
     assert [first for first, _ in found] == [sum(lengths[:number]) * GIB for number in range(len(lengths))]
 
 
+<<<<<<< HEAD
 def test_a_namesakes_own_is_never_taken_though_only_an_earlier_migration_knows_it() -> None:
     """The younger of two of one name was moved earlier, by itself: the older one must not be taken for it."""
     first, second = server("a"), server("b")
@@ -215,3 +217,27 @@ def test_a_namesakes_own_is_never_taken_though_only_an_earlier_migration_knows_i
 def test_a_server_is_made_with_a_mark_of_its_own() -> None:
     data = until_asked("server/a", [server("a")])[1]
     assert data["hints"]["marker"] == f"{MIGRATION}/a"
+=======
+def two_that_boot() -> dict[str, Any]:
+    """A server with two bootable volumes, each at the first device of a bus."""
+    found = server("a", 2)
+    for disk, device in zip(found["params"]["volumes"], ("sda", "vda"), strict=True):
+        disk["_info"] |= {"is_bootable": True, "attachments": [{"device": f"/dev/{device}"}]}
+    return found
+
+
+def test_the_disk_that_a_server_starts_from_is_the_one_that_nova_names() -> None:
+    found = two_that_boot()
+    found["_info"]["root_device_name"] = "/dev/vda"
+    exposed = [until_asked(f"volume/a-disk{n}/expose", [found])[1]["known"].get("boot") for n in (0, 1)]
+    assert exposed == [None, True]
+    assert until_asked("server/a", [found])[1]["hints"]["boot_volume"] == 1
+
+
+def test_a_server_of_which_nobody_knows_what_it_starts_from_is_refused_before_anything_is_touched() -> None:
+    (node,) = build([two_that_boot()], workloads=True)
+    assert "nothing says which volume it starts from" in str(node.problem)
+    without_copies = two_that_boot()
+    without_copies["_migration_params"]["data_copy"] = False
+    assert all(node.problem is None for node in build([without_copies], workloads=True))
+>>>>>>> 2c1f148 (contract: one rule says which volume a server starts from, or that nobody knows)
