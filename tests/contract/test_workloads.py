@@ -18,6 +18,7 @@ from openstack.network.v2.floating_ip import FloatingIP
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 from openstack.network.v2.qos_policy import QoSPolicy
+from openstack.network.v2.router import Router
 from openstack.network.v2.security_group import SecurityGroup
 from openstack.network.v2.subnet import Subnet
 from openstack.network.v2.trunk import Trunk
@@ -529,6 +530,47 @@ def test_what_was_made_already_is_not_asked_of_the_quota_again() -> None:
         apply.compare("server", pet, view(destination, admin=True), {"port_ids": ["p"], "volume_ids": ["v"]}).reason
         is None
     )
+
+
+NO_WAY = "no router here leads from network 'net' to 'public'"
+
+
+def without(what: str, cloud: Cloud) -> None:
+    """Take away what a floating IP leads through."""
+    legs = [row for row in cloud.all(Port) if row["device_owner"] == "network:router_interface"]
+    if what == "leg":
+        for leg in legs:
+            del cloud.rows[Port][leg["id"]]
+    elif what == "gateway":
+        cloud.rows[Router][legs[0]["device_id"]]["external_gateway_info"] = None
+    elif what == "other gateway":
+        cloud.rows[Router][legs[0]["device_id"]]["external_gateway_info"]["network_id"] = "another"
+    elif what == "subnet":
+        legs[0]["fixed_ips"] = [{"subnet_id": by_name(cloud, Subnet, "back4"), "ip_address": "10.8.0.1"}]
+
+
+@pytest.mark.parametrize("what", ["nothing", "leg", "gateway", "other gateway", "subnet"])
+def test_a_floating_ip_that_no_router_could_lead_is_told_before(what: str) -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    without(what, destination)
+    ended = apply.compare("server", pet, view(destination, admin=True), {})
+    assert (ended.outcome, ended.reason) == (("created", None) if what == "nothing" else ("missing", NO_WAY))
+    (address,) = pet["params"]["floating_ips"]
+    led = {"led": [address["_info"]["id"]]}
+    assert apply.compare("server", pet, view(destination, admin=True), led).outcome == "created"
+    pet["_migration_params"]["floating_ip_mode"] = "skip"
+    assert apply.compare("server", pet, view(destination, admin=True), {}).outcome == "created"
+
+
+def test_a_way_out_that_was_made_since_it_was_looked_for_is_seen() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    legs, look = dict(destination.rows[Port]), view(destination, admin=True)
+    without("leg", destination)
+    assert apply.compare("server", pet, look, {}).reason == NO_WAY
+    destination.rows[Port].update(legs)
+    assert apply.compare("server", pet, look, {}).outcome == "created"
 
 
 @pytest.mark.parametrize(("disk", "fits"), [(4, False), (5, True), (0, True)])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stackferry.resources import BY_TYPE, KINDS, Kind
 from stackferry.resources.fields import Ref, Text
 from stackferry_coordinator.graph import Node, build
+from stackferry_coordinator.subjects import whole
 
 Document = dict[str, Any]
 
@@ -343,3 +344,33 @@ def test_two_circles_are_both_named(loop: type[Kind]) -> None:
 def test_a_document_that_refers_to_itself_needs_nobody(loop: type[Kind]) -> None:
     (node,) = build(circle("a"))
     assert (node.after, node.problem) == ({}, None)
+
+
+def behind_a_router() -> list[Document]:
+    """A server with a floating IP, a router's leg in its network, and one in another network."""
+    port = document("port", "p", network_ref=ref("net"), fixed_ips_refs=[{"ip_address": "10.0.0.9"}])
+    address = document("floating_ip", "f", floating_network_ref=ref("ext"), fixed_ip_address="10.0.0.9")
+    server = document("server", "a", {"status": "ACTIVE"}, name="a", flavor_ref=ref("m1"), ports=[port],
+                      floating_ips=[address], image_ref=ref("base"))  # fmt: skip
+    router = document("router", "r", name="r", external_gateway_refinfo={"network_ref": ref("ext")})
+    others = [network("n2", "other"), subnet("s2", "other", name="s2"), interface("i2", net="other", sub="s2")]
+    return [{**server, "_migration_params": {}}, router, network("n"), subnet("s"), interface("i"), *others]
+
+
+def test_a_floating_ip_and_the_look_whether_it_can_be_come_after_the_leg_of_its_network() -> None:
+    nodes = {node.key: node for node in build([whole(d) for d in behind_a_router()], workloads=True)}
+    for key in ("floating_ip/f", "server/a/check"):
+        assert nodes[key].after.get("router_interface/i") is False, key
+        assert "router_interface/i2" not in nodes[key].after
+    assert "led" not in nodes["server/a/check"].hints
+
+
+@pytest.mark.parametrize(("gateway", "led"), [("ext", ["f"]), ("elsewhere", None)])
+def test_a_plan_knows_the_ways_out_that_it_would_make(gateway: str, led: list[str] | None) -> None:
+    documents = behind_a_router()
+    documents[1]["params"]["external_gateway_refinfo"]["network_ref"]["name"] = gateway
+    nodes = {node.key: node for node in build(documents, compared=True)}
+    assert nodes["server/a"].hints.get("led") == led
+    assert nodes["server/a"].after["router_interface/i"] is False
+    without = build([d for d in documents if d["type"] != KINDS["router_interface"].type], compared=True)
+    assert all("led" not in node.hints for node in without)

@@ -11,6 +11,7 @@ of the destination, and *hints*:
 ``only_look``        say whether an earlier try has made it; write nothing
 ``first_asked``      with ``look``: when the first try was asked for, in seconds since the epoch
 ``patience``         how many seconds to wait for what the cloud goes on with by itself
+``led``              see ``ways_out``
 ``automatic_rules``, ``prune``                   see ``security_group``
 ``marker``           see ``volume``, ``server``
 ``mode``, ``port_id``, ``device_id``             see ``floating_ip``, ``port``

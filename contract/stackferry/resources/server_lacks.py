@@ -12,6 +12,7 @@ from .port import addresses, owner
 from .room import counted, demand, flavor_named
 from .view import PENDING, Ambiguous, Missing, View
 from .volume import missing_names
+from .ways_out import ways_missing
 
 Document = dict[str, Any]
 Hints = dict[str, Any]
@@ -29,6 +30,7 @@ def lacks(kind: type[Kind], view: View, document: Document, hints: Hints) -> lis
         *([] if hints.get("port_ids") else _addresses(view, document)),
         *_trunks(view, document),
         *_floating_ips(view, document, how),
+        *(ways_missing(view, document, hints.get("led", ())) if how["floating_ip_mode"] != "skip" else ()),
         *quotas.beyond(view, needed(view, document, how, hints)),
     ]
     return list(dict.fromkeys(found))

@@ -18,7 +18,7 @@ from stackferry.resources.nested import beside_of, source_ids
 from stackferry.resources.security_group import automatic
 from stackferry.resources.view import OWN
 
-from . import subjects
+from . import legs, subjects
 from .workload import stops as stops_of
 
 Document = dict[str, Any]
@@ -86,7 +86,9 @@ def build(
             node.problem = node.problem or subjects.problem(node.document)
     plain = [node for node in nodes if node not in moved]
     _await_payloads(moved, transfers)
-    return _sorted(plain + _late(plain)) + transfers + _workloads(moved, index)
+    found = _workloads(moved, index)
+    legs.await_legs(nodes, plain if compared else found)
+    return _sorted(plain + _late(plain)) + transfers + found
 
 
 def _node(number: int, document: Document) -> Node:

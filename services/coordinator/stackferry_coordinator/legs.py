@@ -1,0 +1,50 @@
+"""What floating IPs wait for: the routers' legs in the networks of their ports. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from stackferry.resources.server_parts import port_of
+
+if TYPE_CHECKING:
+    from .graph import Node
+
+
+def await_legs(nodes: list[Node], steps: list[Node]) -> None:
+    """A floating IP leads through a router's leg in its port's network; so does the look whether one does.
+
+    What will only be compared is told for which floating IPs there'll be one (``led``).
+    """
+    by_key, by_network = {node.key: node for node in nodes}, defaultdict(list)
+    for node in nodes:
+        if node.kind.kind == "router_interface":
+            by_network[_network_of(node, "network_ref")].append(node)
+    awaited: dict[str, dict[str, bool]] = defaultdict(dict)
+    for server in (node for node in nodes if node.kind.kind == "server" and by_network):
+        led = []
+        for part in server.document["params"].get("floating_ips") or ():
+            if place := port_of(server.document, part):
+                found = by_network.get(_network_of(server, f"{place[0]}s.{place[1]}.params.network_ref"), [])
+                awaited[server.key] |= dict.fromkeys((leg.key for leg in found), False)
+                routers = [by_key[leg.links["device_ref"]] for leg in found if "device_ref" in leg.links]
+                outside = (part["params"].get("floating_network_ref") or {}).get("name")
+                if len(routers) < len(found) or any(_gateway(router) == outside for router in routers):
+                    led.append((part.get("_info") or {}).get("id"))
+        if not server.group and led:
+            server.hints["led"] = led
+    for step in steps:
+        if step.action == "check" or step.kind.kind == "floating_ip" or not step.group:
+            step.after = {**awaited.get(step.group or step.key, {}), **step.after}
+
+
+def _network_of(node: Node, path: str) -> Any:
+    """The network that a link of a document leads to: its document, or else its name."""
+    found = next((ref for at, _, ref in node.kind.links(node.document["params"]) if at == path), {})
+    return node.links.get(path) or found.get("name")
+
+
+def _gateway(router: Node) -> str | None:
+    gateway = router.document["params"].get("external_gateway_refinfo") or {}
+    name: str | None = (gateway.get("network_ref") or {}).get("name")
+    return name
