@@ -142,7 +142,8 @@ def test_a_disk_that_is_read_off_its_server_is_put_back_as_it_was(source, destin
 
 def test_a_running_server_of_an_image_crosses_with_its_root_disk(source, destination, hosts, ferry):
     c, payload = source.connect(), hashlib.sha512(b"root").digest() * (MIB // 64)
-    image = c.image.create_image(name="base", disk_format="raw", container_format="bare", data=payload)
+    image = c.image.create_image(name="base", disk_format="raw", container_format="bare", data=payload,
+                                 hw_firmware_type="uefi", hw_machine_type="q35", team="web")  # fmt: skip
     net = c.network.create_network(name="net")
     c.network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr="10.5.0.0/24")
     flavor = c.compute.find_flavor("m1.tiny", ignore_missing=False)
@@ -161,6 +162,8 @@ def test_a_running_server_of_an_image_crosses_with_its_root_disk(source, destina
     (disk_there,) = [v["id"] for v in moved.attached_volumes]
     with destination.box.volume_file("dst", disk_there).open("rb") as content:
         assert content.read(MIB) == payload
+    needs = destination.connect().block_storage.get_volume(disk_there).volume_image_metadata
+    assert needs == {"hw_firmware_type": "uefi", "hw_machine_type": "q35", "team": "web"}
     assert c.compute.get_server(made).status == "SHUTOFF"
     assert left_over(source) == left_over(destination) == []
     assert {i.name for i in c.image.images(owner=c.current_project_id)} == {"base", "conversion"}

@@ -143,3 +143,22 @@ def test_a_volume_that_is_still_being_attached_is_detached_afterwards() -> None:
 
     attachments.detach(Slow(), "v", {"server": "host"})  # type: ignore[arg-type]
     assert detached == ["host"]
+
+
+def test_the_copy_of_a_boot_disk_tells_what_its_guest_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Cinder shows it of a volume that was made from Nova's snapshot of a server."""
+    shown = {
+        "hw_firmware_type": "uefi", "hw_machine_type": "q35", "os_distro": "debian", "com.example/team": "web",
+        "image_id": "i", "image_name": "stackferry-s", "image_type": "snapshot", "image_location": "snapshot",
+        "image_state": "available", "instance_uuid": "s", "owner_user_name": "me", "user_id": "u", "checksum": "c",
+        "base_image_ref": "b", "boot_roles": "member", "size": "1", "disk_format": "qcow2", "stackferry": "m/s-boot",
+    }  # fmt: skip
+    monkeypatch.setattr(access, "_images", lambda *_: [SimpleNamespace(id="i")])
+    monkeypatch.setattr(access, "_image", lambda *_: {"status": "active", "bytes": 1, "min_disk": 2})
+    monkeypatch.setattr(access, "_marked_volume", lambda *_: {"id": "copy", "volume_image_metadata": shown})
+    view: Any = SimpleNamespace(proxy=lambda service: None)
+    assert access.expose(view, "s-boot", {"marker": "m/s-boot"}).results == {
+        "volume": "copy", "access": "image", "size": 2,
+        "image_metadata": {"com.example/team": "web", "hw_firmware_type": "uefi", "hw_machine_type": "q35",
+                           "os_distro": "debian"},
+    }  # fmt: skip

@@ -42,13 +42,18 @@ class ImageMetadata(Bag):
     """What the guest's hardware must be like; what only the destination has stays."""
 
     def export(self, value: Any, view: View) -> Any:
-        return {n: v for n, v in sorted((value or {}).items()) if not n.startswith(OF_AN_IMAGE)} or None
+        return for_guests(value) or None
 
     def resolve(self, value: Any, view: View) -> Any:
-        return {n: Property().canonical(v) for n, v in (self.export(value, view) or {}).items()}
+        return {n: Property().canonical(v) for n, v in for_guests(value).items()}
 
     def differs(self, want: Any, have: Any) -> bool:
         return any(Property().canonical((have or {}).get(n)) != v for n, v in (want or {}).items())
+
+
+def for_guests(metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """The part of a volume's image metadata that is about who starts from it."""
+    return {n: v for n, v in sorted((metadata or {}).items()) if not n.startswith(OF_AN_IMAGE)}
 
 
 class Volume(Kind):

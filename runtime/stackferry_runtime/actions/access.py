@@ -18,7 +18,7 @@ from stackferry.errors import EndedInError
 from stackferry.resources import quotas
 from stackferry.resources.finding import MARK
 from stackferry.resources.view import Record, View
-from stackferry.resources.volume import Volume
+from stackferry.resources.volume import Volume, for_guests
 
 from ..failures import over_quota
 from . import attachments
@@ -27,10 +27,15 @@ from .done import Done, until
 NAME = "stackferry-"
 BOOT = "-boot"  # a server's id with this is its boot disk, which is no volume
 GIB = 1 << 30
+#: what says of an image that it's a snapshot, of which server, and whose
+OF_A_SNAPSHOT = (MARK, "base_image_ref", "boot_roles", "image_", "instance_", "owner_", "user_id")
 
 
 def expose(view: View, volume: str, known: dict[str, Any]) -> Done:
-    """Make a volume that can be attached to a conversion host: results ``volume``, ``access``, and its GiB."""
+    """Make a volume that can be attached to a conversion host: results ``volume``, ``access``, and its GiB.
+
+    Of a boot disk that is no volume also ``image_metadata``, which its copy has from the server's image.
+    """
     if volume.endswith(BOOT):
         return _boot_disk(view, volume.removesuffix(BOOT), known)
     record = _known(view, volume)
@@ -205,7 +210,17 @@ def _boot_disk(view: View, server: str, known: dict[str, Any]) -> Done:
     )
     size = max(math.ceil((image or {})["bytes"] / GIB), (image or {})["min_disk"], 1)
     copy = _marked_volume(view, known, {"image_id": found[0].id, "size": size})
-    return Done({"volume": copy["id"], "access": "image", "size": size})
+    needs = _of_its_guest(copy)
+    return Done({"volume": copy["id"], "access": "image", "size": size, "image_metadata": needs})
+
+
+def _of_its_guest(copy: Record) -> dict[str, str]:
+    """What a guest needs that starts from it (UEFI, machine type ...).
+
+    Nova gives a snapshot what it has kept of the server's image, though that be gone; Cinder gives it to the volume.
+    """
+    kept = for_guests(copy["volume_image_metadata"])
+    return {n: str(v) for n, v in kept.items() if not n.startswith(OF_A_SNAPSHOT)}
 
 
 def _image(images: Any, id_: str) -> Record:

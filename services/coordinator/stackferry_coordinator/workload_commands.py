@@ -115,13 +115,15 @@ def _server_hints(work: Workload) -> dict[str, Any]:
 
 
 def sized(ledger: Ledger, step: Step) -> dict[str, Any]:
-    """Return the document of a part; that of a boot disk that was no volume learns its size on the way."""
+    """Return the document of a part; of a boot disk that was no volume, size and metadata are learnt on the way."""
     document = ledger.documents[step.key]
     if step.kind != "volume" or document["_info"].get("size"):
         return document
     work = Workload(ledger, step)
-    size = work.exposed(step.key).get("size") or work.exposed(step.key, warm=True).get("size")
-    return {**document, "_info": {**document["_info"], "size": size}}
+    found = work.exposed(step.key) or work.exposed(step.key, warm=True)
+    told = {"volume_image_metadata": found["image_metadata"]} if found.get("image_metadata") else {}
+    info = {**document["_info"], "size": found.get("size")}
+    return {**document, "params": {**told, **document["params"]}, "_info": info}
 
 
 def perform(ledger: Ledger, step: Step, base: dict[str, Any]) -> Command:

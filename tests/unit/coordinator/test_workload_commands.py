@@ -10,9 +10,9 @@ from stackferry_coordinator.commands import command
 from stackferry_coordinator.graph import build
 from stackferry_coordinator.itinerary import opened
 from stackferry_coordinator.subjects import GIB, segments
-from stackferry_coordinator.workload_commands import hints
+from stackferry_coordinator.workload_commands import hints, sized
 
-from .documents import document, ref, server, trunked, volume
+from .documents import document, ref, server, trunked, volume, warm
 from .workload_world import MIGRATION, Unkind, WorkloadWorld
 
 EARLIER = "id-of-an-earlier-migration"
@@ -202,7 +202,6 @@ def test_a_volume_is_moved_in_segments_that_cover_it(size: int, lengths: list[in
     assert [first for first, _ in found] == [sum(lengths[:number]) * GIB for number in range(len(lengths))]
 
 
-<<<<<<< HEAD
 def test_a_namesakes_own_is_never_taken_though_only_an_earlier_migration_knows_it() -> None:
     """The younger of two of one name was moved earlier, by itself: the older one must not be taken for it."""
     first, second = server("a"), server("b")
@@ -217,7 +216,8 @@ def test_a_namesakes_own_is_never_taken_though_only_an_earlier_migration_knows_i
 def test_a_server_is_made_with_a_mark_of_its_own() -> None:
     data = until_asked("server/a", [server("a")])[1]
     assert data["hints"]["marker"] == f"{MIGRATION}/a"
-=======
+
+
 def two_that_boot() -> dict[str, Any]:
     """A server with two bootable volumes, each at the first device of a bus."""
     found = server("a", 2)
@@ -240,4 +240,16 @@ def test_a_server_of_which_nobody_knows_what_it_starts_from_is_refused_before_an
     without_copies = two_that_boot()
     without_copies["_migration_params"]["data_copy"] = False
     assert all(node.problem is None for node in build([without_copies], workloads=True))
->>>>>>> 2c1f148 (contract: one rule says which volume a server starts from, or that nobody knows)
+
+
+@pytest.mark.parametrize("warmly", [False, True])
+def test_the_copy_of_a_boot_disk_has_the_metadata_of_the_servers_image(warmly: bool) -> None:
+    found = server("a")
+    found["params"]["image_ref"] = ref("gone")
+    found["_migration_params"] = {"boot_disk_copy": True, "boot_volume_params": {"name": "root"}}
+    world, _ = until_asked("volume/a-boot", [warm(found, **found["_migration_params"]) if warmly else found])
+    exposed = world.ledger.step(f"volume/a-boot/{'warm-' if warmly else ''}expose")
+    world.ledger.change(exposed, results={"size": 3, "image_metadata": {"hw_firmware_type": "uefi"}})
+    document = sized(world.ledger, world.ledger.step("volume/a-boot"))
+    assert document["params"] == {"name": "root", "volume_image_metadata": {"hw_firmware_type": "uefi"}}
+    assert document["_info"]["size"] == 3
