@@ -32,7 +32,7 @@ def rows(one: Row) -> list[Row]:
     """The lines of one workload: the first one is about itself as well."""
     disks = [_disk(disk, one["phase"] in OVER) for disk in one["disks"]] or [{}]
     number = {n: None if one[n] is None else f"{one[n]:.1f}" for n in ("seconds", "downtime")}
-    reason = f": {one['reason']}" if one["reason"] and one["phase"] == "taking back" else ""
+    reason = f": {one['reason']}" if one["reason"] and one["phase"] not in OVER else ""
     about = {"server": one["name"] or one["key"], "phase": f"{one['phase']}{reason}", "passes": one["passes"], **number}
     if one["kind"] == "volume":
         about["disk"] = ""

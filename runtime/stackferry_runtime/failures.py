@@ -79,6 +79,12 @@ def failure(error: Exception) -> tuple[str, str, bool]:
     return "failed", text, False
 
 
+def answered(error: Exception) -> bool:
+    """Whether a cloud is there, and fails at this request (500): it will again, unlike one that is out (502, 503)."""
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+    return status is not None and status not in (408, 429, 502, 503, 504)
+
+
 def over_quota(error: Exception) -> bool:
     """Whether a cloud refuses because the project has used up a quota."""
     status = getattr(error, "status_code", None) or getattr(error, "http_status", None)

@@ -613,3 +613,23 @@ def test_everything_is_removed_in_order_and_twice_is_fine(moved: Any) -> None:
 
 def test_names_of_this_contract_and_of_the_other_are_all_kinds() -> None:
     assert sorted([*NAMES, *WORKLOADS]) == sorted(KINDS)
+
+
+UUID = "7f1c2a3b-0000-4000-8000-00000000000a"
+
+
+def test_no_id_of_the_source_in_a_file_reaches_the_destination() -> None:
+    """OS Migrate writes several of them; what is left out is noted."""
+    look = view(Cloud(), True)
+    wishes = {"group": UUID, "same_host": [UUID], "query": "[]", "custom": UUID}
+    profile = {"capabilities": ["switchdev"], "pci_slot": "0000:01:00.1", "allocation": UUID}
+    sent = [
+        KINDS[kind].declared()[name].resolve(value, look)
+        for kind, name, value in (("server", "scheduler_hints", wishes), ("port", "binding_profile", profile))
+    ]
+    assert sent == [{"query": "[]"}, {"capabilities": ["switchdev"]}]
+    document = {"params": {"scheduler_hints": wishes}, "_migration_params": {}}
+    assert KINDS["server"].provisos(document) == [
+        "scheduler_hints.custom was left out: its ids are the source's",
+        "scheduler_hints.same_host was left out: its ids are the source's",
+    ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keystoneauth1 import exceptions as ks
 from openstack import exceptions as sdk
 from stackferry.errors import EndedInError, NotDone, Unfinished
-from stackferry_runtime.failures import CloudError, CloudSilent, explained, failure
+from stackferry_runtime.failures import CloudError, CloudSilent, answered, explained, failure
 
 
 def answer(status: int, text: str = "something about it") -> Exception:
@@ -140,3 +140,13 @@ def test_what_can_go_wrong_while_connecting_is_explained(error: Exception, kind:
         raise error
     assert type(raised.value) is kind
     assert "cloud 'src'" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(500, True), (400, True), (501, True), (502, False), (503, False), (504, False), (429, False), (None, False)],
+)
+def test_a_cloud_that_fails_at_a_request_is_told_from_one_that_is_out(status: int | None, told: bool) -> None:
+    error = Exception("no")
+    error.status_code = status  # type: ignore[attr-defined]
+    assert answered(error) is told

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stackferry.resources import BY_TYPE, KINDS, Kind
 from stackferry.resources.fields import Ref, Text
+from stackferry.resources.server_fields import with_group
 from stackferry_coordinator.graph import Node, build
 from stackferry_coordinator.subjects import whole
 
@@ -196,6 +197,24 @@ def test_what_belongs_to_another_project_is_no_document_of_this_one(project: str
     node = built(document("security_group", "g", name="default"), rule_)["security_group_rule/ru"]
     assert node.links == {"security_group_ref": "security_group/g"}
     assert node.hints.get("foreign") == (None if project else ["remote_group_ref"])
+
+
+def grouped(group: str) -> dict[str, Node]:
+    """A plan with a server whose scheduler hints name a group, as OS Migrate writes them, and a group ``apart``."""
+    found = server("a")
+    found["params"]["scheduler_hints"] = {"group": group, "different_host": ["b"], "query": "x"}
+    return workload(document("server_group", "g", name="apart", policy="anti-affinity"), with_group(found))
+
+
+@pytest.mark.parametrize("group", ["g", "apart"])
+def test_the_group_in_scheduler_hints_is_a_link_by_id_or_by_name(group: str) -> None:
+    assert grouped(group)["server/a/check"].links["server_group_ref"] == "server_group/g"
+
+
+def test_a_group_that_is_no_document_is_left_to_the_destination() -> None:
+    node = grouped("f7a1")["server/a/check"]
+    assert "server_group_ref" not in node.links
+    assert node.document["params"]["server_group_ref"]["name"] == "f7a1"
 
 
 # -- twins ---------------------------------------------------------------------------------------------------

@@ -297,6 +297,19 @@ def test_a_server_that_waits_for_its_shutdown_is_not_under_way() -> None:
         assert (told_.one().phase, told_.one().active) == ("waiting for its shutdown", False)
 
 
+def test_why_something_is_tried_again_and_how_often_it_was_is_said_while_it_is() -> None:
+    told_ = Told([server("a", 0)])
+    told_.done("server/a/check", outcome="created")
+    told_.done("server/a/look")
+    for attempt in (1, 2):
+        told_("step-claimed", "server/a/stop", attempt=attempt)
+        why = {"outcome": "interrupted", "retryable": True, "reason": "the cloud failed: 500"}
+        told_("step-ended", "server/a/stop", attempt=attempt, **why)
+        assert told_.one().says == f"stopping: the cloud failed: 500 (tries so far: {attempt})"
+    told_.done("server/a/stop", attempt=3)
+    assert told_.one().reason is None
+
+
 # -- what the coordinator tells of the whole --------------------------------------------------------------------
 
 

@@ -73,4 +73,7 @@ class StepEnded(StepFields, Fact):
     payload_missing = flag("the resource is there, and its bytes are still to come", load_default=False)
     reason = text("why, when it failed", allow_none=True)
     retryable = flag("whether another try may succeed", load_default=False)
+    answered = flag(
+        "the cloud is there, and fails at this: a few tries tell as much as an hour of them", load_default=False
+    )
     seconds = seconds_taken()

@@ -17,7 +17,7 @@ UNTOLD = -1  # how far a try is of which nothing was heard yet
 class Known:
     """A step, as far as is known."""
 
-    __slots__ = ("attempt", "done", "key", "length", "name", "rate", "results", "spared", "state", "subject",
+    __slots__ = ("attempt", "done", "key", "length", "name", "rate", "reason", "results", "spared", "state", "subject",
                  "takes_back", "turn", "warm")  # fmt: skip
 
     def __init__(self, row: dict[str, Any]) -> None:
@@ -27,6 +27,7 @@ class Known:
         self.warm = self.name.startswith(WARM)
         self.state: str = row["state"]
         self.attempt: int = row.get("attempt") or 0
+        self.reason: str | None = row.get("reason") if self.state == "resting" else None
         self.length: int = row.get("length") or row.get("total") or 0
         self.done: int = row.get("done") or 0
         self.turn: int = row.get("pass") or 1
@@ -52,6 +53,10 @@ class Known:
         self.state, self.attempt, self.done = "asked", attempt, UNTOLD
         return True
 
+    def rest(self, reason: str | None) -> None:
+        """There'll be another try."""
+        self.state, self.reason = "resting", reason
+
     def moved_to(self, done: int, total: int | None) -> int:
         """Note how far it is; return the bytes since the last word. The first one tells what was there already."""
         before, self.done = self.done, done
@@ -60,7 +65,7 @@ class Known:
 
     def finish(self) -> int:
         """It's done; return the bytes since the last word."""
-        before, self.state = self.done, "done"
+        before, self.state, self.reason = self.done, "done", None
         self.length = self.length or max(before, 0)
         self.done = self.length
         return self.done - before if before >= 0 else 0

@@ -63,7 +63,10 @@ class Workload:
         step.attempt = data["attempt"]
         if data["outcome"] not in GOOD:
             again = data.get("retryable") or data["outcome"] in ("interrupted", "pending")
-            step.state = "resting" if again else "failed"
+            if again:
+                step.rest(data.get("reason"))
+            else:
+                step.state = "failed"
             return
         moved = step.finish()
         if disk := self.disks.get(step.subject):
@@ -118,7 +121,12 @@ class Workload:
             return "taking back", self.failing
         said = _phase(self.steps.values())
         self._said = CUTOVER if said == "waiting" and self._between_passes() else steady(self._said, said)
-        return self._said, None
+        return self._said, self._held_up()
+
+    def _held_up(self) -> str | None:
+        """Why something that was tried is tried again; the reason is still said while it is."""
+        failed = [step for step in _own(self.steps.values()) if step.active and step.reason]
+        return next((f"{step.reason} (tries so far: {step.attempt})" for step in failed), None)
 
     def _between_passes(self) -> bool:
         """Whether a warm pass is over, and nothing tells whether there will be another."""

@@ -25,6 +25,8 @@ GLANCE = {
     "needs_config_drive": "img_config_drive",
     "needs_secure_boot": "os_secure_boot",
 }
+#: of an image that Nova made of a server with volumes
+ELSEWHERE = "its content is in volume snapshots of the source cloud"
 #: signatures are checked with a certificate that lies in the source cloud's key manager
 SIGNATURE = "img_signature"
 
@@ -120,9 +122,7 @@ class Image(Kind):
         """Only a complete payload can cross; that of a volume-backed snapshot lies elsewhere."""
         if record["status"] != "active":
             return f"it's {record['status']}"
-        if (record["properties"] or {}).get("block_device_mapping"):
-            return "its content is in volume snapshots of the source cloud"
-        return None
+        return ELSEWHERE if (record["properties"] or {}).get("block_device_mapping") else None
 
     @classmethod
     def complete(cls, view: View, record: Record, names: Iterable[str]) -> Record:
@@ -177,6 +177,11 @@ class Image(Kind):
             params["properties"] = {n: v for n, v in properties.items() if not n.startswith(SIGNATURE)}
             notes.append("its signature was left out: the certificate is in the source cloud's key manager")
         return params, notes
+
+    @classmethod
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+        """A payload, if OS Migrate has exported one that lies elsewhere."""
+        return [ELSEWHERE] if (document["params"].get("properties") or {}).get("block_device_mapping") else []
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .view import View
 
 #: properties that a cloud's Glance sets, that lead into its own stores, or that are ids of it (Nova's, of a snapshot)
-ITS_OWN = {"base_image_ref", "direct_url", "file", "locations", "schema", "self", "stores", "user_id"}
+ITS_OWN = {"base_image_ref", "direct_url", "file", "image_location", "instance_uuid", "locations", "owner_id", "schema",
+           "self", "stores", "user_id"}  # fmt: skip
 RESERVED = "os_glance_"
 
 

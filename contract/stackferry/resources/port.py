@@ -33,6 +33,9 @@ class Profile(Bag):
     def export(self, value: Any, view: View) -> Any:
         return {n: v for n, v in (value or {}).items() if not n.startswith(OF_ONE_HOST)} or None
 
+    def resolve(self, value: Any, view: View) -> Any:
+        return self.export(value, view) or {}
+
     def differs(self, want: Any, have: Any) -> bool:
         return any((have or {}).get(n) != v for n, v in (want or {}).items())
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
 from .fields import Bag, Portable, Ref, Text
-from .view import Missing
+from .view import OWN, Missing
 
 if TYPE_CHECKING:
     from .view import View
@@ -51,10 +52,44 @@ class ConfigDrive(Portable):
 
 
 class SchedulerHints(Bag):
-    """Wishes for a server's place, without those that name other servers or groups of the source by id."""
+    """Wishes for a server's place, without those that name servers or groups by ids, which are the source's.
+
+    Its group is a link of its own (:func:`with_group`).
+    """
 
     def export(self, value: Any, view: View) -> Any:
-        return {n: v for n, v in (value or {}).items() if n not in ("group", "same_host", "different_host")} or None
+        return {n: v for n, v in (value or {}).items() if not _names_ids(n, v)} or None
+
+    def resolve(self, value: Any, view: View) -> Any:
+        return self.export(value, view) or {}
+
+
+def left_out(hints: Any) -> list[str]:
+    """The wishes of a document that :class:`SchedulerHints` doesn't send."""
+    return sorted(name for name, value in (hints or {}).items() if name != "group" and _names_ids(name, value))
+
+
+def with_group(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a server's document with the group that its scheduler hints name, by id or by name, as a link.
+
+    OS Migrate writes the source's id there.
+    """
+    params, info = document["params"], document.get("_info") or {}
+    group = (params.get("scheduler_hints") or {}).get("group")
+    if not group or params.get("server_group_ref"):
+        return document
+    ref = {"name": str(group), "project_name": OWN, "domain_name": OWN}
+    ids = {"server_group_ref": str(group), **(info.get("source_ids") or {})}
+    return {**document, "params": {**params, "server_group_ref": ref}, "_info": {**info, "source_ids": ids}}
+
+
+def _names_ids(name: str, value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return name in ("group", "same_host", "different_host") or any(_is_id(item) for item in values)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", value) is not None
 
 
 class UserData(Text):

@@ -10,6 +10,7 @@ from .kind import Kind
 from .migration_params import SERVER, chosen
 from .port import addresses, owner
 from .room import counted, demand, flavor_named
+from .server_fields import left_out
 from .view import PENDING, Ambiguous, Missing, View
 from .volume import missing_names
 from .ways_out import ways_missing
@@ -49,12 +50,14 @@ def _links(kind: type[Kind], view: View, document: Document, how: Document, hint
 
 
 def provisos(document: Document) -> list[str]:
-    """What its root disk had since it was made stays, when that is no volume and isn't copied."""
+    """What its root disk had since it was made stays, when that is no volume and isn't copied; and wishes by id."""
     how, image = chosen(SERVER, document), document["params"].get("image_ref")
-    if not image or copies_boot_disk(how, {}):
-        return []
-    what = f"its root disk is made anew from image {image['name']!r}"
-    return [f"{what}, without what was written to it; boot_disk_copy (migrate --boot-disk-copy) copies it"]
+    wishes = left_out(document["params"].get("scheduler_hints"))
+    found = [f"scheduler_hints.{wish} was left out: its ids are the source's" for wish in wishes]
+    if image and not copies_boot_disk(how, {}):
+        what = f"its root disk is made anew from image {image['name']!r}, without what was written to it"
+        found.append(f"{what}; boot_disk_copy (migrate --boot-disk-copy) copies it")
+    return found
 
 
 def copies_boot_disk(how: Document, hints: Hints) -> bool:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from .boot_disk import boot_disk, device
+from .server_fields import left_out
 from .trunk import trunks
 from .view import Record, View
 
@@ -101,8 +102,10 @@ def remarks(view: View, record: Record) -> list[str]:
     for details in (port["trunk_details"] for port in record["ports"] if port["trunk_details"]):
         seen += [f"trunk {details['trunk_id']}"]
         seen += [f"sub-port {sub['port_id']}" for sub in details.get("sub_ports") or ()]
+    wishes = left_out(record["scheduler_hints"])
     unread = [what for what in seen if what.rpartition(" ")[2] not in known]
     notes = [f"server {record['name']!r}: its {what} can't be read, and stays" for what in unread]
+    notes += [f"server {record['name']!r}: scheduler_hints.{wish} has ids of this cloud, and stays" for wish in wishes]
     return notes if view.is_admin or UNREADABLE in view.notes else [*notes, UNREADABLE]
 
 

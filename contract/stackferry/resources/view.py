@@ -227,9 +227,11 @@ class View:
         return str(found[0]["id"])
 
     def _own(self, kind: str, name: str) -> list[Record]:
-        """The project's own of this name, never a stranger's that happens to be visible."""
-        known = self.records(kind) if kind in KINDS else self.named(kind, name)
-        return [r for r in known if r["name"] == name and (kind in KINDS or r["project_id"] == self.project_id)]
+        """The project's own of this name, or this id here, never a stranger's that happens to be visible."""
+        if kind not in KINDS:
+            return [r for r in self.named(kind, name) if r["project_id"] == self.project_id]
+        known = self.records(kind)
+        return [r for r in known if r["name"] == name] or [r for r in known if r["id"] == name]
 
     def _usable(self, kind: str, ref: dict[str, Any]) -> list[Record]:
         """What this project may use of a name: its own, what is for everybody, and what is shared with it."""

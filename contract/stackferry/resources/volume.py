@@ -34,6 +34,9 @@ class Metadata(Bag):
     def export(self, value: Any, view: View) -> Any:
         return self.canonical(value)
 
+    def resolve(self, value: Any, view: View) -> Any:
+        return self.canonical(value)
+
     def canonical(self, value: Any) -> Any:
         return {n: str(v) for n, v in sorted((value or {}).items()) if n not in (MARK, *CINDERS)}
 

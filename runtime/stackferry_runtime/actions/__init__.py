@@ -14,7 +14,7 @@ from typing import Any
 from stackferry.errors import EndedInError
 from stackferry.resources.view import View
 
-from ..failures import failure
+from ..failures import answered, failure
 from .access import expose, withdraw
 from .attachments import attach, detach
 from .cleanup import arrived, at_rest, clean_up
@@ -53,5 +53,6 @@ def attempt(view: Callable[[], View], data: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         outcome, reason, retryable = failure(error)
         passing = getattr(error, "status_code", None) in (400, 409)  # a server or volume is busy with something else
-        ended = {"outcome": "failed" if passing else outcome, "reason": reason, "retryable": retryable or passing}
+        ended = {"outcome": "failed" if passing else outcome, "reason": reason, "retryable": retryable or passing,
+                 "answered": answered(error)}  # fmt: skip
     return {**about, **ended, "seconds": round(time.monotonic() - began, 3)}

@@ -108,7 +108,8 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
         _wait(ledger, step, data, now)
         return
     if step.tries >= TRIES * (2 if step.compensates else 1):
-        if step.group and data["outcome"] == "interrupted" and now - step.hints["outage"] <= OUTAGE:
+        out = data["outcome"] == "interrupted" and not data.get("answered")
+        if step.group and out and now - step.hints["outage"] <= OUTAGE:
             _rest(ledger, ledger.change(step, tries=step.tries - 1), data, now + BACKOFF[-1])
             return
         reason = f"gave up after {step.tries} tries: {data.get('reason') or data['outcome']}"

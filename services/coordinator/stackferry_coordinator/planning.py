@@ -7,6 +7,7 @@ from typing import Any
 
 from stackferry.mapping import mapped
 from stackferry.resources import BY_TYPE, KINDS
+from stackferry.resources.server_fields import with_group
 from stackferry.selection import filter_of, selects_kind
 
 from . import moves, room, subjects
@@ -48,7 +49,10 @@ def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[s
     if kind is None or not kind.by_workload:
         return document
     document = subjects.whole(document)
-    if not params or kind is not KINDS["server"]:
+    if kind is not KINDS["server"]:
+        return document
+    document = with_group(document)
+    if not params:
         return document
     return {**document, "_migration_params": {**document["_migration_params"], **params}}
 

@@ -10,7 +10,7 @@ from typing import Any
 from stackferry.resources import KINDS
 from stackferry.resources.apply import Outcome
 from stackferry.resources.view import View
-from stackferry_runtime.failures import failure
+from stackferry_runtime.failures import answered, failure
 
 Verb = Callable[[str, dict[str, Any], View, dict[str, Any]], Outcome]
 
@@ -29,5 +29,5 @@ def attempt(verb: Verb, view: Callable[[], View], data: dict[str, Any]) -> dict[
         outcome = dataclasses.asdict(verb(data["kind"], data["document"], view(), data.get("hints") or {}))
     except Exception as error:
         word, reason, retryable = failure(error)
-        outcome = {"outcome": word, "reason": reason, "retryable": retryable}
+        outcome = {"outcome": word, "reason": reason, "retryable": retryable, "answered": answered(error)}
     return {**about, **outcome, "seconds": round(time.monotonic() - began, 3)}

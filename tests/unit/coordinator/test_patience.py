@@ -18,11 +18,11 @@ from .workload_world import MIGRATION, Unkind, WorkloadWorld
 COPY = "volume/a-disk0/copy/0"
 
 
-def ended(world: WorkloadWorld, key: str, now: float, outcome: str, **changes: Any) -> Step:
+def ended(world: WorkloadWorld, key: str, now: float, outcome: str, answered: bool = False, **changes: Any) -> Step:
     """A try of a step ends so; return the step afterwards."""
     step = world.ledger.change(moves.known(world.ledger, key), state="asked", **changes)
     step = world.ledger.change(step, tries=step.tries + 1)
-    moves.again(world.ledger, step, {"outcome": outcome, "reason": "no"}, now)
+    moves.again(world.ledger, step, {"outcome": outcome, "reason": "no", "answered": answered}, now)
     return moves.known(world.ledger, key)
 
 
@@ -152,3 +152,13 @@ def test_a_retry_leaves_alone_what_is_still_being_taken_back() -> None:
     world.check()
     world._tell("control-migration", {"migration": MIGRATION, "action": "retry"})
     assert [step.key for step in mine("server/a") if step.state in OPEN and not step.compensates]
+
+
+@pytest.mark.parametrize("key", ["server/a", "volume/a-disk0", "server/a/stop"])
+def test_a_cloud_that_is_there_and_fails_at_a_request_is_asked_a_few_times_only(key: str) -> None:
+    """A server is down meanwhile; an hour of the same answer tells no more than a minute of it."""
+    world, _ = until_asked(key, [server("a")])
+    begun = moves.known(world.ledger, key).tries
+    rested = [ended(world, key, 60.0 * number, "interrupted", answered=True).state for number in range(TRIES - begun)]
+    assert rested == [*["resting"] * (TRIES - begun - 1), "failed"]
+    assert f"gave up after {TRIES} tries" in str(moves.known(world.ledger, key).reason)
