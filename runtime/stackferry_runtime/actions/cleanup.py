@@ -25,12 +25,16 @@ AWAKENINGS = ("evacuate", "reboot", "rebuild", "restore", "resume", "start", "un
 
 
 def arrived(view: View, resource: str, known: dict[str, Any]) -> Done:
-    """Raise EndedInError unless a server is ACTIVE at the destination, or a volume there, with all its volumes."""
+    """Raise EndedInError unless a server is ACTIVE at the destination, or a volume there, with all its volumes.
+
+    A server that was stopped again after it had arrived (``known.off``) may be so.
+    """
     kind = Server if known["kind"] == "server" else Volume
     record = view.refresh(kind.kind, resource)
     if record is None:
         raise EndedInError(f"{known['kind']} {resource} is gone from the destination: nothing was deleted")
-    good = ("ACTIVE",) if kind is Server else ("available", "in-use")
+    runs = ("ACTIVE", "SHUTOFF") if known.get("off") else ("ACTIVE",)
+    good = runs if kind is Server else ("available", "in-use")
     if record["status"] not in good:
         raise EndedInError(f"{named(kind, record)} is {record['status']} at the destination: nothing was deleted")
     for id_ in known.get("volumes") or ():
