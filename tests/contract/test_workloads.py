@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from openstack.block_storage.v3.volume import Volume
 from openstack.compute.v2.flavor import Flavor as ComputeFlavor
+from openstack.compute.v2.keypair import Keypair
 from openstack.compute.v2.server import Server
 from openstack.compute.v2.server_group import ServerGroup
 from openstack.image.v2.image import Image
@@ -28,6 +29,7 @@ from stackferry.resources.export import documents as documents_of
 from stackferry.resources.fields import Many
 from stackferry.resources.nested import source_ids
 from stackferry.resources.server_parts import port_of
+from stackferry.resources.view import PENDING
 
 from ..parts import parts
 from .fake_cloud import Cloud, is_attribute
@@ -292,7 +294,7 @@ def test_ids_of_links_stay_with_the_part_that_they_belong_to() -> None:
     pet = servers(source)["pet"]
     ids, net = source_ids(KINDS["server"], pet), by_name(source, Network, "net")
     paths = [path for path, _, _ in KINDS["server"].links(pet["params"])]
-    assert set(paths) == set(ids)
+    assert set(paths) - {"key_name"} == set(ids)  # a key pair has no other id than its name
     assert ids["ports.1.params.network_ref"] == net
     pet["params"]["ports"].reverse()
     assert source_ids(KINDS["server"], pet)["ports.0.params.network_ref"] == net
@@ -613,3 +615,30 @@ def test_everything_is_removed_in_order_and_twice_is_fine(moved: Any) -> None:
 
 def test_names_of_this_contract_and_of_the_other_are_all_kinds() -> None:
     assert sorted([*NAMES, *WORKLOADS]) == sorted(KINDS)
+
+
+def test_a_key_pair_that_the_same_migration_makes_is_not_missing() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    assert (pet["params"]["key_name"], KINDS["server"]().validate({"key_name": {"name": "key"}}, partial=True)) == (
+        "key",
+        {"key_name": ["expected the name of a key pair"]},
+    )
+    destination.rows[Keypair].clear()
+    look = view(destination, admin=True)
+    said = "the user who migrates has no key pair named 'key' here"
+    assert apply.compare("server", pet, look, {}).reason == said
+    planned = KINDS["server"].map_links(
+        pet["params"], lambda _, ref: {**ref, "id": PENDING} if _ == "key_name" else ref
+    )
+    assert apply.compare("server", {**pet, "params": planned}, look, {}).outcome == "created"
+
+
+def test_a_server_whose_key_pair_is_made_first_gets_it_by_name() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    pet["params"] = KINDS["server"].map_links(
+        pet["params"], lambda _, ref: {**ref, "id": "key"} if _ == "key_name" else ref
+    )
+    move(pet, view(destination, admin=True))
+    assert [s["key_name"] for s in destination.all(Server)] == ["key"]

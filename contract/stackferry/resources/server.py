@@ -21,7 +21,7 @@ from .kind import Kind
 from .migration_params import SERVER
 from .nested import Nested
 from .port import Port
-from .server_fields import ConfigDrive, FlavorRef, ImageRef, SchedulerHints, UserData
+from .server_fields import ConfigDrive, FlavorRef, ImageRef, KeyName, SchedulerHints, UserData
 from .settling import named
 from .trunk import SubPort, Trunk
 from .view import Record, View
@@ -99,7 +99,7 @@ class Server(Kind):
     hostname = Text("name that it knows itself by; from Nova 2.90 on")
     image_ref = ImageRef("image", "the image that it was made from; null: it starts from a volume", attribute="image",
                     nullable=True)  # fmt: skip
-    key_name = Text("key pair of the user who migrates")
+    key_name = KeyName("name of a key pair of the user who migrates")
     metadata = Metadata("free metadata")
     ports = Many(Nested(Port), "its ports, in order", ordered=True)
     scheduler_hints = SchedulerHints("wishes for its place; Nova shows them from 2.100 on")

@@ -37,7 +37,8 @@ def lacks(kind: type[Kind], view: View, document: Document, hints: Hints) -> lis
 
 
 def _links(kind: type[Kind], view: View, document: Document, how: Document, hints: Hints) -> Iterator[str]:
-    skipped = ["image_ref"] if copies_boot_disk(how, hints) else []
+    skipped = ["key_name"]  # key pairs are said in other words
+    skipped += ["image_ref"] if copies_boot_disk(how, hints) else []
     skipped += ["ports.", "sub_ports."] if hints.get("port_ids") else []
     skipped += ["floating_ips."] if how["floating_ip_mode"] in ("skip", "existing") else []
     for path, field, ref in kind.links(document["params"]):
@@ -63,8 +64,9 @@ def copies_boot_disk(how: Document, hints: Hints) -> bool:
 
 
 def _key(view: View, document: Document) -> Iterator[str]:
+    """The key pair, unless it's made by the same migration."""
     key = document["params"].get("key_name")
-    if key and key not in {pair["name"] for pair in view.records("keypair")}:
+    if isinstance(key, str) and key and key not in {pair["name"] for pair in view.records("keypair")}:
         yield f"the user who migrates has no key pair named {key!r} here"
 
 
