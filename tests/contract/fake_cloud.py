@@ -207,6 +207,7 @@ class Cloud:
         self.rows: dict[type, dict[str, dict[str, Any]]] = {}
         self.writes: list[tuple[str, str]] = []
         self.clock = itertools.count(1)
+        self.nics: dict[str, list[str]] = {}  # server → its ports in order
         self.soon: dict[str, list[str]] = {}  # the states that a resource will have at the next looks
         self.fates = {SERVER: ["BUILD", "ACTIVE"], VOLUME: ["creating", "available"]}  # of new ones
         self.quotas = dict.fromkeys(("instances", "cores", "ram", "ports", "floating_ips", "volumes", "gigabytes"), -1)

@@ -106,7 +106,7 @@ def with_servers(admin: bool = True) -> Cloud:
     make = cloud.connect(admin=True).compute.create_server
     flavor = by_name(cloud, ComputeFlavor, "m1")
     make(
-        name="pet", description="the pet", flavor_id=flavor, networks=[{"port": leg["id"]} for leg in legs[1::-1]],
+        name="pet", description="the pet", flavor_id=flavor, networks=[{"port": leg["id"]} for leg in legs[:2]],
         block_device_mapping=[
             {"source_type": "volume", "uuid": root["id"], "boot_index": 0, "delete_on_termination": False},
             {"source_type": "volume", "uuid": data["id"], "boot_index": -1, "delete_on_termination": True},

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from .boot_disk import boot_disk, device
+from .nics import in_order
 from .trunk import trunks
 from .view import Record, View
 
@@ -31,7 +32,7 @@ def in_short(record: Record) -> Record:
 
 def gathered(view: View, record: Record) -> Record:
     """The record with what its document holds."""
-    mine = ports(view, record)
+    mine, is_certain = ports(view, record)
     own_trunks, sub_ports = trunks(view, mine)
     flavor = record["flavor"]
     if not flavor["id"]:
@@ -43,6 +44,7 @@ def gathered(view: View, record: Record) -> Record:
         "flavor_id": flavor["id"],
         "floating_ips": floating_ips(view, [*mine, *sub_ports]),
         "ports": mine,
+        "order_is_certain": is_certain,
         "security_group_ids": sorted(groups),
         "server_groups": _group(view, record),
         "sub_ports": sub_ports,
@@ -57,16 +59,16 @@ def _group(view: View, record: Record) -> str | None:
     return next((str(g["id"]) for g in groups if record["id"] in (g["member_ids"] or ())), None)
 
 
-def ports(view: View, record: Record) -> list[Record]:
-    """Its ports, as their addresses appear on it."""
-    shown = [a.get("OS-EXT-IPS-MAC:mac_addr") for found in (record["addresses"] or {}).values() for a in found]
-    places = {mac: place for place, mac in reversed(list(enumerate(shown)))}
+def ports(view: View, record: Record) -> tuple[list[Record], bool]:
+    """Its ports in order, and whether that order is certain."""
     mine = [
         port
         for port in view.records("port")
         if port["device_id"] == record["id"] and str(port["device_owner"]).startswith("compute:")
     ]
-    return sorted(mine, key=lambda p: (places.get(p["mac_address"], len(shown)), str(p["created_at"])))
+    networks = {id_: view.get("network", id_) for id_ in {port["network_id"] for port in mine}}
+    names = {id_: network["name"] for id_, network in networks.items() if network}
+    return in_order(mine, record["addresses"] or {}, names)
 
 
 def floating_ips(view: View, mine: list[Record]) -> list[Record]:
@@ -95,7 +97,7 @@ def fixed_addresses(record: Record) -> list[str]:
 
 
 def remarks(view: View, record: Record) -> list[str]:
-    """Disks and trunks that can't be seen; and, once, that user data can't."""
+    """Disks and trunks that can't be seen; an order that nobody knows; and, once, that user data can't."""
     known = {part["id"] for name in ("volumes", "trunks", "sub_ports") for part in record[name]}
     seen = [f"volume {id_}" for id_ in record["attached_volumes"]]
     for details in (port["trunk_details"] for port in record["ports"] if port["trunk_details"]):
@@ -103,6 +105,10 @@ def remarks(view: View, record: Record) -> list[str]:
         seen += [f"sub-port {sub['port_id']}" for sub in details.get("sub_ports") or ()]
     unread = [what for what in seen if what.rpartition(" ")[2] not in known]
     notes = [f"server {record['name']!r}: its {what} can't be read, and stays" for what in unread]
+    if not record["order_is_certain"]:
+        macs = ", ".join(str(port["mac_address"]) for port in record["ports"])
+        how = "Nova doesn't tell the order of its NICs (they're shown network by network), and this one is assumed"
+        notes.append(f"server {record['name']!r}: {how}: {macs}")
     return notes if view.is_admin or UNREADABLE in view.notes else [*notes, UNREADABLE]
 
 
