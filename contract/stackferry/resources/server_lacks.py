@@ -8,6 +8,7 @@ from typing import Any
 from . import quotas, trunk
 from .kind import Kind
 from .migration_params import SERVER, chosen
+from .nested import within_owners
 from .port import addresses, owner
 from .room import counted, demand, flavor_named
 from .view import PENDING, Ambiguous, Missing, View
@@ -41,7 +42,7 @@ def _links(kind: type[Kind], view: View, document: Document, how: Document, hint
     skipped += ["image_ref"] if copies_boot_disk(how, hints) else []
     skipped += ["ports.", "sub_ports."] if hints.get("port_ids") else []
     skipped += ["floating_ips."] if how["floating_ip_mode"] in ("skip", "existing") else []
-    for path, field, ref in kind.links(document["params"]):
+    for path, field, ref in kind.links(within_owners(kind, document["params"])):
         if not path.startswith(tuple(skipped)):
             try:
                 view.resolve(field.kind, ref)
