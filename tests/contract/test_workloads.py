@@ -44,7 +44,7 @@ ITS_OWN = {"floating_ip": {"floating_ip_address"}, "port": {"dns_name"}, "server
            "sub_port": {"dns_name"}, "trunk": set(), "volume": {"name"}}  # fmt: skip
 #: what Nova or our own reading puts together
 COMPOSED = {
-    "server": {"ports", "floating_ips", "volumes", "security_group_ids", "sub_ports", "trunks"},
+    "server": {"flavor_sizes", "ports", "floating_ips", "volumes", "security_group_ids", "sub_ports", "trunks"},
     "sub_port": {"segmentation_id", "segmentation_type", "trunk_mac_address"},
     "trunk": {"created_at", "mac_address", "updated_at"},  # openstacksdk passes on what it doesn't know
 }
@@ -644,3 +644,39 @@ def test_a_server_whose_key_pair_is_made_first_gets_it_by_name() -> None:
     )
     move(pet, view(destination, admin=True))
     assert [s["key_name"] for s in destination.all(Server)] == ["key"]
+
+
+def sized(cloud: Cloud, how: str, **sizes: int | str) -> None:
+    """Let a cloud's flavor, and what Nova shows of it in servers, have these sizes; an old Nova shows only its id."""
+    (flavor,) = cloud.all(ComputeFlavor)
+    flavor.update(sizes)
+    for row in cloud.all(Server):
+        row["flavor"] = {**row["flavor"], **sizes} if how == "shown" else {"id": flavor["id"]}
+
+
+@pytest.mark.parametrize("how", ["shown", "an old Nova"])
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"ephemeral": 5, "swap": 512}, "5 GB of ephemeral disk and 512 MB of swap"),
+        ({"ephemeral": 0, "swap": 512}, "512 MB of swap"),
+        ({"ephemeral": 0, "swap": ""}, None),
+    ],
+)
+def test_disks_that_no_api_can_read_are_noted(sizes: dict[str, Any], said: str | None, how: str) -> None:
+    source = with_servers()
+    sized(source, how, **sizes)
+    look = view(source)
+    documents_of("server", look)
+    notes = [note for note in look.notes if "stays behind" in note]
+    what = f"what is on its {said} can't be read, and stays behind"
+    assert notes == ([f"server '{name}': {what}" for name in ("pet", "cow")] if said else [])
+
+
+def test_a_flavor_of_the_same_name_that_is_smaller_is_noted() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    assert apply.compare("server", pet, view(destination, admin=True), {}).notes == []
+    sized(destination, "shown", vcpus=1, ram=4096, disk=9)
+    notes = apply.compare("server", pet, view(destination, admin=True), {}).notes
+    assert notes == ["flavor 'm1' here has 1 vCPUs instead of 2, 9 GB of disk instead of 10"]

@@ -56,3 +56,15 @@ def test_a_server_has_arrived_when_it_runs_or_was_stopped_there_as_it_was(status
     else:
         with pytest.raises(EndedInError, match=f"is {status} at the destination: nothing was deleted"):
             arrived(View(status=status), "v", known)
+
+
+@pytest.mark.parametrize("size", ["ephemeral", "swap"])
+def test_a_server_with_a_disk_that_no_api_can_read_is_not_deleted(size: str) -> None:
+    sizes = {"vcpus": 1, "ram": 1, "disk": 1, "ephemeral": 0, "swap": 0, size: 7}
+    server = {"status": "SHUTOFF", "task_state": None, "is_locked": False, "attached_volumes": {}, "image": None,
+              "flavor_sizes": sizes, "flavor": {"id": None}}  # fmt: skip
+    asked = {"kind": "server", "volumes": []}
+    for action in (at_rest, clean_up):
+        with pytest.raises(EndedInError, match=rf"server 'v' has 7 .*{size}.* which no API can read or move"):
+            action(View(**server), "v", asked)
+    assert at_rest(View(**{**server, "flavor_sizes": {**sizes, size: 0}}), "v", asked).results == {"kept": {}}

@@ -27,7 +27,7 @@ OURS: dict[str, frozenset[str]] = {
 #: facts that are ours alone, by kind
 OUR_FACTS: dict[str, frozenset[str]] = {
     "security_group": frozenset({"rules"}),
-    "server": frozenset({"root_device_name"}),
+    "server": frozenset({"flavor_sizes", "root_device_name"}),
     "port": frozenset({"created_at", "project_id", "status", "updated_at"}),
     "volume": frozenset({"created_at", "is_encrypted", "is_multiattach", "project_id", "status", "updated_at"}),
 }

@@ -144,7 +144,7 @@ class Kind(Declaration):
         return []
 
     @classmethod
-    def provisos(cls, document: dict[str, Any]) -> list[str]:
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
         """What will be made otherwise than people may expect, though all that it takes is there."""
         return []
 

@@ -77,6 +77,7 @@ class Server(Kind):
     info = (
         "created_at",
         "flavor_id",
+        "flavor_sizes",
         "hypervisor_hostname",
         "id",
         "launched_at",
@@ -169,8 +170,8 @@ class Server(Kind):
         return server_lacks.lacks(cls, view, document, hints)
 
     @classmethod
-    def provisos(cls, document: dict[str, Any]) -> list[str]:
-        return server_lacks.provisos(document)
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
+        return server_lacks.provisos(view, document)
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from .migration_params import SERVER, chosen
 from .nested import within_owners
 from .port import addresses, owner
 from .room import counted, demand, flavor_named
+from .server_parts import SIZES
 from .view import PENDING, Ambiguous, Missing, View
 from .volume import missing_names
 from .ways_out import ways_missing
@@ -50,8 +51,21 @@ def _links(kind: type[Kind], view: View, document: Document, how: Document, hint
                 yield str(error)
 
 
-def provisos(document: Document) -> list[str]:
-    """What its root disk had since it was made stays, when that is no volume and isn't copied."""
+def provisos(view: View, document: Document) -> list[str]:
+    """What will be otherwise: a smaller flavor of the same name, a root disk that is no volume and isn't copied."""
+    return [*_smaller(view, document), *_root_made_anew(document)]
+
+
+def _smaller(view: View, document: Document) -> Iterator[str]:
+    had, name = (document.get("_info") or {}).get("flavor_sizes") or {}, document["params"]["flavor_ref"]["name"]
+    has = flavor_named(view, name)
+    less = [f"{int(has[size] or 0)} {SIZES[size]} instead of {had[size]}" for size in SIZES
+            if has and int(has[size] or 0) < int(had.get(size) or 0)]  # fmt: skip
+    if less:
+        yield f"flavor {name!r} here has {', '.join(less)}"
+
+
+def _root_made_anew(document: Document) -> list[str]:
     how, image = chosen(SERVER, document), document["params"].get("image_ref")
     if not image or copies_boot_disk(how, {}):
         return []

@@ -13,6 +13,9 @@ from .view import Record, View
 Document = dict[str, Any]
 #: since this microversion a user may choose a server's host name
 HOSTNAMES = (2, 90)
+#: of a flavor, with their units
+SIZES = {"vcpus": "vCPUs", "ram": "MB of memory", "disk": "GB of disk", "ephemeral": "GB of ephemeral disk",
+         "swap": "MB of swap"}  # fmt: skip
 UNREADABLE = "user data can be read by administrators only: servers are exported without it"
 
 
@@ -22,9 +25,11 @@ def in_short(record: Record) -> Record:
     name, hostname = flavor.get("original_name"), record["hostname"]
     if hostname and record["id"] in hostname.lower():
         hostname = None  # Nova's own, where the name had no letter to make one of
+    sizes = {size: int(flavor.get(size) or 0) for size in SIZES} if flavor.get("vcpus") else None
     return {
         "attached_volumes": {v["id"]: v.get("delete_on_termination") for v in record["attached_volumes"] or ()},
         "flavor": {"name": name or flavor.get("name"), "id": None if name else flavor.get("id")},
+        "flavor_sizes": sizes,
         "hostname": hostname,
         "image": image.get("id"),
     }
@@ -42,6 +47,7 @@ def gathered(view: View, record: Record) -> Record:
         **record,
         "flavor": flavor,
         "flavor_id": flavor["id"],
+        "flavor_sizes": flavor_sizes(view, {**record, "flavor": flavor}),
         "floating_ips": floating_ips(view, [*mine, *sub_ports]),
         "ports": mine,
         "order_is_certain": is_certain,
@@ -51,6 +57,18 @@ def gathered(view: View, record: Record) -> Record:
         "trunks": own_trunks,
         "volumes": volumes(view, record),
     }
+
+
+def flavor_sizes(view: View, record: Record) -> dict[str, int] | None:
+    """What its flavor was when it was made; before Nova 2.47, what it is now. None when that can't be told."""
+    found = None if record["flavor_sizes"] or not record["flavor"]["id"] else view.get("flavor", record["flavor"]["id"])
+    return {size: int(found[size] or 0) for size in SIZES} if found else record["flavor_sizes"]
+
+
+def unmoved_disks(view: View, record: Record) -> list[str]:
+    """The disks of a server that no API can read."""
+    sizes = flavor_sizes(view, record) or {}
+    return [f"{sizes[size]} {SIZES[size]}" for size in ("ephemeral", "swap") if sizes.get(size)]
 
 
 def _group(view: View, record: Record) -> str | None:
@@ -105,6 +123,8 @@ def remarks(view: View, record: Record) -> list[str]:
         seen += [f"sub-port {sub['port_id']}" for sub in details.get("sub_ports") or ()]
     unread = [what for what in seen if what.rpartition(" ")[2] not in known]
     notes = [f"server {record['name']!r}: its {what} can't be read, and stays" for what in unread]
+    if disks := unmoved_disks(view, record):
+        notes.append(f"server {record['name']!r}: what is on its {' and '.join(disks)} can't be read, and stays behind")
     if not record["order_is_certain"]:
         macs = ", ".join(str(port["mac_address"]) for port in record["ports"])
         how = "Nova doesn't tell the order of its NICs (they're shown network by network), and this one is assumed"

@@ -55,7 +55,7 @@ LOOKUPS = {
     "subnet_pool": Lookup("network", "subnet_pool", "subnet_pools", ("is_shared",)),
     "network_flavor": Lookup("network", "flavor", "flavors"),
     "project": Lookup("identity", "project", "projects"),
-    "flavor": Lookup("compute", "flavor", "flavors", ("vcpus", "ram", "disk")),
+    "flavor": Lookup("compute", "flavor", "flavors", ("vcpus", "ram", "disk", "ephemeral", "swap")),
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources.server import Server
+from stackferry.resources.server_parts import unmoved_disks
 from stackferry.resources.settling import named
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
@@ -99,6 +100,8 @@ def _unmoved(view: View, record: Record, known: dict[str, Any]) -> dict[str, str
     attached, moved = {str(id_) for id_ in record["attached_volumes"] or ()}, set(known["volumes"])
     if more := sorted(attached - moved):
         raise EndedInError(f"{what} has a volume that was not moved ({more[0]}): detach it first; nothing was deleted")
+    if disks := unmoved_disks(view, record):
+        raise EndedInError(f"{what} has {' and '.join(disks)}, which no API can read or move: delete it by hand")
     if record["image"] and not known.get("has_boot_disk"):
         raise EndedInError(f"the root disk of {what} was not copied (boot_disk_copy): delete it by hand")
     return {id_: f"volume {id_} was taken off {what} since it was moved" for id_ in sorted(moved - attached)}
