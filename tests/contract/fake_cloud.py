@@ -475,7 +475,8 @@ class Proxy(Compute):
         within = self._row(subnet.Subnet, fixed["subnet_id"])
         if within["network_id"] != port["network_id"]:
             refuse(400, "subnet is not in the network")
-        if not {within.get("ipv6_address_mode"), within.get("ipv6_ra_mode")} & {"slaac", "dhcpv6-stateless"}:
+        is_automatic = {within.get("ipv6_address_mode"), within.get("ipv6_ra_mode")} & {"slaac", "dhcpv6-stateless"}
+        if not is_automatic or port.get("device_owner") == "network:router_interface":
             return fixed
         automatic = eui64(within["cidr"], port["mac_address"])
         if fixed.get("ip_address", automatic) != automatic:
