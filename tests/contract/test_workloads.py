@@ -311,7 +311,7 @@ def test_ports_are_in_the_order_of_the_server_and_volumes_in_that_of_its_devices
     params = servers(with_servers())["pet"]["params"]
     assert [p["params"]["name"] for p in params["ports"]] == ["", "leg"]
     assert [v["params"]["name"] for v in params["volumes"]] == ["root", "data"]
-    assert params["volumes"][0]["params"]["volume_image_metadata"] == {"hw_firmware_type": "uefi"}  # no image's own
+    assert params["volumes"][0]["params"]["volume_image_metadata"] == {"checksum": "c", "hw_firmware_type": "uefi"}
     dies = [a["delete_on_termination"] for v in params["volumes"] for a in v["_info"]["attachments"]]
     assert dies == [False, True]
 
@@ -680,3 +680,15 @@ def test_a_flavor_of_the_same_name_that_is_smaller_is_noted() -> None:
     sized(destination, "shown", vcpus=1, ram=4096, disk=9)
     notes = apply.compare("server", pet, view(destination, admin=True), {}).notes
     assert notes == ["flavor 'm1' here has 1 vCPUs instead of 2, 9 GB of disk instead of 10"]
+
+
+def test_an_update_of_image_metadata_leaves_alone_what_else_a_volume_has(moved: Any) -> None:
+    destination = moved[1]
+    document, id_, hints = part_of(moved, "volume")
+    row = destination.rows[Volume][id_]
+    row["volume_image_metadata"] |= {"disk_format": "raw", "image_name": "base"}
+    document["params"]["volume_image_metadata"] = {"hw_firmware_type": "bios"}
+    assert apply.ensure("volume", document, view(destination, admin=True), hints).outcome == "updated"
+    assert row["volume_image_metadata"] == {
+        "checksum": "c", "disk_format": "raw", "hw_firmware_type": "bios", "image_name": "base"
+    }  # fmt: skip
