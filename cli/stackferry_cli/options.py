@@ -58,6 +58,10 @@ WaitForShutdown = Annotated[
     bool,
     typer.Option("--wait-for-shutdown", help="Stop no server: each is moved when whoever runs it has shut it down."),
 ]
+StartServers = Annotated[
+    bool,
+    typer.Option("--start-servers", help="Start servers at the destination that are stopped at the source, too."),
+]
 VolumesAtOnce = Annotated[
     int | None, typer.Option(min=1, help="Volumes on the conversion hosts at the same time, at most.")
 ]
@@ -113,6 +117,7 @@ def migration_params(
     cutover: str | None = None,
     boot_disk_copy: bool = False,
     wait_for_shutdown: bool = False,
+    start_servers: bool = False,
     vars_file: Path | None = None,
 ) -> dict[str, Any] | None:
     """What the servers' documents shall say of how they're moved; raise Error naming what can't be understood."""
@@ -122,6 +127,8 @@ def migration_params(
     if wrong := dict(wrong_choices(SERVER, said)):
         raise Error(f"--cutover: {'; '.join(wrong['cutover'])}")
     said |= {"boot_disk_copy": True} if boot_disk_copy else {}
+    started = start_servers or vars_file is not None  # OS Migrate wants servers stopped before, and starts them
+    said |= {"power": "running"} if started else {}
     left = vars_file is not None and os_migrate.leaves_running(os_migrate.read(vars_file))
     if left:
         errors.print(f"note: {os_migrate.STOP} is false: servers that run are waited for until they're shut down")

@@ -88,7 +88,7 @@ def test_what_was_moved_is_deleted_at_the_source_and_what_has_snapshots_is_kept(
     assert there(source) == {"servers": [], "volumes": ["data"], "ports": [], "floating_ips": []}
     assert storage.get_volume(data.id).status == "available"
     assert {name: sha256(destination, v.id) for name, v in volumes(destination).items()} == digests
-    assert [s.status for s in destination.connect().compute.servers() if s.name == "db"] == ["ACTIVE"]
+    assert [s.status for s in destination.connect().compute.servers() if s.name == "db"] == ["SHUTOFF"]
 
     assert "deleted at the source by cleanup-source" in cli("undo", moved, "--yes", code=2)
     assert "nothing is to be deleted" in cli("cleanup-source", moved, "--yes")
@@ -108,10 +108,12 @@ def test_a_server_that_runs_or_ran_again_or_has_not_arrived_stays(source, destin
     assert "ran again at the source (start at 2" in cli("cleanup-source", moved, "--yes", code=1)
     other = destination.connect().compute
     (copy,) = [s for s in other.servers() if s.name == "db"]
-    other.stop_server(copy)
-    other.wait_for_server(copy, "SHUTOFF", interval=0.3)
+    other.start_server(copy)
+    other.wait_for_server(copy, "ACTIVE", interval=0.3)
+    other.pause_server(copy)
+    other.wait_for_server(copy, "PAUSED", interval=0.3)
     said = cli("cleanup-source", moved, "--yes", code=1)
-    assert "is SHUTOFF at the destination: nothing was deleted" in said
+    assert "is PAUSED at the destination: nothing was deleted" in said
     assert there(source) == before
     assert "told to undo" in cli("undo", moved, "--yes")
     cli("watch", moved, code=1)

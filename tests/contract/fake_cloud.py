@@ -207,6 +207,7 @@ class Cloud:
         self.rows: dict[type, dict[str, dict[str, Any]]] = {}
         self.writes: list[tuple[str, str]] = []
         self.clock = itertools.count(1)
+        self.nics: dict[str, list[str]] = {}  # server → its ports in order
         self.soon: dict[str, list[str]] = {}  # the states that a resource will have at the next looks
         self.fates = {SERVER: ["BUILD", "ACTIVE"], VOLUME: ["creating", "available"]}  # of new ones
         self.quotas = dict.fromkeys(("instances", "cores", "ram", "ports", "floating_ips", "volumes", "gigabytes"), -1)
@@ -474,7 +475,8 @@ class Proxy(Compute):
         within = self._row(subnet.Subnet, fixed["subnet_id"])
         if within["network_id"] != port["network_id"]:
             refuse(400, "subnet is not in the network")
-        if not {within.get("ipv6_address_mode"), within.get("ipv6_ra_mode")} & {"slaac", "dhcpv6-stateless"}:
+        is_automatic = {within.get("ipv6_address_mode"), within.get("ipv6_ra_mode")} & {"slaac", "dhcpv6-stateless"}
+        if not is_automatic or port.get("device_owner") == "network:router_interface":
             return fixed
         automatic = eui64(within["cidr"], port["mac_address"])
         if fixed.get("ip_address", automatic) != automatic:

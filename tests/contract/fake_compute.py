@@ -12,6 +12,7 @@ from openstack.block_storage.v3.volume import Volume
 from openstack.compute.v2.flavor import Flavor
 from openstack.compute.v2.keypair import Keypair
 from openstack.compute.v2.server import Server
+from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Compute:
         """What Nova does with a new server's ports, volumes and group."""
         from openstack.compute.v2.server_group import ServerGroup
 
+        self.cloud.nics[row["id"]] = [port["id"] for port in legs]
         for port in legs:
             port.update(device_id=row["id"], device_owner="compute:nova", dns_name=row["hostname"])
         row["attached_volumes"] = []
@@ -136,15 +138,20 @@ class Compute:
             self.cloud.rows[ServerGroup][group].setdefault("member_ids", []).append(row["id"])
 
     def shown_addresses(self, id_: str) -> dict[str, Any]:
+        """Network by network, NICs in the order in which they were plugged."""
         found: dict[str, Any] = {}
-        for port in (p for p in self.cloud.all(Port) if p["device_id"] == id_):
+        order = self.cloud.nics.get(id_, [])
+        mine = [port for port in self.cloud.all(Port) if port["device_id"] == id_]
+        for port in sorted(mine, key=lambda p: order.index(p["id"]) if p["id"] in order else len(order)):
+            label = self.cloud.rows[Network][port["network_id"]]["name"]
+            found.setdefault(label, [])
             for ip in port["fixed_ips"]:
                 entry = {
                     "addr": ip["ip_address"],
                     "OS-EXT-IPS:type": "fixed",
                     "OS-EXT-IPS-MAC:mac_addr": port["mac_address"],
                 }
-                found.setdefault(port["network_id"], []).append(entry)
+                found[label].append(entry)
         return found
 
     # -- calls that openstacksdk has no method for, or we don't use it ----------------------------------------

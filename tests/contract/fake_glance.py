@@ -60,8 +60,9 @@ class ImageProxy(Proxy):
         query = {"is_hidden": False, **query}
         if "owner" in query:
             query["owner_id"] = query.pop("owner")
+        seen = ("public", "community" if query.get("visibility") == "community" else "public")
         for image in super()._list(cls, **query):
-            if self.admin or image.owner_id == self.cloud.project["id"] or image.visibility == "public":
+            if self.admin or image.owner_id == self.cloud.project["id"] or image.visibility in seen:
                 yield image
 
     def members(self, image: str, **query: Any) -> Iterator[Any]:

@@ -83,3 +83,45 @@ def test_a_port_of_a_network_of_others_without_addresses_is_found_by_its_server(
     destination.writes.clear()
     again = apply.ensure("port", document, view(destination), {"device_id": "server"})
     assert (again.outcome, again.destination_id, destination.writes) == ("unchanged", made.destination_id, [])
+
+
+def leg_of(cloud: Cloud) -> dict[str, Any]:
+    (leg,) = (row for row in cloud.all(Port) if row["device_owner"] == "network:router_interface")
+    return leg
+
+
+@pytest.mark.parametrize("modes", [(None, None), ("slaac", "slaac"), (None, "slaac")])
+@pytest.mark.parametrize("address", ["2001:db8:7::1", "its own"], ids=["gateway", "other"])
+def test_a_leg_keeps_name_and_mac_address_and_so_its_address(modes: tuple[Any, Any], address: str) -> None:
+    source, destination = with_modes(*modes), infrastructure()
+    leg = leg_of(source)
+    leg.update(name="uplink")
+    if address != "its own":
+        leg["fixed_ips"][0]["ip_address"] = address
+    ended = migrate(flat(exported(source)), view(destination))
+    assert {(o.outcome, tuple(o.notes)) for o in ended.values()} == {("created", ())}, outcomes(ended)
+    there = leg_of(destination)
+    assert (there["name"], there["mac_address"]) == ("uplink", LEG)
+    assert there["fixed_ips"][0]["ip_address"] == leg["fixed_ips"][0]["ip_address"]
+
+
+@pytest.mark.parametrize("modes", [(None, None), ("slaac", "slaac")])
+def test_a_leg_in_a_network_of_others_says_what_it_does_not_keep(modes: tuple[Any, Any]) -> None:
+    source, destination = with_modes(*modes), infrastructure()
+    documents = exported(source)
+    (leg,) = documents.pop("router_interface")
+    migrate([d for some in documents.values() for d in some], view(destination))
+    (net,) = (n for n in destination.all(Network) if n["name"] == "net")
+    net.update(project_id=destination.operators["id"], is_shared=True)
+    for subnet in destination.all(Subnet):
+        subnet.update(is_shared=True)
+    leg["params"]["network_ref"] = {"name": "net", "project_name": None, "domain_name": None}
+    leg["_info"] = {}
+    ended = apply.ensure("router_interface", leg, view(destination), {})
+    assert (ended.outcome, ended.reason) == ("created", None)
+    whose = "network 'net' belongs to another project, which alone chooses it"
+    other = f"it gets another address than {eui64(RANGE, LEG)}: its subnet gives them itself"
+    assert ended.notes == [f"mac_address was left out: {whose}", *([other] if any(modes) else [])]
+    there = leg_of(destination)
+    assert (there["fixed_ips"][0]["ip_address"] != eui64(RANGE, LEG)) is any(modes)
+    assert there["mac_address"] != LEG

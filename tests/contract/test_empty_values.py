@@ -23,7 +23,7 @@ EXEMPT = {
     "no resource of any cloud is without it": {
         "image.container_format", "image.disk_format", "image.hash_algo", "image.hash_value", "image.visibility",
         "keypair.type", "port.binding_vnic_type", "port.mac_address", "router_interface.device_owner",
-        "router_interface.fixed_ips_refs", "security_group_rule.direction", "security_group_rule.ether_type",
+        "router_interface.fixed_ips_refs", "router_interface.mac_address", "security_group_rule.direction", "security_group_rule.ether_type",
         "server.availability_zone", "server.disk_config", "server.hostname", "server_group.name",
         "sub_port.binding_vnic_type", "sub_port.mac_address", "subnet.cidr", "volume.availability_zone",
         "volume.volume_type",
@@ -72,6 +72,9 @@ def _no_time_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 def arrived(kind: str, name: str, value: Any) -> dict[str, Any]:
     """What a cloud has made of a document in which one field has this value."""
     source = with_servers()
+    if kind == "router_interface":
+        for router in source.all(resource_of("router")):
+            router["routes"] = []  # they'd need the interface
     if kind in NAMES:
         document = plain(exported(source, admin=True), kind)
         besides = {n: v for n, v in document["params"].items() if n not in ("kernel_ref", "ramdisk_ref")}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stackferry.errors import EndedInError
-from stackferry_runtime.actions.cleanup import at_rest, clean_up
+from stackferry_runtime.actions.cleanup import arrived, at_rest, clean_up
 
 MOVED = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
 BEFORE, AFTER = "2023-11-14T22:13:19.000000", "2023-11-14T22:13:21.000000"
@@ -45,3 +45,26 @@ def test_a_volume_that_was_used_since_is_kept(action: Any) -> None:
 def test_any_other_may_be_deleted(volume: dict[str, Any]) -> None:
     assert at_rest(View(**volume), "v", known()).results == {}
     assert at_rest(View(updated_at=AFTER), "v", known(None)).results == {}  # of a migration that noted no time
+
+
+@pytest.mark.parametrize(("status", "off", "fine"), [("ACTIVE", False, True), ("SHUTOFF", True, True),
+                                                    ("SHUTOFF", False, False), ("ERROR", True, False)])  # fmt: skip
+def test_a_server_has_arrived_when_it_runs_or_was_stopped_there_as_it_was(status: str, off: bool, fine: bool) -> None:
+    known = {"kind": "server", **({"off": True} if off else {})}
+    if fine:
+        arrived(View(status=status), "v", known)
+    else:
+        with pytest.raises(EndedInError, match=f"is {status} at the destination: nothing was deleted"):
+            arrived(View(status=status), "v", known)
+
+
+@pytest.mark.parametrize("size", ["ephemeral", "swap"])
+def test_a_server_with_a_disk_that_no_api_can_read_is_not_deleted(size: str) -> None:
+    sizes = {"vcpus": 1, "ram": 1, "disk": 1, "ephemeral": 0, "swap": 0, size: 7}
+    server = {"status": "SHUTOFF", "task_state": None, "is_locked": False, "attached_volumes": {}, "image": None,
+              "flavor_sizes": sizes, "flavor": {"id": None}}  # fmt: skip
+    asked = {"kind": "server", "volumes": []}
+    for action in (at_rest, clean_up):
+        with pytest.raises(EndedInError, match=rf"server 'v' has 7 .*{size}.* which no API can read or move"):
+            action(View(**server), "v", asked)
+    assert at_rest(View(**{**server, "flavor_sizes": {**sizes, size: 0}}), "v", asked).results == {"kept": {}}

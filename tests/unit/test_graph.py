@@ -393,3 +393,16 @@ def test_a_plan_knows_the_ways_out_that_it_would_make(gateway: str, led: list[st
     assert nodes["server/a"].after["router_interface/i"] is False
     without = build([d for d in documents if d["type"] != KINDS["router_interface"].type], compared=True)
     assert all("led" not in node.hints for node in without)
+
+
+@pytest.mark.parametrize("how", [{"workloads": True}, {"compared": True}])
+def test_a_server_comes_after_its_key_pair(how: dict[str, bool]) -> None:
+    server = document(
+        "server", "a", {"status": "ACTIVE"}, name="a", flavor_ref=ref("m1"), key_name="k", image_ref=ref("i")
+    )
+    nodes = {
+        node.key: node
+        for node in build([{**server, "_migration_params": {}}, document("keypair", "k", name="k")], **how)
+    }
+    node = nodes["server/a" if "compared" in how else "server/a/check"]
+    assert (node.links["key_name"], node.after["keypair/k"]) == ("keypair/k", True)

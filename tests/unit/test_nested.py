@@ -140,7 +140,7 @@ def test_a_floating_ip_leads_to_a_port(
 def test_the_defaults_are_os_migrates_and_ours() -> None:
     theirs = {**EXAMPLES["workloads"]["_migration_params"]}
     ours = {"source_access": "auto", "mode": "cold", "cutover": "auto", "cutover_below": 64 << 20, "pass_interval": 300,
-            "shutdown": "stop", "engine": "pump"}  # fmt: skip
+            "shutdown": "stop", "power": "source", "engine": "pump"}  # fmt: skip
     assert defaults(SERVER) == {**theirs, **ours}
 
 

@@ -53,9 +53,9 @@ def test_the_two_filters_of_volumes_are_one_here() -> None:
 @pytest.mark.parametrize(
     ("variables", "flag", "said"),
     [
-        ({}, False, None),
+        ({}, False, {}),
         ({}, True, {"shutdown": "wait"}),
-        ({"os_migrate_workload_stop_before_migration": True}, False, None),
+        ({"os_migrate_workload_stop_before_migration": True}, False, {}),
         ({"os_migrate_workload_stop_before_migration": False}, False, {"shutdown": "wait"}),
     ],
 )
@@ -64,7 +64,7 @@ def test_servers_are_left_running_where_the_variables_say_so(
 ) -> None:
     file = tmp_path / "vars.yml"
     file.write_text(yaml.safe_dump({"os_migrate_data_dir": "x", **variables}))
-    assert options.migration_params(wait_for_shutdown=flag, vars_file=file) == said
+    assert options.migration_params(wait_for_shutdown=flag, vars_file=file) == {"power": "running", **said}
     noted = "os_migrate_workload_stop_before_migration is false: servers that run are waited for"
     assert (noted in capsys.readouterr().err) is (False in variables.values())
 

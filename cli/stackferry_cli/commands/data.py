@@ -22,6 +22,7 @@ from ..options import (
     Output,
     Source,
     SourceProject,
+    StartServers,
     Vars,
     WaitForShutdown,
     client,
@@ -130,6 +131,7 @@ def import_(
     filters: Filters = None,
     vars_file: Vars = None,
     wait_for_shutdown: WaitForShutdown = False,
+    start_servers: StartServers = False,
     maps: Map = None,
     format_: Output = output.Format.table,
 ) -> None:
@@ -141,7 +143,9 @@ def import_(
     what = _from_files(directory, source, chosen, vars_file)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        params = options.migration_params(wait_for_shutdown=wait_for_shutdown, vars_file=vars_file)
+        params = options.migration_params(
+            wait_for_shutdown=wait_for_shutdown, start_servers=start_servers, vars_file=vars_file
+        )
         migration = ferry.migrate(*sides, mapping=mapping, migration_params=params, **what)
         state = _finish(ferry, migration, format_)
     report.print_report(state, format_)

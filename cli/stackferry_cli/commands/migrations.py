@@ -23,6 +23,7 @@ from ..options import (
     Output,
     Source,
     SourceProject,
+    StartServers,
     Vars,
     VolumesAtOnce,
     WaitForShutdown,
@@ -44,6 +45,7 @@ def migrate(
     cutover_when: CutoverWhen = None,
     boot_disk_copy: BootDiskCopy = False,
     wait_for_shutdown: WaitForShutdown = False,
+    start_servers: StartServers = False,
     volumes_at_once: VolumesAtOnce = None,
     bandwidth: Bandwidth = None,
     maps: Map = None,
@@ -54,7 +56,9 @@ def migrate(
     chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        params = options.migration_params(warm, cutover_when, boot_disk_copy, wait_for_shutdown, vars_file)
+        params = options.migration_params(
+            warm, cutover_when, boot_disk_copy, wait_for_shutdown, start_servers, vars_file
+        )
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
             bandwidth=bandwidth,

@@ -15,6 +15,7 @@ OS_MIGRATE_KINDS = ("network", "subnet", "router", "router_interface", "security
 OURS: dict[str, frozenset[str]] = {
     "subnet": frozenset({"dns_publish_fixed_ip"}),
     "router": frozenset({"routes"}),
+    "router_interface": frozenset({"leg_name", "mac_address"}),
     "security_group": frozenset({"stateful", "tags", "is_shared"}),
     "image": frozenset({"tags", "members"}),
     "server": frozenset({"hostname", "server_group_ref", "sub_ports", "trunks"}),
@@ -27,7 +28,7 @@ OURS: dict[str, frozenset[str]] = {
 #: facts that are ours alone, by kind
 OUR_FACTS: dict[str, frozenset[str]] = {
     "security_group": frozenset({"rules"}),
-    "server": frozenset({"root_device_name"}),
+    "server": frozenset({"flavor_sizes", "root_device_name"}),
     "port": frozenset({"created_at", "project_id", "status", "updated_at"}),
     "volume": frozenset({"created_at", "is_encrypted", "is_multiattach", "project_id", "status", "updated_at"}),
 }

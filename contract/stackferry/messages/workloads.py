@@ -11,8 +11,8 @@ from .scope import nested_place
 from .steps import StepFields
 
 #: what can be done with a server or a volume of one cloud
-ACTIONS = ("look", "wait", "stop", "start", "expose", "withdraw", "attach", "detach", "settle", "arrived", "at-rest",
-           "clean-up", "room")  # fmt: skip
+ACTIONS = ("look", "wait", "stop", "start", "expose", "withdraw", "attach", "detach", "power", "settle", "arrived",
+           "at-rest", "clean-up", "room")  # fmt: skip
 KINDS = ("server", "volume", "project")
 #: how a segment is fetched; all but copy look at every block, and read back what they write
 MODES = ("copy", "delta", "rehash", "verify")
@@ -23,7 +23,8 @@ ENGINES = ("pump", "nbd")
 class PerformAction(StepFields, Command):
     """Do something with a server or a volume: look at it, stop or start it, make a disk readable, attach it ...
 
-    ``wait`` is over once people have stopped it. ``clean-up`` is the only one that deletes what was there before.
+    ``power`` stops a new server that was stopped at the source. ``wait`` is over once people have stopped it.
+    ``clean-up`` is the only one that deletes what was there before.
     """
 
     queues = (topology.EXPORTER_WORKLOADS, topology.IMPORTER_WORKLOADS)

@@ -24,6 +24,7 @@ WORDS = {
     "detach-source": "releasing",
     "detach-destination": "releasing",
     "withdraw": "releasing",
+    "power": "finishing",
     "settle": "finishing",
 }
 #: of several that are true at once, the first is said

@@ -7,7 +7,8 @@ from typing import Any
 from marshmallow import ValidationError
 
 from .kind import Kind
-from .view import Record, View
+from .nested import within_owners
+from .view import WITHIN, Record, View
 
 Document = dict[str, Any]
 
@@ -20,7 +21,7 @@ def said(kind: type[Kind], document: Document) -> dict[str, Any]:
     errors |= {n: ["missing"] for n, field_ in fields.items() if field_.required and params.get(n) is None}
     if errors:
         raise ValidationError(errors)  # type: ignore[arg-type]
-    return params
+    return within_owners(kind, params)
 
 
 def body_of(kind: type[Kind], params: dict[str, Any], view: View) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def differences(kind: type[Kind], params: Document, body: dict[str, Any], found:
 def _shown(value: Any) -> Any:
     """A value for people: references without what only the importer needs."""
     if isinstance(value, dict):
-        return {k: _shown(v) for k, v in value.items() if not (k == "id" and "name" in value)}
+        return {k: _shown(v) for k, v in value.items() if not (k in ("id", WITHIN) and "name" in value)}
     if isinstance(value, list):
         return [_shown(item) for item in value]
     return value

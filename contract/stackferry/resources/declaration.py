@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema
 
-from .fields import Link, Portable, Replace
+from .fields import Link, Portable, Ref, Replace
 from .migration_params import MigrationParam
 
 
@@ -83,6 +83,11 @@ class Declaration(Schema):
     def needs(cls) -> set[str]:
         """The kinds that it links to, without itself."""
         return {ref.kind for field in cls.declared().values() for ref in field.refs()} - {cls.kind}
+
+    @classmethod
+    def owner_of_name(cls) -> Ref:
+        """The link that its name is unique within."""
+        return next(iter(cls.declared()[str(cls.scope)].refs()))
 
     @classmethod
     def links(cls, params: dict[str, Any]) -> Iterator[Link]:

@@ -138,6 +138,18 @@ class Image(Kind):
         return {**record, "members": members or None}
 
     @classmethod
+    def named(cls, view: View, name: str) -> Iterable[Any]:
+        """Listings leave hidden images out, and community ones of others, unless they're asked for."""
+        images = view.proxy("image").images
+        ways: tuple[dict[str, Any], ...] = ({}, {"visibility": "community"}, {"is_hidden": True})
+        yield from {image.id: image for how in ways for image in images(name=name, **how)}.values()
+
+    @classmethod
+    def usable_by_project(cls, view: View, record: Record) -> bool:
+        """A community image, too: anybody may call one of theirs the same."""
+        return cls.usable(view, record) or (view.is_admin and record["visibility"] == "community")
+
+    @classmethod
     def usable(cls, view: View, record: Record) -> bool:
         """Public, or shared with the project, which has accepted it; community images are meant by their id only."""
         if record["visibility"] == "public" or (record["visibility"] == "shared" and not view.is_admin):

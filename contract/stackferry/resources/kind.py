@@ -86,6 +86,16 @@ class Kind(Declaration):
         return None
 
     @classmethod
+    def named(cls, view: View, name: str) -> Iterable[Any]:
+        """Every resource of this name that can be seen."""
+        yield from getattr(view.proxy(cls.service), cls.plural)(name=name)
+
+    @classmethod
+    def usable_by_project(cls, view: View, record: Record) -> bool:
+        """Whether the view's project may use a resource of the very project that a reference names."""
+        return cls.usable(view, record)
+
+    @classmethod
     def usable(cls, view: View, record: Record) -> bool:
         """Whether the view's project may use a resource of another project; a member is shown nothing else."""
         return not view.is_admin or bool(record.get("is_shared"))
@@ -134,7 +144,7 @@ class Kind(Declaration):
         return []
 
     @classmethod
-    def provisos(cls, document: dict[str, Any]) -> list[str]:
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
         """What will be made otherwise than people may expect, though all that it takes is there."""
         return []
 

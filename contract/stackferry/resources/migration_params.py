@@ -126,6 +126,12 @@ SERVER = (
                "whoever runs it does that, which is waited for; nor is it started again if the migration fails then",
                "stop", "wait"), ours=True,
     ),
+    MigrationParam(
+        "power", "source",
+        one_of("how a server arrives that was stopped when it was first looked at. source: stopped, too; running: it's "
+               "started. A document that doesn't say it, as OS Migrate's, means running", "source", "running"),
+        ours=True,
+    ),
     MigrationParam("engine", "pump", one_of("what moves the bytes", "pump", "nbd"), ours=True),
 )  # fmt: skip
 

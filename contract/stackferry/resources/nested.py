@@ -9,7 +9,8 @@ from marshmallow import ValidationError
 
 from . import export
 from .fields import Link, Many, Portable, Ref, Replace
-from .kind import Kind
+from .kind import KINDS, Kind
+from .view import WITHIN
 
 if TYPE_CHECKING:
     from .view import View
@@ -88,6 +89,18 @@ def source_ids(kind: type[Kind], document: Document) -> dict[str, str]:
         for number, part in enumerate(document["params"].get(name) or ()):
             ids |= {f"{name}.{number}.params.{path}": id_ for path, id_ in source_ids(inner, part).items()}
     return ids
+
+
+def within_owners(kind: type[Kind], params: Document) -> Document:
+    """Return params whose references say what their names are unique within: those of subnets, the network beside."""
+    links = {path: (field.kind, ref) for path, field, ref in kind.links(params)}
+
+    def told(path: str, ref: dict[str, Any]) -> dict[str, Any]:
+        other = links[path][0]
+        beside = beside_of(path, KINDS[other].scope if other in KINDS else None, links)
+        return ref if beside is None else {**ref, WITHIN: links[beside][1]}
+
+    return kind.map_links(params, told)
 
 
 def beside_of(path: str, name: str | None, paths: Container[str]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .fields import Address, Pattern, Ref, Struct, Text
 from .kind import Kind
+from .port import Mac
 from .subnet import choosable
 from .view import Record, View
 
@@ -30,6 +31,7 @@ class RouterInterface(Kind):
     singular = "port"
     filtered_by = "device_ref"
     fixed = frozenset({"device_ref", "network_ref"})
+    initial = frozenset({"leg_name", "mac_address"})
     info = ("id", "project_id", "mac_address", "created_at", "updated_at", "revision_number")
 
     device_owner = Text("what kind of leg it is; the destination chooses its own")
@@ -40,6 +42,8 @@ class RouterInterface(Kind):
         "its addresses",
         attribute="fixed_ips",
     )
+    leg_name = Text("name of its port; mostly empty", attribute="name")
+    mac_address = Mac("its MAC address")
 
     @classmethod
     def title(cls, params: dict[str, Any]) -> str:
@@ -56,8 +60,20 @@ class RouterInterface(Kind):
     def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
         """Whether a leg is distributed is the destination router's business."""
         params, notes = super().prepare(params, view)
-        fixed_ips = [choosable(ip, view, leg=True) for ip in params.get("fixed_ips_refs") or []]
-        return {"fixed_ips_refs": fixed_ips, **{n: params[n] for n in ("device_ref", "network_ref")}}, notes
+        params = {n: v for n, v in params.items() if n != "device_owner"}
+        if _may_choose(view, view.resolve("network", params["network_ref"])):
+            return params, notes
+        whose = f"network {params['network_ref'].get('name')!r} belongs to another project, which alone chooses it"
+        if params.pop("mac_address", None):
+            notes = [*notes, f"mac_address was left out: {whose}"]
+        said = params.get("fixed_ips_refs") or []
+        asked = [choosable(ip, view, leg=True) for ip in said]
+        other = [ip["ip_address"] for ip, left in zip(said, asked, strict=True) if ip != left]
+        notes = [
+            *notes,
+            *(f"it gets another address than {address}: its subnet gives them itself" for address in other),
+        ]
+        return {**params, "fixed_ips_refs": asked}, notes
 
     @classmethod
     def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
@@ -75,20 +91,24 @@ class RouterInterface(Kind):
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
-        """On the gateway's address one call does it; elsewhere the port is made first, then plugged."""
+        """The port is made first, then plugged; in others' networks one call makes it on the gateway's address."""
         network, router = view.proxy("network"), body["device_id"]
         fixed_ips = body.get("fixed_ips") or []
         subnet = view.get("subnet", fixed_ips[0]["subnet_id"]) if len(fixed_ips) == 1 else None
-        if subnet is not None and subnet["gateway_ip"] == fixed_ips[0].get("ip_address"):
+        made = {"name": "", "project_id": view.project_id, **body}
+        told: dict[str, Any] = {n: body[n] for n in ("network_id", "name", "mac_address") if n in body}
+        if _may_choose(view, body["network_id"]):
+            told["device_owner"] = OWNERS[0]  # else automatic subnets give it an address each, and take none for it
+        elif subnet is not None and subnet["gateway_ip"] == fixed_ips[0].get("ip_address"):
             plugged = network.add_interface_to_router(router, subnet=subnet["id"])
-            return SimpleNamespace(name="", id=plugged["port_id"], project_id=view.project_id, **body)
-        port = network.create_port(network_id=body["network_id"], fixed_ips=fixed_ips)
+            return SimpleNamespace(**made, id=plugged["port_id"])
+        port = network.create_port(**told, fixed_ips=fixed_ips)
         try:
             network.add_interface_to_router(router, port=port.id)
         except Exception:
             network.delete_port(port.id, ignore_missing=True)  # a port that nobody owns would be left over
             raise
-        return SimpleNamespace(name="", id=port.id, project_id=view.project_id, **body)
+        return SimpleNamespace(**made, id=port.id)
 
     @classmethod
     def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
@@ -124,6 +144,12 @@ def _drop_routes(view: View, leg: Record) -> bool:
     if leading:
         network.remove_extra_routes_from_router(leg["device_id"], {"router": {"routes": leading}})
     return bool(leading)
+
+
+def _may_choose(view: View, network_id: str) -> bool:
+    """Whether this user may choose addresses in a network; one that will be made is the project's own."""
+    network = view.get("network", network_id)
+    return view.is_admin or network is None or bool(network["project_id"] == view.project_id)
 
 
 def _pairs(fixed_ips: Any) -> set[tuple[str, str]]:

@@ -21,7 +21,7 @@ from .kind import Kind
 from .migration_params import SERVER
 from .nested import Nested
 from .port import Port
-from .server_fields import ConfigDrive, FlavorRef, ImageRef, SchedulerHints, UserData
+from .server_fields import ConfigDrive, FlavorRef, ImageRef, KeyName, SchedulerHints, UserData
 from .settling import named
 from .trunk import SubPort, Trunk
 from .view import Record, View
@@ -77,6 +77,7 @@ class Server(Kind):
     info = (
         "created_at",
         "flavor_id",
+        "flavor_sizes",
         "hypervisor_hostname",
         "id",
         "launched_at",
@@ -99,7 +100,7 @@ class Server(Kind):
     hostname = Text("name that it knows itself by; from Nova 2.90 on")
     image_ref = ImageRef("image", "the image that it was made from; null: it starts from a volume", attribute="image",
                     nullable=True)  # fmt: skip
-    key_name = Text("key pair of the user who migrates")
+    key_name = KeyName("name of a key pair of the user who migrates")
     metadata = Metadata("free metadata")
     ports = Many(Nested(Port), "its ports, in order", ordered=True)
     scheduler_hints = SchedulerHints("wishes for its place; Nova shows them from 2.100 on")
@@ -169,8 +170,8 @@ class Server(Kind):
         return server_lacks.lacks(cls, view, document, hints)
 
     @classmethod
-    def provisos(cls, document: dict[str, Any]) -> list[str]:
-        return server_lacks.provisos(document)
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
+        return server_lacks.provisos(view, document)
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from .fields import Bag, Portable, Ref, Text
+from .fields import Bag, Link, Portable, Ref, Replace, Text
 from .view import OWN, Missing
 
 if TYPE_CHECKING:
@@ -34,6 +35,41 @@ class ImageRef(Ref):
             return super().resolve(value, view)
         except Missing:
             return None
+
+
+class KeyName(Ref):
+    """The name of a key pair, in documents and in clouds; still a link to the key pair's own document."""
+
+    def __init__(self, description: str = "") -> None:
+        super().__init__("keypair", description, attribute="key_name")
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str) and not (isinstance(value, dict) and value.get("id")):
+            raise ValidationError("expected the name of a key pair")
+        return value
+
+    def export(self, value: Any, view: View) -> Any:
+        return value
+
+    def resolve(self, value: Any, view: View) -> Any:
+        return value["name"] if isinstance(value, dict) else value
+
+    def canonical(self, value: Any) -> Any:
+        return value or ""
+
+    def links(self, value: Any, path: str) -> Iterator[Link]:
+        if value:
+            yield path, self, self._reference(value)
+
+    def map_links(self, value: Any, path: str, replace: Replace) -> Any:
+        """It stays a name, until its document has become something at the destination."""
+        if not value:
+            return value
+        found = replace(path, self._reference(value))
+        return found if found.get("id") else found["name"]
+
+    def _reference(self, value: Any) -> dict[str, Any]:
+        return value if isinstance(value, dict) else {"name": value, "project_name": OWN, "domain_name": OWN}
 
 
 class ConfigDrive(Portable):

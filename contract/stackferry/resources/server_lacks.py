@@ -8,9 +8,11 @@ from typing import Any
 from . import quotas, trunk
 from .kind import Kind
 from .migration_params import SERVER, chosen
+from .nested import within_owners
 from .port import addresses, owner
 from .room import counted, demand, flavor_named
 from .server_fields import left_out
+from .server_parts import SIZES
 from .view import PENDING, Ambiguous, Missing, View
 from .volume import missing_names
 from .ways_out import ways_missing
@@ -38,10 +40,11 @@ def lacks(kind: type[Kind], view: View, document: Document, hints: Hints) -> lis
 
 
 def _links(kind: type[Kind], view: View, document: Document, how: Document, hints: Hints) -> Iterator[str]:
-    skipped = ["image_ref"] if copies_boot_disk(how, hints) else []
+    skipped = ["key_name"]  # key pairs are said in other words
+    skipped += ["image_ref"] if copies_boot_disk(how, hints) else []
     skipped += ["ports.", "sub_ports."] if hints.get("port_ids") else []
     skipped += ["floating_ips."] if how["floating_ip_mode"] in ("skip", "existing") else []
-    for path, field, ref in kind.links(document["params"]):
+    for path, field, ref in kind.links(within_owners(kind, document["params"])):
         if not path.startswith(tuple(skipped)):
             try:
                 view.resolve(field.kind, ref)
@@ -49,15 +52,31 @@ def _links(kind: type[Kind], view: View, document: Document, how: Document, hint
                 yield str(error)
 
 
-def provisos(document: Document) -> list[str]:
-    """What its root disk had since it was made stays, when that is no volume and isn't copied; and wishes by id."""
-    how, image = chosen(SERVER, document), document["params"].get("image_ref")
+def provisos(view: View, document: Document) -> list[str]:
+    """What will be otherwise: a smaller flavor of its name, wishes by id, a root disk that isn't copied."""
+    return [*_smaller(view, document), *_wishes(document), *_root_made_anew(document)]
+
+
+def _smaller(view: View, document: Document) -> Iterator[str]:
+    had, name = (document.get("_info") or {}).get("flavor_sizes") or {}, document["params"]["flavor_ref"]["name"]
+    has = flavor_named(view, name)
+    less = [f"{int(has[size] or 0)} {SIZES[size]} instead of {had[size]}" for size in SIZES
+            if has and int(has[size] or 0) < int(had.get(size) or 0)]  # fmt: skip
+    if less:
+        yield f"flavor {name!r} here has {', '.join(less)}"
+
+
+def _wishes(document: Document) -> list[str]:
     wishes = left_out(document["params"].get("scheduler_hints"))
-    found = [f"scheduler_hints.{wish} was left out: its ids are the source's" for wish in wishes]
-    if image and not copies_boot_disk(how, {}):
-        what = f"its root disk is made anew from image {image['name']!r}, without what was written to it"
-        found.append(f"{what}; boot_disk_copy (migrate --boot-disk-copy) copies it")
-    return found
+    return [f"scheduler_hints.{wish} was left out: its ids are the source's" for wish in wishes]
+
+
+def _root_made_anew(document: Document) -> list[str]:
+    how, image = chosen(SERVER, document), document["params"].get("image_ref")
+    if not image or copies_boot_disk(how, {}):
+        return []
+    what = f"its root disk is made anew from image {image['name']!r}"
+    return [f"{what}, without what was written to it; boot_disk_copy (migrate --boot-disk-copy) copies it"]
 
 
 def copies_boot_disk(how: Document, hints: Hints) -> bool:
@@ -66,8 +85,9 @@ def copies_boot_disk(how: Document, hints: Hints) -> bool:
 
 
 def _key(view: View, document: Document) -> Iterator[str]:
+    """The key pair, unless it's made by the same migration."""
     key = document["params"].get("key_name")
-    if key and key not in {pair["name"] for pair in view.records("keypair")}:
+    if isinstance(key, str) and key and key not in {pair["name"] for pair in view.records("keypair")}:
         yield f"the user who migrates has no key pair named {key!r} here"
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from .boot_disk import boot_disk, device
+from .nics import in_order
 from .server_fields import left_out
 from .trunk import trunks
 from .view import Record, View
@@ -13,6 +14,9 @@ from .view import Record, View
 Document = dict[str, Any]
 #: since this microversion a user may choose a server's host name
 HOSTNAMES = (2, 90)
+#: of a flavor, with their units
+SIZES = {"vcpus": "vCPUs", "ram": "MB of memory", "disk": "GB of disk", "ephemeral": "GB of ephemeral disk",
+         "swap": "MB of swap"}  # fmt: skip
 UNREADABLE = "user data can be read by administrators only: servers are exported without it"
 
 
@@ -22,9 +26,11 @@ def in_short(record: Record) -> Record:
     name, hostname = flavor.get("original_name"), record["hostname"]
     if hostname and record["id"] in hostname.lower():
         hostname = None  # Nova's own, where the name had no letter to make one of
+    sizes = {size: int(flavor.get(size) or 0) for size in SIZES} if flavor.get("vcpus") else None
     return {
         "attached_volumes": {v["id"]: v.get("delete_on_termination") for v in record["attached_volumes"] or ()},
         "flavor": {"name": name or flavor.get("name"), "id": None if name else flavor.get("id")},
+        "flavor_sizes": sizes,
         "hostname": hostname,
         "image": image.get("id"),
     }
@@ -32,7 +38,7 @@ def in_short(record: Record) -> Record:
 
 def gathered(view: View, record: Record) -> Record:
     """The record with what its document holds."""
-    mine = ports(view, record)
+    mine, is_certain = ports(view, record)
     own_trunks, sub_ports = trunks(view, mine)
     flavor = record["flavor"]
     if not flavor["id"]:
@@ -42,8 +48,10 @@ def gathered(view: View, record: Record) -> Record:
         **record,
         "flavor": flavor,
         "flavor_id": flavor["id"],
+        "flavor_sizes": flavor_sizes(view, {**record, "flavor": flavor}),
         "floating_ips": floating_ips(view, [*mine, *sub_ports]),
         "ports": mine,
+        "order_is_certain": is_certain,
         "security_group_ids": sorted(groups),
         "server_groups": _group(view, record),
         "sub_ports": sub_ports,
@@ -52,22 +60,34 @@ def gathered(view: View, record: Record) -> Record:
     }
 
 
+def flavor_sizes(view: View, record: Record) -> dict[str, int] | None:
+    """What its flavor was when it was made; before Nova 2.47, what it is now. None when that can't be told."""
+    found = None if record["flavor_sizes"] or not record["flavor"]["id"] else view.get("flavor", record["flavor"]["id"])
+    return {size: int(found[size] or 0) for size in SIZES} if found else record["flavor_sizes"]
+
+
+def unmoved_disks(view: View, record: Record) -> list[str]:
+    """The disks of a server that no API can read."""
+    sizes = flavor_sizes(view, record) or {}
+    return [f"{sizes[size]} {SIZES[size]}" for size in ("ephemeral", "swap") if sizes.get(size)]
+
+
 def _group(view: View, record: Record) -> str | None:
     """The group that it's in; Nova's listing of servers doesn't say."""
     groups = view.records("server_group")
     return next((str(g["id"]) for g in groups if record["id"] in (g["member_ids"] or ())), None)
 
 
-def ports(view: View, record: Record) -> list[Record]:
-    """Its ports, as their addresses appear on it."""
-    shown = [a.get("OS-EXT-IPS-MAC:mac_addr") for found in (record["addresses"] or {}).values() for a in found]
-    places = {mac: place for place, mac in reversed(list(enumerate(shown)))}
+def ports(view: View, record: Record) -> tuple[list[Record], bool]:
+    """Its ports in order, and whether that order is certain."""
     mine = [
         port
         for port in view.records("port")
         if port["device_id"] == record["id"] and str(port["device_owner"]).startswith("compute:")
     ]
-    return sorted(mine, key=lambda p: (places.get(p["mac_address"], len(shown)), str(p["created_at"])))
+    networks = {id_: view.get("network", id_) for id_ in {port["network_id"] for port in mine}}
+    names = {id_: network["name"] for id_, network in networks.items() if network}
+    return in_order(mine, record["addresses"] or {}, names)
 
 
 def floating_ips(view: View, mine: list[Record]) -> list[Record]:
@@ -96,7 +116,7 @@ def fixed_addresses(record: Record) -> list[str]:
 
 
 def remarks(view: View, record: Record) -> list[str]:
-    """Disks and trunks that can't be seen; and, once, that user data can't."""
+    """Disks and trunks that can't be seen; an order that nobody knows; and, once, that user data can't."""
     known = {part["id"] for name in ("volumes", "trunks", "sub_ports") for part in record[name]}
     seen = [f"volume {id_}" for id_ in record["attached_volumes"]]
     for details in (port["trunk_details"] for port in record["ports"] if port["trunk_details"]):
@@ -106,6 +126,12 @@ def remarks(view: View, record: Record) -> list[str]:
     unread = [what for what in seen if what.rpartition(" ")[2] not in known]
     notes = [f"server {record['name']!r}: its {what} can't be read, and stays" for what in unread]
     notes += [f"server {record['name']!r}: scheduler_hints.{wish} has ids of this cloud, and stays" for wish in wishes]
+    if disks := unmoved_disks(view, record):
+        notes.append(f"server {record['name']!r}: what is on its {' and '.join(disks)} can't be read, and stays behind")
+    if not record["order_is_certain"]:
+        macs = ", ".join(str(port["mac_address"]) for port in record["ports"])
+        how = "Nova doesn't tell the order of its NICs (they're shown network by network), and this one is assumed"
+        notes.append(f"server {record['name']!r}: {how}: {macs}")
     return notes if view.is_admin or UNREADABLE in view.notes else [*notes, UNREADABLE]
 
 

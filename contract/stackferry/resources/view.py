@@ -16,6 +16,8 @@ from .kind import KINDS
 
 Record = dict[str, Any]
 OWN = "%auth%"
+#: of a reference: another one, to what its name is unique within
+WITHIN = "within"
 #: key in a reference: the source's thing belongs to another project, though nobody could say which
 FOREIGN = "is_foreign"
 #: stands for the id of something that a plan would create
@@ -53,7 +55,7 @@ LOOKUPS = {
     "subnet_pool": Lookup("network", "subnet_pool", "subnet_pools", ("is_shared",)),
     "network_flavor": Lookup("network", "flavor", "flavors"),
     "project": Lookup("identity", "project", "projects"),
-    "flavor": Lookup("compute", "flavor", "flavors", ("vcpus", "ram", "disk")),
+    "flavor": Lookup("compute", "flavor", "flavors", ("vcpus", "ram", "disk", "ephemeral", "swap")),
 }
 
 
@@ -220,6 +222,11 @@ class View:
         if name is None:
             raise Missing(kind, name)
         found = self._own(kind, name) if ref.get("project_name") == OWN else self._usable(kind, ref)
+        if beside := ref.get(WITHIN):
+            owner = KINDS[kind].owner_of_name()
+            owner_id = self.resolve(owner.kind, beside)
+            found = [r for r in found if r[owner.attribute or ""] == owner_id]
+        found = [r for r in found if not r.get("is_hidden")] or found  # hidden images are old ones of their names
         if not found:
             raise Missing(kind, name, _whose(ref))
         if len(found) > 1:
@@ -236,11 +243,12 @@ class View:
     def _usable(self, kind: str, ref: dict[str, Any]) -> list[Record]:
         """What this project may use of a name: its own, what is for everybody, and what is shared with it."""
         may_use = KINDS[kind].usable if kind in KINDS else _shared
+        may_use_its = KINDS[kind].usable_by_project if kind in KINDS else _shared
         found = [r for r in self.named(kind, ref["name"]) if self._is_own(r) or may_use(self, r)]
         if ref.get("project_name") is None or ref["project_name"] == self._project_name():
             others = [r for r in found if not self._is_own(r)]
             return others if ref.get(FOREIGN) and (others or not _for_everybody(kind)) else found
-        in_project = [r for r in found if self._is_in(r, ref)]
+        in_project = [r for r in self.named(kind, ref["name"]) if self._is_in(r, ref) and may_use_its(self, r)]
         return in_project or ([r for r in found if not self._is_own(r)] if _for_everybody(kind) else [])
 
     def _is_own(self, record: Record) -> bool:
@@ -257,13 +265,15 @@ class View:
         """The name of this project."""
         return self.once("this project", lambda: getattr(self.connection.current_project, "name", None))  # type: ignore[no-any-return]
 
+    def _looked_up(self, source: Lookup, name: str) -> Any:
+        return getattr(self.proxy(source.service), source.plural)(name=name)
+
     def named(self, kind: str, name: str) -> list[Record]:
         """Anything visible of this name; an administrator sees strangers' things, too."""
         with self._locks[kind]:
             key = (kind, name)
             if key not in self._named:
-                source = KINDS[kind] if kind in KINDS else LOOKUPS[kind]
-                listed = getattr(self.proxy(source.service), source.plural)(name=name)
+                listed = KINDS[kind].named(self, name) if kind in KINDS else self._looked_up(LOOKUPS[kind], name)
                 self._named[key] = [record(kind, item) for item in listed if item.name == name]
                 if not self._named[key]:
                     return self._named.pop(key)  # it may be made yet

@@ -19,9 +19,8 @@ from .kind import Kind
 from .settling import named
 from .view import Record, View
 
-#: image metadata that describes an image's payload, or leads into the source cloud
-OF_AN_IMAGE = ("checksum", "cinder_", "container_format", "disk_format", "image_id", "img_signature", "signature_",
-               "size")  # fmt: skip
+#: image metadata that leads into the source cloud: to its images, its keys and its certificates
+OF_ITS_CLOUD = ("cinder_", "image_id", "img_signature", "signature_")
 #: metadata that Cinder shows there by itself
 CINDERS = ("attached_mode", "readonly")
 #: the states of a volume whose content can be read, and those that will pass
@@ -55,8 +54,8 @@ class ImageMetadata(Bag):
 
 
 def for_guests(metadata: dict[str, Any] | None) -> dict[str, Any]:
-    """The part of a volume's image metadata that is about who starts from it."""
-    return {n: v for n, v in sorted((metadata or {}).items()) if not n.startswith(OF_AN_IMAGE)}
+    """The part of a volume's image metadata that means the same in any cloud."""
+    return {n: v for n, v in sorted((metadata or {}).items()) if not n.startswith(OF_ITS_CLOUD)}
 
 
 class Volume(Kind):

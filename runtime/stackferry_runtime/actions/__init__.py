@@ -19,7 +19,7 @@ from .access import expose, withdraw
 from .attachments import attach, detach
 from .cleanup import arrived, at_rest, clean_up
 from .done import Done
-from .power import look, start, stop, wait
+from .power import look, power, start, stop, wait
 from .room import room
 from .settling import settle
 
@@ -33,6 +33,7 @@ ACTIONS: dict[str, Action] = {
     "withdraw": withdraw,
     "attach": attach,
     "detach": detach,
+    "power": power,
     "settle": settle,
     "arrived": arrived,
     "at-rest": at_rest,

@@ -27,8 +27,9 @@ from .done import Done, until
 NAME = "stackferry-"
 BOOT = "-boot"  # a server's id with this is its boot disk, which is no volume
 GIB = 1 << 30
-#: what says of an image that it's a snapshot, of which server, and whose
-OF_A_SNAPSHOT = (MARK, "base_image_ref", "boot_roles", "image_", "instance_", "owner_", "user_id")
+#: what says of an image that it's a snapshot, of which server, and whose; and what its payload is
+OF_A_SNAPSHOT = (MARK, "base_image_ref", "boot_roles", "checksum", "container_format", "disk_format", "image_",
+                 "instance_", "owner_", "size", "user_id")  # fmt: skip
 
 
 def expose(view: View, volume: str, known: dict[str, Any]) -> Done:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources.server import Server
+from stackferry.resources.server_parts import unmoved_disks
 from stackferry.resources.settling import named
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
@@ -25,12 +26,16 @@ AWAKENINGS = ("evacuate", "reboot", "rebuild", "restore", "resume", "start", "un
 
 
 def arrived(view: View, resource: str, known: dict[str, Any]) -> Done:
-    """Raise EndedInError unless a server is ACTIVE at the destination, or a volume there, with all its volumes."""
+    """Raise EndedInError unless a server is ACTIVE at the destination, or a volume there, with all its volumes.
+
+    A server that was stopped again after it had arrived (``known.off``) may be so.
+    """
     kind = Server if known["kind"] == "server" else Volume
     record = view.refresh(kind.kind, resource)
     if record is None:
         raise EndedInError(f"{known['kind']} {resource} is gone from the destination: nothing was deleted")
-    good = ("ACTIVE",) if kind is Server else ("available", "in-use")
+    runs = ("ACTIVE", "SHUTOFF") if known.get("off") else ("ACTIVE",)
+    good = runs if kind is Server else ("available", "in-use")
     if record["status"] not in good:
         raise EndedInError(f"{named(kind, record)} is {record['status']} at the destination: nothing was deleted")
     for id_ in known.get("volumes") or ():
@@ -95,6 +100,8 @@ def _unmoved(view: View, record: Record, known: dict[str, Any]) -> dict[str, str
     attached, moved = {str(id_) for id_ in record["attached_volumes"] or ()}, set(known["volumes"])
     if more := sorted(attached - moved):
         raise EndedInError(f"{what} has a volume that was not moved ({more[0]}): detach it first; nothing was deleted")
+    if disks := unmoved_disks(view, record):
+        raise EndedInError(f"{what} has {' and '.join(disks)}, which no API can read or move: delete it by hand")
     if record["image"] and not known.get("has_boot_disk"):
         raise EndedInError(f"the root disk of {what} was not copied (boot_disk_copy): delete it by hand")
     return {id_: f"volume {id_} was taken off {what} since it was moved" for id_ in sorted(moved - attached)}

@@ -1,4 +1,4 @@
-"""A source server: how it is, stopping it, starting it again. Source: Compute API v2.1, "Servers", "Server actions"."""
+"""A server: how it is, stopping it, starting it again. Source: Compute API v2.1, "Servers", "Server actions"."""
 
 from __future__ import annotations
 
@@ -57,10 +57,18 @@ def start(view: View, server: str, known: dict[str, Any]) -> Done:
     return Done()
 
 
+def power(view: View, server: str, known: dict[str, Any]) -> Done:
+    """Stop a server at the destination that was stopped at the source (``known.off``): results ``off``."""
+    if not known["off"]:
+        return Done()
+    stop(view, server, {})
+    return Done({"off": True})
+
+
 def _server(view: View, id_: str) -> Record:
     record = view.refresh(Server.kind, id_)
     if record is None:
-        raise EndedInError(f"server {id_} is gone from the source")
+        raise EndedInError(f"server {id_} is gone")
     return record
 
 

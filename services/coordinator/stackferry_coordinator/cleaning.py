@@ -15,6 +15,7 @@ from stackferry.messages import Message
 
 from . import moves
 from .ledger import Ledger, Step
+from .workload_commands import results_of
 
 ASKED = "clean-up-source"  # the message
 #: what of a step decides
@@ -94,6 +95,7 @@ def command(ledger: Ledger, step: Step, base: dict[str, Any]) -> tuple[type[Mess
     known: dict[str, Any] = {"kind": candidate.kind}
     if there:
         known["volumes"] = list(candidate.destination_volumes)
+        known |= {"off": True} if results_of(ledger, f"{workload}/power").get("off") else {}
     else:
         known |= {**candidate.parts, "moved_at": candidate.moved_at, "has_boot_disk": candidate.has_boot_disk}
     if step.action == CLEAN_UP:

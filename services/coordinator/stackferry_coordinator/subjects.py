@@ -34,6 +34,7 @@ class Subject:
     detached: bool = False
     warm: bool = False
     awaited: bool = False  # nobody stops it but who runs it
+    as_found: bool = False  # it's stopped at the destination if it was at the source
     number: int = 0  # of a segment
     first: int = 0  # byte of a segment
     length: int = 0  # bytes of a segment; 0: to the end
@@ -46,7 +47,8 @@ def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
         return [volume, *_segments(volume)]
     volumes = _volumes(group, document)
     warm = is_warm(document) and bool(volumes)
-    found = [Subject("server", group, document, warm=warm, awaited=is_awaited(document))]
+    found = [Subject("server", group, document, warm=warm, awaited=is_awaited(document),
+                     as_found=is_as_found(document))]  # fmt: skip
     for number, disk in enumerate(volumes):
         subject = Subject("volume", _key("volume", disk), disk, group, lead=number == 0, warm=warm)
         found += [subject, *_segments(subject)]
@@ -69,6 +71,12 @@ def is_warm(document: dict[str, Any]) -> bool:
 def is_awaited(document: dict[str, Any]) -> bool:
     """Whether nobody stops or starts a server but who runs it."""
     return document["_migration_params"].get("shutdown") == "wait"
+
+
+def is_as_found(document: dict[str, Any]) -> bool:
+    """Whether a server that was stopped stays so. Where a document doesn't say, it's OS Migrate's: that starts all."""
+    asked = document["_migration_params"]
+    return "power" in asked and asked["power"] != "running"
 
 
 def problem(document: dict[str, Any]) -> str | None:

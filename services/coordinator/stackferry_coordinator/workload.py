@@ -88,6 +88,9 @@ WORKLOAD = (
     Task("trunk", "trunk", "", "ensure", DESTINATION, after=("port", "sub-port")),
     Task("server", "server", "", "ensure", DESTINATION, after=("stop", "port", "trunk", "detach-destination")),
     Task("floating-ip", "floating_ip", "", "ensure", DESTINATION, after=("server",)),
+    # A new server runs; one that did not at the source is stopped again.
+    Task("power", "server", "power", "power", DESTINATION, after=("server", "floating-ip"), when="as found",
+         tolerated=True),
     Task("settle", "server", "settle", "settle", DESTINATION, after=("server", "floating-ip"), tolerated=True),
     Task("settle-volume", "volume", "settle", "settle", DESTINATION, after=("release",), when="detached",
          tolerated=True),
@@ -102,6 +105,7 @@ WHEN = {
     "cold": lambda subject: not subject.warm,
     "warm": lambda subject: subject.warm,
     "awaited": lambda subject: subject.awaited,
+    "as found": lambda subject: subject.as_found,
 }
 
 

@@ -201,6 +201,12 @@ def _settle(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, An
     return work.id_of(subject), {"volumes": volumes, **({"server": True} if subject.startswith("server/") else {})}
 
 
+def _power_there(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
+    """Whether a server was stopped, and not for this migration by those who run it."""
+    found = [power(work), work.document["_info"].get("status")] if is_awaited(work.document) else [power(work)]
+    return work.id_of(subject), {"off": RUNS not in found}
+
+
 def _source_id(subject: str) -> str:
     return subject.partition("/")[2]
 
@@ -215,6 +221,7 @@ DATA = {
     "withdraw": _expose,
     "attach": _attachment,
     "detach": _attachment,
+    "power": _power_there,
     "settle": _settle,
 }
 

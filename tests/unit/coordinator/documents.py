@@ -85,6 +85,11 @@ def awaited(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "_migration_params": {**found["_migration_params"], "shutdown": "wait"}}
 
 
+def as_found(found: dict[str, Any]) -> dict[str, Any]:
+    """The same server, which is stopped at the destination if it was at the source."""
+    return {**found, "_migration_params": {**found["_migration_params"], "power": "source"}}
+
+
 def warm(found: dict[str, Any], **how: Any) -> dict[str, Any]:
     """The same server, copied while it runs."""
     return {**found, "_migration_params": {"mode": "warm", **how}}

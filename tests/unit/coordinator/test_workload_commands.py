@@ -253,3 +253,26 @@ def test_the_copy_of_a_boot_disk_has_the_metadata_of_the_servers_image(warmly: b
     document = sized(world.ledger, world.ledger.step("volume/a-boot"))
     assert document["params"] == {"name": "root", "volume_image_metadata": {"hw_firmware_type": "uefi"}}
     assert document["_info"]["size"] == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "how", "off"),
+    [
+        ("SHUTOFF", {"power": "source"}, True),
+        ("SHUTOFF", {"power": None}, True),
+        ("ACTIVE", {"power": "source"}, False),
+        ("SHUTOFF", {"power": "source", "shutdown": "wait"}, True),
+        ("ACTIVE", {"power": "source", "shutdown": "wait"}, False),
+    ],
+)
+def test_a_server_that_was_stopped_is_stopped_there(status: str, how: dict[str, Any], off: bool) -> None:
+    found = {**server("a", status=status), "_migration_params": how}
+    world, data = until_asked("server/a/power", [found])
+    assert data["known"] == {"off": off}
+    assert data["resource"] == world.ledger.step("server/a").destination_id
+
+
+@pytest.mark.parametrize("how", [{}, {"power": "running"}])
+def test_servers_of_os_migrates_files_all_run_there(how: dict[str, Any]) -> None:
+    found = {**server("a", status="SHUTOFF"), "_migration_params": how}
+    assert "server/a/power" not in {node.key for node in build([found], workloads=True)}

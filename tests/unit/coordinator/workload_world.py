@@ -64,7 +64,7 @@ class Request:
 class Clouds:
     """What is there."""
 
-    power: dict[str, str] = field(default_factory=dict)  # source server → status
+    power: dict[str, str] = field(default_factory=dict)  # server of either cloud → status
     attached: dict[str, str | None] = field(default_factory=dict)  # volume of either cloud → server
     clones: dict[str, str] = field(default_factory=dict)  # marker → volume at the source
     made: dict[str, str] = field(default_factory=dict)  # id at the destination → step
@@ -384,6 +384,7 @@ class WorkloadWorld:
         return {"outcome": "created", "destination_id": id_}
 
     def _boot(self, id_: str, hints: Answer) -> None:
+        self.clouds.power[id_] = "ACTIVE"
         for volume in hints["volume_ids"]:
             if self.clouds.attached.get(volume, "") is not None:
                 raise Violation(f"{id_} boots while {volume} is attached to {self.clouds.attached.get(volume)}")
@@ -462,6 +463,17 @@ class WorkloadWorld:
             raise Violation("it was asked whether all fits when something had been made")
         return {"outcome": "done"}
 
+    def _power(self, step: Any, data: Answer) -> Answer:
+        if data["resource"] not in self.clouds.made:
+            raise Violation(f"{step.key} was begun before its server was there")
+        document = self.servers[step.key.split("/")[1]]
+        parts = [f"floating_ip/{ip['_info']['id']}" for ip in document["params"].get("floating_ips") or ()]
+        if left := set(parts) - set(self.clouds.made.values()):
+            raise Violation(f"{step.key} was begun before {left} led to its server")
+        if data["known"]["off"]:
+            self.clouds.power[data["resource"]] = "SHUTOFF"
+        return {"outcome": "done", "results": {"off": data["known"]["off"]}}
+
     def _settle(self, step: Any, data: Answer) -> Answer:
         return {"outcome": "done"}
 
@@ -488,6 +500,14 @@ class WorkloadWorld:
             if (head.key in made) != (head.state == "done" and self.ledger.head.phase != "undone"):
                 raise Violation(f"{head.key} is {head.state} ({head.reason}), and there: {head.key in made}")
 
+    def _check_power(self, head: Any, document: Answer) -> None:
+        """A server that was stopped is so at the destination, unless its document doesn't say that it shall be."""
+        step, is_said = self.ledger.step(f"{head.key}/power"), "power" in document["_migration_params"]
+        expected = document["_info"]["status"] if is_said else "ACTIVE"
+        failed = step is not None and step.state in ("failed", "skipped")
+        if not failed and self.clouds.power[head.destination_id] != expected:
+            raise Violation(f"{head.key} is {self.clouds.power[head.destination_id]} there, and not {expected}")
+
     def _check_server(self, id_: str, document: Answer, made: set[str]) -> None:
         head = self.ledger.step(f"server/{id_}")
         parts = [f"server/{id_}"]
@@ -499,6 +519,7 @@ class WorkloadWorld:
                 raise Violation(f"{head.key} is done, but only {there} are there")
             if self.clouds.power[id_] != "SHUTOFF":
                 raise Violation(f"{head.key} runs in both clouds")
+            self._check_power(head, document)
         else:
             if there:
                 raise Violation(f"{head.key} is {head.state} ({head.reason}), but {there} are there")
