@@ -290,11 +290,13 @@ def test_servers_and_volumes_that_cannot_cross_say_what_to_do(ground: Any, sandb
     def told(kind: str = "server") -> str:
         fresh = look(ground)
         assert documents_of(kind, fresh) == []
-        return fresh.notes[0]
+        (staying,) = fresh.staying
+        assert staying.id == {"volume": spare, "server": first}[kind]
+        return staying.reason
 
-    assert told("volume") == f"volume 'spare' ({spare}) stays: it's error"
+    assert told("volume") == "it's error"
     c.compute.lock_server(first)
-    assert told() == f"server 'pet' ({first}) stays: it's locked: openstack server unlock {first}"
+    assert told() == f"it's locked: openstack server unlock {first}"
     c.compute.unlock_server(first)
     c.compute.pause_server(first)
     c.compute.wait_for_server(c.compute.get_server(first), "PAUSED", interval=0.5)

@@ -212,7 +212,7 @@ class Cloud:
         self.quotas = dict.fromkeys(("instances", "cores", "ram", "ports", "floating_ips", "volumes", "gigabytes"), -1)
         self.compute_version = (2, 96)
         self.project = self.seed(project.Project, name="ours", domain_id=self.seed(domain.Domain, name="Default")["id"])
-        self.seed(extension.Extension, id="trunk", name="Trunk Extension")
+        self.seed(extension.Extension, id="trunk", alias="trunk", name="Trunk Extension")
         self.operators = self.seed(project.Project, name="operators", domain_id=self.project["domain_id"])
 
     def now(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .kind import KINDS
+from .staying import Staying
 
 Record = dict[str, Any]
 OWN = "%auth%"
@@ -67,7 +68,8 @@ class View:
         self._projects: dict[str, tuple[str | None, str | None]] = {}
         self._answers: dict[str, Any] = {}
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
-        self.notes: list[str] = []  # what an export leaves out, and why
+        self.notes: list[str] = []  # what an export leaves out of what crosses, and why
+        self.staying: list[Staying] = []  # what doesn't cross at all
 
     def proxy(self, service: str) -> Any:
         """The SDK's proxy of a service."""
