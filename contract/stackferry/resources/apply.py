@@ -88,7 +88,7 @@ def compare(kind_name: str, document: Document, view: View, hints: Hints) -> Out
         whole = _whole_body(case, document, view, hints)
         if isinstance(whole, Outcome):
             return whole
-        notes = [*case.notes, *case.kind.provisos(document)]
+        notes = [*case.notes, *case.kind.provisos(view, document)]
         return Outcome("created", None, notes=notes, payload_missing=case.kind.has_payload(document))
     if blocked := _blocked(case):
         return blocked

@@ -28,7 +28,7 @@ def _able(kind: type[Kind], view: View) -> list[Record]:
     """The resources that can cross; of each of the others it's noted why it stays, but for what serves migrations."""
     able = []
     for record in view.records(kind.kind):
-        if not kind.stands_alone(record) or serves(kind, record, view):
+        if not kind.stands_alone(view, record) or serves(kind, record, view):
             continue
         if why := kind.obstacle(view, record):
             view.staying.append(Staying(kind.kind.replace("_", " "), record["id"], record["name"], why, kind.kind))

@@ -46,7 +46,7 @@ class Kind(Declaration):
         return record
 
     @classmethod
-    def stands_alone(cls, record: Record) -> bool:
+    def stands_alone(cls, view: View, record: Record) -> bool:
         """Whether a resource has a document of its own, outside of others."""
         return not cls.nested
 
@@ -84,6 +84,11 @@ class Kind(Declaration):
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:
         """What tells resources of one name apart, besides their own fields; None when there's nothing."""
         return None
+
+    @classmethod
+    def fetch(cls, view: View, id_: str) -> Any:
+        """The SDK's resource of an id, the project's own or any that is visible; None when there's none."""
+        return getattr(view.proxy(cls.service), f"find_{cls.singular}")(id_, ignore_missing=True)
 
     # -- finding -----------------------------------------------------------------------------------------
 
@@ -129,7 +134,7 @@ class Kind(Declaration):
         return []
 
     @classmethod
-    def provisos(cls, document: dict[str, Any]) -> list[str]:
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
         """What will be made otherwise than people may expect, though all that it takes is there."""
         return []
 

@@ -122,12 +122,18 @@ class Port(Kind):
         return found
 
     @classmethod
+    def in_use(cls, record: Record, hints: dict[str, Any]) -> bool:
+        """Whether something else than what the document is about uses it."""
+        return bool(record["device_id"]) and record["device_id"] != hints.get("device_id")
+
+    @classmethod
     def _taken(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> str | None:
         """Why a port with one of the addresses is none that may be used or changed; None when it may."""
         shared = ", ".join(sorted(addresses(record) & addresses(body)))
+        if cls.in_use(record, hints):
+            return f"{shared} is in use here, by {owner(view, record)}"
         if record["device_id"]:
-            in_use = record["device_id"] != hints.get("device_id")
-            return f"{shared} is in use here, by {owner(view, record)}" if in_use else None
+            return None
         unlike = [n for n, f in cls.declared().items() if cls.attribute(n) in body
                   and f.differs(body[cls.attribute(n)], record.get(cls.attribute(n)))]  # fmt: skip
         if not unlike or made_by_an_earlier_try(record, hints):

@@ -157,7 +157,7 @@ class Server(Kind):
         return server_lacks.lacks(cls, view, document, hints)
 
     @classmethod
-    def provisos(cls, document: dict[str, Any]) -> list[str]:
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
         return server_lacks.provisos(document)
 
     @classmethod

@@ -147,8 +147,11 @@ class View:
             return self._others[key]
 
     def _fetch(self, kind: str, id_: str) -> Record | None:
-        source = KINDS[kind] if kind in KINDS else LOOKUPS[kind]
-        found = getattr(self.proxy(source.service), f"find_{source.singular}")(id_, ignore_missing=True)
+        if kind in KINDS:
+            found = KINDS[kind].fetch(self, id_)
+        else:
+            source = LOOKUPS[kind]
+            found = getattr(self.proxy(source.service), f"find_{source.singular}")(id_, ignore_missing=True)
         return record(kind, found) if found is not None else None
 
     def refresh(self, kind: str, id_: str) -> Record | None:

@@ -14,7 +14,6 @@ from stackferry.resources.view import View
 from stackferry.selection import selects_kind
 from stackferry_runtime.failures import failure
 
-from .leftovers import leftovers
 from .uncovered import KNOWN, NETWORK, TABLE, Uncovered
 
 #: seconds that all of them together are waited for
@@ -36,7 +35,7 @@ def survey(view: View, selection: dict[str, Any] | None, patience: float = PATIE
     for row in (asked[future] for future in silent):
         found[row.type] = [*found[row.type], _unlisted(row.type, f"no answer within {patience:g} s")]
     told = itertools.chain.from_iterable(found.values())
-    return list(told) if (selection or {}).get("kinds") is not None else [*leftovers(view), *told, *_unknown(services)]
+    return list(told) if (selection or {}).get("kinds") is not None else [*told, *_unknown(services)]
 
 
 def _is_asked_for(row: Uncovered, selection: dict[str, Any] | None) -> bool:
