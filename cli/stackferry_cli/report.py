@@ -12,6 +12,7 @@ from stackferry.moved import report
 from stackferry.resources import order
 
 from . import output, workloads
+from .stays_behind import print_stays_behind
 
 COLUMNS = ("kind", "created", "updated", "unchanged", "failed", "skipped", "seconds")
 BAD = ("failed", "conflict", "missing")
@@ -67,9 +68,12 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
     steps = migration["steps"]
     output.show(by_kind(steps), format_, COLUMNS)
     workloads.print_workloads(*report(steps, time.monotonic()))
+    for note in notes_of_export(migration):
+        output.console.print(f"  note: {note}")
     for step in steps:
-        for note in step["notes"] or []:
+        for note in step["notes"] or [] if step["action"] != "export" else []:
             output.console.print(f"  note: {_title(step)}: {note}")
+    print_stays_behind(migration, output.console)
     if bad := failures(steps):
         output.console.print(f"\n{len(bad)} need attention", style="bold")
         for line in _needing_attention(bad):
@@ -92,7 +96,7 @@ def _needing_attention(bad: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def notes_of_export(migration: dict[str, Any]) -> list[str]:
-    """What the source has and can't be taken along, and why."""
+    """What of the source's resources can't be taken along, and why."""
     return [note for step in migration["steps"] if step["action"] == "export" for note in step["notes"] or []]
 
 
@@ -108,11 +112,11 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
         "missing": "missing prerequisite",
     }
     for note in notes_of_export(migration):
-        output.console.print(f"note: {note}", markup=False)
+        output.console.print(f"note: {note}")
     for step in migration["steps"]:
         if step["action"] == "room" and step["state"] == "failed":
             output.console.print(f"{step['kind']:9} {step['name']}: {step['reason']}")
-        if step["action"] != "compare" or step["outcome"] == "unchanged":
+        if step["action"] != "compare" or (step["outcome"] == "unchanged" and not step["notes"]):
             continue
         word = words.get(step["outcome"] or "", step["outcome"] or step["state"])
         why = f": {step['reason']}" if step["reason"] else ""
@@ -121,6 +125,7 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
             output.console.print(f"            {change['field']}: {_value(change['from'])} → {_value(change['to'])}")
         for note in step["notes"] or []:
             output.console.print(f"            note: {note}")
+    print_stays_behind(migration, output.console)
     counts = by_kind(migration["steps"])[-1]
     output.console.print(
         f"\nplan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "

@@ -52,7 +52,7 @@ def selects_kind(selection: Mapping[str, Any] | None, kind: str) -> bool:
 def selects(selection: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
     """Whether a selection keeps a document; one without a name of its own goes with what it belongs to."""
     kind, params = BY_TYPE[document["type"]], document["params"]
-    items, name = filter_of(selection, kind.kind), params.get("name")
+    items, name = filter_of(selection, kind.kind), kind.called(params)
     if kind.filtered_by is not None:
         name = (params.get(kind.filtered_by) or {}).get("name")
         owner: Any = kind.declared()[kind.filtered_by]

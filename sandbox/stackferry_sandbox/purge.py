@@ -84,9 +84,13 @@ def storage(inside: Connection, project: str) -> Iterator[Deletion]:
 
 
 def network_edges(admin: Connection, project: str) -> Iterator[Deletion]:
-    """Floating IPs, trunks, the legs and routes of routers, routers, ports."""
+    """Forwarded ports, floating IPs, trunks, the legs and routes of routers, routers, ports."""
     network = admin.network
-    yield from each(network.delete_ip, network.ips(project_id=project))
+    ips = list(network.ips(project_id=project))
+    for ip in ips:  # one that leads to a port forwards none
+        forwarded = () if ip.port_id else network.port_forwardings(ip.id)
+        yield from each(partial(network.delete_port_forwarding, floating_ip=ip.id), forwarded)
+    yield from each(network.delete_ip, ips)
     yield from each(network.delete_trunk, network.trunks(project_id=project))
     routers = list(network.routers(project_id=project))
     # A leg can't go while a static route leads through it.

@@ -154,10 +154,29 @@ def test_without_a_broker_the_command_says_what_to_start(cli, stack, tmp_path):
 
 
 def test_what_stays_behind_is_said(cli, source, destination, tmp_path):
-    source.connect().image.create_image(name="half", disk_format="raw", container_format="bare")
-    for said in (cli("export", tmp_path, "-s", source.entry), cli("plan", "-s", source.entry, "-d", destination.entry)):
-        assert "note: image 'half'" in said
-        assert "it's queued" in said
+    c = source.connect()
+    c.image.create_image(name="half", disk_format="raw", container_format="bare")
+    volume = c.block_storage.wait_for_status(c.block_storage.create_volume(name="v", size=1), "available", interval=0.1)
+    c.block_storage.create_snapshot(volume_id=volume.id, name="before")
+    net = c.network.create_network(name="n")
+    c.network.create_port(network_id=net.id, name="vip")
+    c.network.create_rbac_policy(
+        object_type="network", object_id=net.id, action="access_as_shared", target_project_id=c.current_project_id
+    )
+    sides = "-s", source.entry, "-d", destination.entry
+    for said in (
+        cli("export", tmp_path, "-s", source.entry),
+        cli("plan", *sides),
+        cli("migrate", *sides, "-f", "volume=none"),  # no conversion hosts are there
+        cli("show"),
+    ):
+        _, _, section = said.partition("stays behind\n")
+        assert "1 image: half: it's queued" in section
+        assert "1 volume snapshot: before: a volume crosses as it is now" in section
+        assert f"1 RBAC policy: network {net.id} access_as_shared" in section
+        assert "1 port: vip: it belongs to no server" in section
+        assert "could not be listed" not in section
+    assert "stays behind" not in cli("plan", *sides, "-k", "keypair")
 
 
 def test_a_plan_of_files_has_what_an_import_with_the_same_options_does(cli, source, destination, tmp_path):

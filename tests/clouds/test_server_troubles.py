@@ -135,15 +135,19 @@ def test_an_address_in_use_is_a_conflict_that_names_who_has_it(ground: Any) -> N
     assert (mine.outcome, mine.destination_id) == ("unchanged", leg)
 
 
-def test_a_free_port_with_the_address_is_taken_and_brought_into_line(ground: Any) -> None:
+def test_a_free_port_with_the_address_is_used_as_it_is_or_left_alone(ground: Any) -> None:
     c = ground.connect()
     net = c.network.find_network("net", ignore_missing=False)
     subnet = c.network.find_subnet("v4", ignore_missing=False)
     made = c.network.create_port(network_id=net.id, fixed_ips=[{"subnet_id": subnet.id, "ip_address": "10.5.0.50"}])
-    ended = apply.ensure("port", port(security_group_refs=[], name="leg", tags=["a"]), look(ground), {})
-    assert (ended.outcome, ended.destination_id) == ("updated", made.id)
-    now = c.network.get_port(made.id)
-    assert (now.name, now.security_group_ids, now.tags) == ("leg", [], ["a"])
+    before = c.network.get_port(made.id).to_dict()
+    other = server(image_ref=ref("base"), ports=[port(name="leg")])
+    plan = apply.compare("server", other, look(ground), {})
+    for ended in (plan, apply.ensure("port", port(name="leg"), look(ground), {})):
+        assert f"10.5.0.50 is taken here, by port {made.id}, which has another name" in str(ended.reason)
+    ended = apply.ensure("port", port(), look(ground), {})
+    assert (ended.outcome, ended.destination_id) == ("unchanged", made.id)
+    assert c.network.get_port(made.id).to_dict() == before
 
 
 def test_a_server_that_the_cloud_fails_to_make_is_removed_and_its_reason_told(ground: Any, sandbox: Any) -> None:
@@ -290,11 +294,13 @@ def test_servers_and_volumes_that_cannot_cross_say_what_to_do(ground: Any, sandb
     def told(kind: str = "server") -> str:
         fresh = look(ground)
         assert documents_of(kind, fresh) == []
-        return fresh.notes[0]
+        (staying,) = fresh.staying
+        assert staying.id == {"volume": spare, "server": first}[kind]
+        return staying.reason
 
-    assert told("volume") == f"volume 'spare' ({spare}) stays: it's error"
+    assert told("volume") == "it's error"
     c.compute.lock_server(first)
-    assert told() == f"server 'pet' ({first}) stays: it's locked: openstack server unlock {first}"
+    assert told() == f"it's locked: openstack server unlock {first}"
     c.compute.unlock_server(first)
     c.compute.pause_server(first)
     c.compute.wait_for_server(c.compute.get_server(first), "PAUSED", interval=0.5)

@@ -31,7 +31,7 @@ from openstack.block_storage.v3 import volume
 from openstack.compute.v2 import _proxy as compute
 from openstack.compute.v2 import availability_zone, keypair, server, server_group
 from openstack.compute.v2 import flavor as compute_flavor
-from openstack.fields import Body
+from openstack.fields import URI, Body
 from openstack.identity.v3 import _proxy as identity
 from openstack.identity.v3 import domain, project
 from openstack.image.v2 import _proxy as image_proxy
@@ -45,6 +45,7 @@ from openstack.network.v2 import (
     flavor,
     floating_ip,
     port,
+    port_forwarding,
     qos_policy,
     router,
     security_group,
@@ -70,6 +71,7 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
             ("ip", "ips"): floating_ip.FloatingIP,
             ("network", "networks"): net.Network,
             ("port", "ports"): port.Port,
+            ("port_forwarding", "port_forwardings"): port_forwarding.PortForwarding,
             ("qos_policy", "qos_policies"): qos_policy.QoSPolicy,
             ("router", "routers"): router.Router,
             ("security_group", "security_groups"): security_group.SecurityGroup,
@@ -105,6 +107,7 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
     ),
 }
 ROUTER, SUBNET, PORT, TRUNK = router.Router, subnet.Subnet, port.Port, trunk.Trunk
+FORWARDING = port_forwarding.PortForwarding
 FLOATING, SERVER, VOLUME = floating_ip.FloatingIP, server.Server, volume.Volume
 TAGGED = (net.Network, subnet.Subnet, router.Router, security_group.SecurityGroup, port.Port, FLOATING, TRUNK)
 #: what Neutron's attribute maps don't take in a PUT
@@ -159,6 +162,7 @@ DEFAULTS: dict[type, dict[str, Any]] = {
                 "binding_vnic_type": "normal", "is_admin_state_up": True, "is_port_security_enabled": True,
                 "allowed_address_pairs": [], "extra_dhcp_opts": [], "dns_name": "", "dns_domain": ""},
     TRUNK: {"name": "", "description": "", "is_admin_state_up": True, "sub_ports": [], "status": "DOWN", "tags": []},
+    FORWARDING: {"description": ""},
     FLOATING: {"description": "", "dns_name": "", "dns_domain": "", "port_id": None, "fixed_ip_address": None, "tags": []},
     VOLUME: {"attachments": [], "availability_zone": "nova", "description": None, "is_bootable": False, "metadata": {},
              "is_encrypted": False, "is_multiattach": False, "status": "available", "volume_image_metadata": None,
@@ -197,7 +201,7 @@ def answered(status: int, call: Callable[[], dict[str, Any]]) -> requests.Respon
 
 
 def is_attribute(cls: type[Resource], name: str) -> bool:
-    return isinstance(getattr_static(cls, name, None), Body)
+    return isinstance(getattr_static(cls, name, None), Body | URI)
 
 
 class Cloud:
@@ -213,7 +217,8 @@ class Cloud:
         self.quotas = dict.fromkeys(("instances", "cores", "ram", "ports", "floating_ips", "volumes", "gigabytes"), -1)
         self.compute_version = (2, 96)
         self.project = self.seed(project.Project, name="ours", domain_id=self.seed(domain.Domain, name="Default")["id"])
-        self.seed(extension.Extension, id="trunk", name="Trunk Extension")
+        for alias in ("trunk", "floating-ip-port-forwarding"):
+            self.seed(extension.Extension, id=alias, alias=alias, name=alias)
         self.operators = self.seed(project.Project, name="operators", domain_id=self.project["domain_id"])
 
     def now(self) -> str:
@@ -285,6 +290,8 @@ class Proxy(Compute):
     def _sees(self, cls: type[Resource], row: dict[str, Any]) -> bool:
         if self.admin or row.get("project_id") in (None, self.cloud.project["id"]):
             return cls is not segment.Segment or self.admin
+        if cls is subnet.Subnet:
+            return self._sees(net.Network, self.cloud.rows[net.Network][row["network_id"]])
         return bool(row.get("is_shared") or row.get("is_router_external"))
 
     def _show(self, cls: type[Resource], row: dict[str, Any]) -> Any:
@@ -314,7 +321,10 @@ class Proxy(Compute):
         wrong = [name for name in query if name not in cls._query_mapping._mapping and not is_attribute(cls, name)]
         if wrong:
             raise exceptions.InvalidResourceQuery(f"{cls.__name__}: {wrong}")
+        wanted = query.pop("fixed_ips", None)
         for row in self._rows(cls):
+            if wanted and wanted not in [f"ip_address={ip['ip_address']}" for ip in row["fixed_ips"]]:
+                continue
             if all(row.get(n) in v if isinstance(v, list) else row.get(n) == v for n, v in query.items()):
                 yield self._show(cls, row)
 
@@ -461,8 +471,12 @@ class Proxy(Compute):
             new["fixed_ips"] = self._anywhere(new["network_id"])
         new["fixed_ips"] = [self._fixed(fixed, new) for fixed in new["fixed_ips"]]
         taken = {ip.get("ip_address") for p in self.cloud.all(port.Port) for ip in p["fixed_ips"]}
-        if any(fixed.get("ip_address") in taken for fixed in new["fixed_ips"]):
+        if any(fixed.get("ip_address") in taken for fixed in new["fixed_ips"] if fixed.get("ip_address")):
             refuse(409, "IP address already allocated in subnet")
+        for fixed in new["fixed_ips"]:
+            hosts = ipaddress.ip_network(self._row(SUBNET, fixed["subnet_id"])["cidr"]).hosts()
+            fixed.setdefault("ip_address", next(a for host in hosts if (a := str(host)) not in taken))
+            taken.add(fixed["ip_address"])
         return new
 
     def _anywhere(self, network_id: str) -> list[dict[str, Any]]:
@@ -492,6 +506,57 @@ class Proxy(Compute):
         for row in subs:
             row.update(device_id=new["id"], device_owner="trunk:subport")
         return new
+
+    def add_trunk_subports(self, trunk: str, subports: list[dict[str, Any]]) -> Any:
+        self._write("sub-ports", TRUNK)
+        row = self._row(TRUNK, trunk)
+        for sub in subports:
+            if self._row(PORT, sub["port_id"])["device_id"]:
+                refuse(409, f"Port {sub['port_id']} is currently in use")
+            self._row(PORT, sub["port_id"]).update(device_id=trunk, device_owner="trunk:subport")
+        row["sub_ports"] = [*row["sub_ports"], *deepcopy(subports)]
+        return self._show(TRUNK, row)
+
+    def delete_trunk_subports(self, trunk: str, subports: list[dict[str, Any]]) -> Any:
+        self._write("sub-ports", TRUNK)
+        row, gone = self._row(TRUNK, trunk), [sub["port_id"] for sub in subports]
+        for id_ in gone:
+            self._row(PORT, id_).update(device_id="", device_owner="")
+        row["sub_ports"] = [sub for sub in row["sub_ports"] if sub["port_id"] not in gone]
+        return self._show(TRUNK, row)
+
+    def _new_floatingip(self, new: dict[str, Any]) -> dict[str, Any]:
+        outside = self._row(net.Network, new["floating_network_id"])
+        if not outside["is_router_external"]:
+            refuse(400, "network is not external")
+        if new.get("fixed_ip_address") and not new.get("port_id"):
+            refuse(400, "Invalid input for operation: fixed_ip_address cannot be specified without a port_id")
+        taken = {ip["floating_ip_address"] for ip in self.cloud.all(FLOATING)}
+        anywhere = next(a for n in range(100, 250) if (a := f"203.0.0.{n}") not in taken)
+        if new.setdefault("floating_ip_address", anywhere) in taken:
+            refuse(409, f"IP address {new['floating_ip_address']} already allocated")
+        return new
+
+    def _new_portforwarding(self, new: dict[str, Any]) -> dict[str, Any]:
+        if self._row(FLOATING, new["floatingip_id"])["port_id"]:
+            refuse(409, "Floating IP is associated to a port")
+        self._row(PORT, new["internal_port_id"])
+        place = ("floatingip_id", "protocol", "external_port")
+        if any(all(row[n] == new[n] for n in place) for row in self.cloud.all(FORWARDING)):
+            refuse(400, "A duplicate port forwarding entry")
+        return new
+
+    def port_forwardings(self, floating_ip: str, **query: Any) -> Any:
+        self._row(FLOATING, floating_ip)
+        yield from self._list(FORWARDING, floatingip_id=floating_ip, **query)
+
+    def update_port_forwarding(self, port_forwarding: str, floating_ip: str, **attrs: Any) -> Any:
+        assert self._row(FORWARDING, port_forwarding)["floatingip_id"] == floating_ip
+        return self._update(FORWARDING, port_forwarding, **attrs)
+
+    def delete_port_forwarding(self, port_forwarding: str, floating_ip: str, ignore_missing: bool = True) -> None:
+        assert self.cloud.rows[FORWARDING].get(port_forwarding, {}).get("floatingip_id") in (floating_ip, None)
+        self._delete(FORWARDING, port_forwarding, ignore_missing)
 
     def _leave_trunk(self, cls: type[Resource], id_: str) -> None:
         """A trunk that goes away sets its ports free; till then none of them can go."""

@@ -16,8 +16,10 @@ from openstack.compute.v2.server_group import ServerGroup
 from openstack.identity.v3.project import Project
 from openstack.network.v2.address_group import AddressGroup
 from openstack.network.v2.flavor import Flavor
+from openstack.network.v2.floating_ip import FloatingIP
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
+from openstack.network.v2.port_forwarding import PortForwarding
 from openstack.network.v2.qos_policy import QoSPolicy
 from openstack.network.v2.router import Router
 from openstack.network.v2.security_group import SecurityGroup
@@ -25,6 +27,7 @@ from openstack.network.v2.security_group_rule import SecurityGroupRule
 from openstack.network.v2.segment import Segment
 from openstack.network.v2.subnet import Subnet
 from openstack.network.v2.subnet_pool import SubnetPool
+from openstack.network.v2.trunk import Trunk
 from stackferry.resources import KINDS, apply
 from stackferry.resources.answer import checked
 from stackferry.resources.apply import Outcome
@@ -124,6 +127,7 @@ def populated(admin: bool) -> Cloud:
         SecurityGroup, name="group", description="the group", stateful=False, is_shared=False, tags=["g"]
     )
     other = cloud.seed(SecurityGroup, name="other")
+    cloud.seed(SecurityGroup, name="third")
     addresses = cloud.seed(
         AddressGroup, name="addresses", description="the addresses", addresses=["10.1.0.0/24", "10.2.0.1/32"]
     )
@@ -142,7 +146,45 @@ def populated(admin: bool) -> Cloud:
     )
     cloud.seed(ServerGroup, name="apart", policy="anti-affinity", rules={"max_server_per_host": 2}, user_id="user")
     populate_images(cloud, admin)
+    populate_free_ports(cloud, admin, net["id"], subnet["id"], [group["id"], other["id"]])
     return cloud
+
+
+def populate_free_ports(cloud: Cloud, admin: bool, net: str, subnet: str, groups: list[str]) -> None:
+    """Ports, floating IPs, a forwarded port and a trunk that belong to no server."""
+    gold, public = by_name(cloud, QoSPolicy, "gold"), by_name(cloud, Network, "public")
+
+    def port(number: int, **more: Any) -> dict[str, Any]:
+        addresses = [{"subnet_id": subnet, "ip_address": f"10.0.0.{number}"}]
+        own = {"mac_address": f"fa:16:3e:00:02:{number}", "security_group_ids": groups[:1], "fixed_ips": addresses}
+        return cloud.seed(Port, network_id=net, **{**own, **more})
+
+    vip = port(
+        30, name="vip", description="the VIP", tags=["q", "p"], security_group_ids=groups,
+        allowed_address_pairs=[{"ip_address": "10.0.0.99", "mac_address": "fa:16:3e:00:01:02"}],
+        binding_profile={"capabilities": ["switchdev"]} if admin else None, dns_domain="example.org.", dns_name="vip",
+        extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}], is_admin_state_up=False,
+        fixed_ips=[{"subnet_id": subnet, "ip_address": "10.0.0.30"}, {"subnet_id": subnet, "ip_address": "10.0.0.31"}],
+        propagate_uplink_status=True, qos_policy_id=gold,
+    )  # fmt: skip
+    port(32, name="vip2")
+    parent, inside = port(33), port(34)
+    place = {"port_id": inside["id"], "segmentation_id": 7, "segmentation_type": "vlan"}
+    trunk = cloud.seed(Trunk, name="free trunk", description="of no server", is_admin_state_up=False, tags=["t"],
+                       port_id=parent["id"], sub_ports=[place])  # fmt: skip
+    inside.update(device_id=trunk["id"], device_owner="trunk:subport")
+    cloud.seed(
+        FloatingIP, floating_network_id=public, floating_ip_address="203.0.0.50", port_id=vip["id"], tags=["f"],
+        fixed_ip_address="10.0.0.31", description="to the VIP", dns_domain="example.org.", dns_name="door",
+        qos_policy_id=gold,
+    )  # fmt: skip
+    unattached = [
+        cloud.seed(FloatingIP, floating_network_id=public, floating_ip_address=f"203.0.0.{n}") for n in (51, 52)
+    ]
+    cloud.seed(
+        PortForwarding, floatingip_id=unattached[0]["id"], internal_port_id=vip["id"], internal_ip_address="10.0.0.30",
+        internal_port=22, external_port=2222, protocol="tcp", description="log in",
+    )  # fmt: skip
 
 
 def populate_images(cloud: Cloud, admin: bool) -> None:

@@ -93,12 +93,13 @@ def test_images_of_one_name_are_told_apart_by_their_payload() -> None:
         ({"properties": {"block_device_mapping": "[{}]"}}, "volume snapshots"),
     ],
 )
-def test_what_has_no_payload_of_its_own_stays_with_a_note(attributes: dict[str, Any], why: str) -> None:
+def test_what_has_no_payload_of_its_own_stays_and_is_named(attributes: dict[str, Any], why: str) -> None:
     look = view(with_image(**attributes))
     assert [record["name"] for record in look.records("image")] == ["image"]
     assert documents_in("image", look) == []
-    (note,) = look.notes
-    assert why in note
+    (staying,) = look.staying
+    assert staying[:1] + staying[2:3] + staying[4:] == ("image", "image", "image")
+    assert why in staying.reason
 
 
 # -- ids of our choice -----------------------------------------------------------------------------------------

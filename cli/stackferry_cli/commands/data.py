@@ -28,6 +28,7 @@ from ..options import (
     client,
     place,
 )
+from ..stays_behind import print_stays_behind
 
 Directory = Annotated[Path, typer.Argument(help="The data directory (networks.yml ...).", file_okay=False)]
 
@@ -56,7 +57,8 @@ def export(
         live.follow(ferry, migration, quiet=not (image_blobs or output.console.is_terminal))
         state = ferry.show(migration, documents=True)
     for note in report.notes_of_export(state):
-        output.errors.print(f"note: {note}", markup=False)
+        output.errors.print(f"note: {note}")
+    print_stays_behind(state, output.errors)
     if state["phase"] == "stuck":
         raise Error(state["reason"])
     found = [step["document"] for step in state["steps"] if step["action"] == "keep"]

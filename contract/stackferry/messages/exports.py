@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from marshmallow import fields, validate
+from marshmallow import EXCLUDE, Schema, fields, validate
 
 from .. import topology
 from .document import DocumentsField
-from .fields import flag, migration_id, number, seconds_taken, text
+from .fields import flag, migration_id, need, number, seconds_taken, text
 from .message import Command, Fact
 from .scope import nested_place, nested_selection
 
@@ -33,6 +33,18 @@ class DocumentsExported(Fact):
     documents = DocumentsField()
 
 
+class StayingSchema(Schema):
+    """Objects of a project that don't cross, alike in type and reason."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    type = need("what people call them")
+    number = fields.Integer(allow_none=True, metadata={"description": "how many there are; null: nobody knows"})
+    names = fields.List(fields.String(), metadata={"description": "the names of some of them, or their ids"})
+    reason = need("why they stay")
+
+
 class ExportEnded(Fact):
     """An export is over: how many parts it had, or why it failed."""
 
@@ -44,5 +56,10 @@ class ExportEnded(Fact):
     outcome = text("how it ended", required=True, validate=validate.OneOf(("done", "failed", "interrupted")))
     retryable = flag("whether another try may succeed", load_default=False)
     reason = text("why it failed", allow_none=True)
-    notes = fields.List(fields.String(), metadata={"description": "what was left out, and why"})
+    notes = fields.List(
+        fields.String(), metadata={"description": "what was left out of what the documents describe, and why"}
+    )
+    stays_behind = fields.List(
+        fields.Nested(StayingSchema), metadata={"description": "what no document describes, by type and reason"}
+    )
     seconds = seconds_taken()

@@ -103,6 +103,16 @@ class Declaration(Schema):
         return {n: fields[n].map_links(v, n, replace) if n in fields else v for n, v in params.items()}
 
     @classmethod
+    def called(cls, params: dict[str, Any]) -> str | None:
+        """The name that filters are about."""
+        return params.get("name")
+
+    @classmethod
+    def namesake(cls, params: dict[str, Any]) -> Any:
+        """What documents that may be mistaken for each other have in common; None: this one can't be."""
+        return (params.get("name") or "") if "name" in cls.declared() else None
+
+    @classmethod
     def title(cls, params: dict[str, Any]) -> str:
         """What people call this document."""
         name = params.get("name")

@@ -7,6 +7,7 @@ from typing import Any
 from .conversion import serves
 from .kind import KINDS, Kind
 from .migration_params import defaults
+from .staying import Staying
 from .view import Record, View
 
 Document = dict[str, Any]
@@ -24,13 +25,13 @@ def documents(kind_name: str, view: View) -> list[Document]:
 
 
 def _able(kind: type[Kind], view: View) -> list[Record]:
-    """The resources that can cross; for each of the others a note, but for what conversion hosts are made of."""
+    """The resources that can cross; of each of the others it's noted why it stays, but for what serves migrations."""
     able = []
     for record in view.records(kind.kind):
-        if not kind.stands_alone(record) or serves(kind, record, view):
+        if not kind.stands_alone(view, record) or serves(kind, record, view):
             continue
         if why := kind.obstacle(view, record):
-            view.notes.append(f"{kind.kind.replace('_', ' ')} {record['name']!r} ({record['id']}) stays: {why}")
+            view.staying.append(Staying(kind.kind.replace("_", " "), record["id"], record["name"], why, kind.kind))
         else:
             able.append(record)
     return able

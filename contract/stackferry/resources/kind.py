@@ -46,7 +46,7 @@ class Kind(Declaration):
         return record
 
     @classmethod
-    def stands_alone(cls, record: Record) -> bool:
+    def stands_alone(cls, view: View, record: Record) -> bool:
         """Whether a resource has a document of its own, outside of others."""
         return not cls.nested
 
@@ -99,6 +99,11 @@ class Kind(Declaration):
     def usable(cls, view: View, record: Record) -> bool:
         """Whether the view's project may use a resource of another project; a member is shown nothing else."""
         return not view.is_admin or bool(record.get("is_shared"))
+
+    @classmethod
+    def fetch(cls, view: View, id_: str) -> Any:
+        """The SDK's resource of an id, the project's own or any that is visible; None when there's none."""
+        return getattr(view.proxy(cls.service), f"find_{cls.singular}")(id_, ignore_missing=True)
 
     # -- finding -----------------------------------------------------------------------------------------
 

@@ -111,7 +111,10 @@ class Port(Kind):
 
     @classmethod
     def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
-        """The network's ports that have one of its addresses; a port in somebody's use is a conflict."""
+        """The network's ports that have one of its addresses. One of somebody else is a conflict.
+
+        A free one is ours when an earlier try made it. One that is what the document says was reserved for it.
+        """
         mine = [r for r in view.records(cls.kind) if r["network_id"] == body["network_id"]]
         if not addresses(body):  # nothing to go by but its server; before there is one, a name and the time
             if server := hints.get("device_id"):
@@ -122,11 +125,29 @@ class Port(Kind):
             r if r["device_id"] else view.refresh(cls.kind, r["id"]) for r in mine if addresses(r) & addresses(body)
         ]
         found = [r for r in near if r is not None]  # a free one may have been plugged in since it was listed
-        for record in found:
-            if record["device_id"] and record["device_id"] != hints.get("device_id"):
-                shared = ", ".join(sorted(addresses(record) & addresses(body)))
-                raise Taken(f"{shared} is in use here, by {owner(view, record)}")
+        if reasons := [why for record in found if (why := cls._taken(view, record, body, hints))]:
+            raise Taken("; ".join(reasons))
         return found
+
+    @classmethod
+    def in_use(cls, record: Record, hints: dict[str, Any]) -> bool:
+        """Whether something else than what the document is about uses it."""
+        return bool(record["device_id"]) and record["device_id"] != hints.get("device_id")
+
+    @classmethod
+    def _taken(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> str | None:
+        """Why a port with one of the addresses is none that may be used or changed; None when it may."""
+        shared = ", ".join(sorted(addresses(record) & addresses(body)))
+        if cls.in_use(record, hints):
+            return f"{shared} is in use here, by {owner(view, record)}"
+        if record["device_id"]:
+            return None
+        unlike = [n for n, f in cls.declared().items() if cls.attribute(n) in body
+                  and f.differs(body[cls.attribute(n)], record.get(cls.attribute(n)))]  # fmt: skip
+        if not unlike or made_by_an_earlier_try(record, hints):
+            return None
+        what = f"{shared} is taken here, by port {record['id']}, which has another {', '.join(unlike)}"
+        return f"{what}: delete that port, or change it to what is wanted"
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from marshmallow import ValidationError
+
 from . import quotas, trunk
+from .comparing import body_of, said
 from .kind import Kind
 from .migration_params import SERVER, chosen
 from .nested import within_owners
-from .port import addresses, owner
+from .port import Port, owner
 from .room import counted, demand, flavor_named
 from .server_fields import left_out
 from .server_parts import SIZES
-from .view import PENDING, Ambiguous, Missing, View
+from .trunk import SubPort
+from .view import Ambiguous, Missing, Taken, View
 from .volume import missing_names
 from .ways_out import ways_missing
 
@@ -132,18 +136,16 @@ def _room(view: View, document: Document, how: Document) -> Iterator[str]:
 
 def _addresses(view: View, document: Document) -> Iterator[str]:
     """Addresses that others have. Ports of other projects can't be seen: Neutron will tell."""
-    ports = [part for name in ("ports", "sub_ports") for part in document["params"].get(name) or ()]
-    for port in ports:
-        params = port["params"]
-        try:
-            network = view.resolve("network", params["network_ref"])
-        except (Missing, Ambiguous):
-            continue
-        if network != PENDING:
-            wanted = addresses({"fixed_ips": params.get("fixed_ips_refs"), "mac_address": params.get("mac_address")})
-            for other in view.records("port"):
-                if other["network_id"] == network and other["device_id"] and (both := wanted & addresses(other)):
-                    yield f"{', '.join(sorted(both))} is in use here, by {owner(view, other)}"
+    for kind, name in ((Port, "ports"), (SubPort, "sub_ports")):
+        for part in document["params"].get(name) or ():
+            try:
+                params, _ = kind.prepare(said(kind, part), view)
+                early = {n: v for n, v in params.items() if n not in kind.initial}
+                kind.candidates(view, body_of(kind, early, view), {})
+            except Taken as error:
+                yield str(error)
+            except (Missing, Ambiguous, ValidationError):
+                continue  # told elsewhere
 
 
 def _trunks(view: View, document: Document) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import extensions
 from .fields import Flag, Many, Number, Text
 from .kind import Kind
 from .port import Mac, Port
@@ -94,5 +95,4 @@ def trunks(view: View, ports: list[Record]) -> tuple[list[Record], list[Record]]
 
 def offered(view: View) -> bool:
     """Whether this cloud has trunks at all."""
-    found = view.once("trunks", lambda: view.proxy("network").find_extension("trunk", ignore_missing=True))
-    return found is not None
+    return extensions.offered(view, "trunk")

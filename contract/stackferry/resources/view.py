@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .kind import KINDS
+from .staying import Staying
 
 Record = dict[str, Any]
 OWN = "%auth%"
@@ -71,7 +72,8 @@ class View:
         self._projects: dict[str, tuple[str | None, str | None]] = {}
         self._answers: dict[str, Any] = {}
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
-        self.notes: list[str] = []  # what an export leaves out, and why
+        self.notes: list[str] = []  # what an export leaves out of what crosses, and why
+        self.staying: list[Staying] = []  # what doesn't cross at all
 
     def proxy(self, service: str) -> Any:
         """The SDK's proxy of a service."""
@@ -149,8 +151,11 @@ class View:
             return self._others[key]
 
     def _fetch(self, kind: str, id_: str) -> Record | None:
-        source = KINDS[kind] if kind in KINDS else LOOKUPS[kind]
-        found = getattr(self.proxy(source.service), f"find_{source.singular}")(id_, ignore_missing=True)
+        if kind in KINDS:
+            found = KINDS[kind].fetch(self, id_)
+        else:
+            source = LOOKUPS[kind]
+            found = getattr(self.proxy(source.service), f"find_{source.singular}")(id_, ignore_missing=True)
         return record(kind, found) if found is not None else None
 
     def refresh(self, kind: str, id_: str) -> Record | None:

@@ -97,7 +97,7 @@ class Volume(Kind):
         yield from view.proxy("block_storage").volumes()
 
     @classmethod
-    def stands_alone(cls, record: Record) -> bool:
+    def stands_alone(cls, view: View, record: Record) -> bool:
         return not record["attachments"]
 
     @classmethod

@@ -106,8 +106,8 @@ def _document(ledger: Ledger, step: Step) -> dict[str, Any]:
 
 def _id_of(ledger: Ledger, key: str) -> str | None:
     target = ledger.step(key)
-    if target is None:
-        return None
+    if target is None:  # a port of a server: it has a step of its own when it's moved
+        return PENDING if ledger.head.mode == "plan" else None
     return target.destination_id or (PENDING if target.action == "compare" else None)
 
 

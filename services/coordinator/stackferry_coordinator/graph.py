@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from stackferry.resources import BY_TYPE, KINDS, Kind, order
-from stackferry.resources.nested import beside_of, source_ids
+from stackferry.resources.nested import beside_of, nested_in, source_ids
 from stackferry.resources.security_group import automatic
 from stackferry.resources.view import OWN
 
@@ -76,6 +77,7 @@ def build(
     for node in sorted(nodes, key=lambda node: rank[node.kind.kind]):  # which subnet a name means, its own link tells
         _follow_links(node, index)
     _chain_twins(nodes)
+    legs.come_first(nodes)
     _keep_automatic_rules(nodes, all_rules, prune)
     transfers = _transfers(nodes) if payloads else []
     moved = [node for node in nodes if workloads and node.kind.by_workload]
@@ -103,9 +105,19 @@ class _Index:
     def __init__(self, nodes: list[Node]) -> None:
         self.by_id = {(n.kind.kind, n.source_id): n for n in nodes if n.source_id}
         self.by_name: dict[tuple[str, str], list[Node]] = defaultdict(list)
+        self.inside = dict(_ports_inside(nodes))
         for n in nodes:
             if "name" in n.kind.declared():
                 self.by_name[(n.kind.kind, n.document["params"].get("name") or "")].append(n)
+
+
+def _ports_inside(nodes: list[Node]) -> Iterator[tuple[str, tuple[Node, str]]]:
+    """Yield the id at the source of each port in a server's document, with that node and the key of the port's step."""
+    for node in nodes:
+        for field_, kind in nested_in(node.kind).items() if issubclass(node.kind, KINDS["server"]) else ():
+            for part in node.document["params"].get(field_) or () if issubclass(kind, KINDS["port"]) else ():
+                if id_ := (part.get("_info") or {}).get("id"):
+                    yield str(id_), (node, f"{kind.kind}/{id_}")
 
 
 def _follow_links(node: Node, index: _Index) -> None:
@@ -116,7 +128,10 @@ def _follow_links(node: Node, index: _Index) -> None:
         beside = beside_of(path, _scope_of(ref.kind), links)
         within = _owner(node, beside, ids, links[beside][1]) if beside else None
         target, problem = _target(ref.kind, value, ids.get(path), index, within)
-        if problem:
+        if target is None and ref.kind == "free_port" and ids.get(path) in index.inside:
+            server, port = index.inside[ids[path]]
+            node.links[path], node.after[server.key] = port, True
+        elif problem:
             node.problem = f"{path}: {problem}"
         elif target is not None and target is not node:
             node.links[path] = target.key
@@ -171,9 +186,8 @@ def _scope(node: Node) -> Any:
 def _chain_twins(nodes: list[Node]) -> None:
     twins: dict[Any, list[Node]] = defaultdict(list)
     for node in nodes:
-        if "name" in node.kind.declared():
-            scope = _scope(node)
-            twins[(node.kind.kind, scope, node.document["params"].get("name") or "")].append(node)
+        if (namesake := node.kind.namesake(node.document["params"])) is not None:
+            twins[(node.kind.kind, _scope(node), namesake)].append(node)
     for same in twins.values():
         for earlier, later in itertools.pairwise(same):
             later.after.setdefault(earlier.key, False)

@@ -97,7 +97,8 @@ def _export_ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         if export is None or export.attempt != data["attempt"]:
             return
         ledger.head = replace(ledger.head, parts=data["parts"])
-    answers.ended(ledger, {**data, "step": "export"}, now)
+    told = {"stays_behind": data["stays_behind"]} if data.get("stays_behind") else {}
+    answers.ended(ledger, {**data, "step": "export", "results": told}, now)
     planning.plan_when_complete(ledger)
 
 

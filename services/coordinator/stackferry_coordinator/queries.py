@@ -26,7 +26,10 @@ def describe(engine: Engine, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if row is None:
             return
         head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
-        yield from ({"migration": head, "steps": page} for page in _whole(_steps(connection, data)))
+        told = {"stays_behind": _stays_behind(connection, data["migration"])}
+        for page in _whole(_steps(connection, data)):
+            yield {"migration": {**head, **told}, "steps": page}
+            told = {}  # once is enough
 
 
 def _whole(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -52,6 +55,13 @@ def _head(row: Any) -> dict[str, Any]:
         "created": row["created"],
         "changed": row["changed"],
     }
+
+
+def _stays_behind(connection: Connection, migration: str) -> list[dict[str, Any]]:
+    """What of the source's project no document describes, as its export said."""
+    c = t.step.c
+    results = connection.execute(select(c.results).where(c.migration == migration, c.action == "export")).scalar()
+    return list((results or {}).get("stays_behind") or ())
 
 
 def _by_kind(connection: Connection, migration: str) -> list[dict[str, Any]]:
@@ -96,5 +106,7 @@ TOLD = ("length", "pass", "failing", "first_asked")
 def _step(row: dict[str, Any], now: float) -> dict[str, Any]:
     """A step as it's answered; with how fast it moves bytes, while it does."""
     hints = row.pop("hints")
+    if row["action"] == "export":
+        row["results"] = {}  # what stays behind is told with the migration
     rate = meter.told(hints.get("meter"), now) if row["state"] == "asked" else None
     return {**row, **{name: hints[name] for name in TOLD if name in hints}, **({} if rate is None else {"rate": rate})}

@@ -66,14 +66,16 @@ def _in_doubt(step: Step) -> bool:
 
 
 def order(ledger: Ledger, removals: list[Step]) -> None:
-    """A removal waits for the removals of everything that was built upon the resource."""
+    """A removal waits for the removals of everything that came after the resource.
+
+    It is given up only when something can't be removed that was built upon it: that would be refused anyway.
+    """
     by_step: dict[str, list[str]] = {}
     for removal in removals:
         by_step.setdefault(removal.key.partition("/undo/")[0], []).append(removal.key)
     for removal in removals:
-        upon = [
-            k for key, hard in ledger.after(removal.key.partition("/undo/")[0]) if hard for k in by_step.get(key, [])
-        ]
-        for key in upon:
-            ledger.link(key, removal.key, True)
+        later = ledger.after(removal.key.partition("/undo/")[0])
+        upon = [(removed, hard) for key, hard in later for removed in by_step.get(key, [])]
+        for key, hard in upon:
+            ledger.link(key, removal.key, hard)
         ledger.change(removal, waits=len(upon), state="waiting" if upon else "ready")

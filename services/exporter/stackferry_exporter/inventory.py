@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +17,8 @@ from stackferry.resources.view import View
 Document = dict[str, Any]
 PART_BYTES = 300_000
 PART_DOCUMENTS = 200
-NOTES = 500  # that fit a message
+#: notes that fit a message: so many, of so many letters, of so many bytes together
+NOTES, NOTE_LENGTH, NOTE_BYTES = 500, 1000, 510_000
 
 
 def inventory(view: View, selection: dict[str, Any] | None) -> Iterator[Document]:
@@ -31,8 +34,11 @@ def inventory(view: View, selection: dict[str, Any] | None) -> Iterator[Document
 
 def shortened(notes: list[str]) -> list[str]:
     """Notes that fit a message, and how many more there were."""
-    more = len(notes) - NOTES
-    return [*(note[:1000] for note in notes[:NOTES]), *([f"and {more} more"] if more > 0 else [])]
+    kept = [note[:NOTE_LENGTH] for note in notes[:NOTES]]
+    sizes = itertools.accumulate(len(json.dumps(note)) for note in kept)
+    kept = [note for note, size in zip(kept, sizes, strict=True) if size <= NOTE_BYTES]
+    more = len(notes) - len(kept)
+    return [*kept, *([f"and {more} more"] if more > 0 else [])]
 
 
 def parts(found: Iterator[Document]) -> Iterator[list[Document]]:

@@ -26,6 +26,8 @@ from stackferry_runtime.presence import Presence
 from stackferry_runtime.sessions import Sessions
 
 from .inventory import inventory, parts, shortened
+from .staying import gathered
+from .survey import survey
 
 log = logger(__name__)
 JOBS = {OfferImage.type: "stackferry_exporter.offer", SaveImage.type: "stackferry_exporter.save"}
@@ -59,7 +61,9 @@ class Exporter:
             for number, part in enumerate(parts(inventory(view, data.get("selection"))), 1):
                 count += len(part)
                 self.publish(DocumentsExported, {**about, "part": number, "documents": part}, delivery.envelope)
-            ended = {"outcome": "done", "parts": number, "notes": shortened(view.notes)}
+            selection = data.get("selection")
+            stays = gathered([*view.staying, *survey(view, selection)], selection)
+            ended = {"outcome": "done", "parts": number, "notes": shortened(view.notes), "stays_behind": stays}
         except (BrokerUnavailable, Unconfirmed, Unroutable):
             raise  # the bus brings the command back
         except Exception as error:
