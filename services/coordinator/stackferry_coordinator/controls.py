@@ -13,7 +13,7 @@ def _start(ledger: Ledger, now: float) -> None:
     """Do what was planned."""
     if ledger.head.phase != "planned":
         return
-    ledger.head = replace(ledger.head, mode="run", phase="running", reason=None)
+    ledger.head = replace(ledger.head, mode="run", phase="running", paused=False, reason=None)
     documents = [ledger.documents[s.key] for s in ledger.all() if s.action == "compare"]
     for step in ledger.all():
         if step.action == "compare":
@@ -33,7 +33,7 @@ def _retry(ledger: Ledger, now: float) -> None:
         phase = "new"
     else:
         phase = "planning" if head.mode == "plan" else "running"
-    ledger.head = replace(head, phase=phase, reason=None)
+    ledger.head = replace(head, phase=phase, paused=False, reason=None)
     # A payload that can't be taken in may need another image to be made first.
     failed = {s.key.removesuffix("/transfer") for s in ledger.all() if s.action == "transfer" and s.state == "failed"}
     anew = _workloads_to_retry(ledger)

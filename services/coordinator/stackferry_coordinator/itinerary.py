@@ -224,13 +224,14 @@ def _conclude(ledger: Ledger, now: float) -> None:
     if head.phase == "new":
         export = ledger.step("export")
         if export is not None and export.state == "failed":
-            ledger.head = replace(head, phase="stuck", reason=f"the source can't be read: {export.reason}")
+            reason = f"the source can't be read: {export.reason}"
+            ledger.head = replace(head, phase="stuck", paused=False, reason=reason)
     elif head.phase in ("planning", "running", "cancelling", "cleaning") and not head.open:
         ended = {"planning": "planned", "cancelling": "cancelled"}.get(head.phase, "done")
-        ledger.head = replace(head, phase=ended)
+        ledger.head = replace(head, phase=ended, paused=False)  # what is over can't wait
         if (left := compensation.stuck(ledger)) is not None:
             reason = f"{left.kind} {left.name!r} could not be taken back ({left.action}): {left.reason}; retry"
-            ledger.head = replace(head, phase="stuck", reason=reason)
+            ledger.head = replace(head, phase="stuck", paused=False, reason=reason)
     elif head.phase == "undoing" and not head.open:
         undo.carry_on(ledger)
 
