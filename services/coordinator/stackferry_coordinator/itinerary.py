@@ -73,7 +73,8 @@ def _requested(ledger: Ledger, data: dict[str, Any], now: float) -> None:
 
 
 def _submitted(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    if ledger.head.phase == "new" and ledger.add_part(0, data["part"], data["documents"]):
+    # They may come in while it's being cancelled; a retry needs them.
+    if ledger.head.phase in ("new", "cancelling", "cancelled") and ledger.add_part(0, data["part"], data["documents"]):
         ledger.head = replace(ledger.head, got=ledger.head.got + 1)
         planning.plan_when_complete(ledger)
 

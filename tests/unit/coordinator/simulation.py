@@ -94,7 +94,7 @@ class World:
         if self.faults.planned:
             self.request["mode"] = "plan"
         images = any(d["type"] == "openstack.image.Image" for d in self.documents)
-        self.request |= {"source": {"cloud": "src"}} if images else {"parts": 1}
+        self.request |= {"source": {"cloud": "src"}} if images else {"parts": 2}
         self.ledger = opened(self.request)
         self.operator = Operator(list(self.faults.controls), self.random, self.faults.haste)
         self.payloads = Payloads(self)
@@ -104,7 +104,9 @@ class World:
         """Play until the migration has ended and nothing is on its way; return the phase."""
         self._tell("request-migration", self.request)
         if "parts" in self.request:
-            self._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": self.documents})
+            for part, documents in enumerate(self._halves(), 1):
+                about = {"migration": MIGRATION, "part": part, "documents": documents}
+                self.facts.append(("submit-documents", about))
         for _ in range(20000):
             if word := self.operator.speaks(self.ledger, self._quiet()):
                 self._tell("control-migration", {"migration": MIGRATION, "action": word})
@@ -117,6 +119,10 @@ class World:
             raise Violation(f"it doesn't end: {self.ledger.head}")
         self._check()
         return self.ledger.head.phase
+
+    def _halves(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        half = len(self.documents) // 2
+        return self.documents[:half], self.documents[half:]
 
     def chance(self, fault: str) -> bool:
         """Whether this fault strikes now."""
@@ -215,8 +221,8 @@ class World:
 
     def _export(self, command: Command, alive: bool) -> None:
         """Publish the documents in two parts, as far as it lives."""
-        about, half = {"migration": MIGRATION, "attempt": command.attempt}, len(self.documents) // 2
-        for part, documents in enumerate((self.documents[:half], self.documents[half:])[: 1 + alive], 1):
+        about = {"migration": MIGRATION, "attempt": command.attempt}
+        for part, documents in enumerate(self._halves()[: 1 + alive], 1):
             self.facts.append(("documents-exported", {**about, "part": part, "documents": documents}))
         if alive and self.chance("fail"):
             self.facts.append(("export-ended", {**about, "outcome": "failed", "retryable": True, "reason": "no"}))
@@ -303,6 +309,10 @@ class World:
             self._check_step(step)
         if phase == "done" and (wrong := [s for s in steps if s.state not in ("done", "failed", "skipped", "removed")]):
             raise Violation(f"it's done, but {wrong[0].key} is {wrong[0].state}")
+        if phase in ("planned", "done") and len(self.ledger.documents) < len(self.documents):
+            raise Violation(
+                f"it's {phase}, but of {len(self.documents)} documents it knows {len(self.ledger.documents)}"
+            )
         causes = [s for s in steps if s.state == "failed" and s.action in ("export", "ensure", "remove")]
         if phase == "stuck" and not causes:
             raise Violation(f"it's stuck, though nothing is in doubt: {self.ledger.head.reason}")
