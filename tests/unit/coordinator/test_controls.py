@@ -76,3 +76,19 @@ def test_nothing_that_was_there_before_the_start_is_taken_for_what_a_lost_try_ha
     play.control("start")
     hints = known(play.ledger, NETWORK).hints
     assert (hints["first_asked"], "doubt" in hints) == (play.now, False)
+
+
+@pytest.mark.parametrize("word", ["undo", "retry"])
+def test_what_could_not_be_removed_is_tried_again(word: str) -> None:
+    play = Play()
+    play.documents()
+    play.tell("step-ended", step=NETWORK, attempt=1, outcome="created", destination_id="d1")
+    removal = f"{NETWORK}/undo/d1"
+    assert play.control("undo") == [(removal, 1)]
+    play.tell("step-ended", step=removal, attempt=1, outcome="failed", retryable=False, reason="in use")
+    assert play.ledger.head.phase == "stuck"
+    assert "could not be taken back: in use; undo again" in str(play.ledger.head.reason)
+    assert play.control(word) == [(removal, 2)]
+    assert (play.ledger.head.phase, play.ledger.head.reason) == ("undoing", None)
+    play.tell("step-ended", step=removal, attempt=2, outcome="removed")
+    assert play.ledger.head.phase == "undone"
