@@ -44,6 +44,7 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 
 .PHONY: test
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
+	@deploy/system-packages data-plane
 	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest" $(ARGS)
 
 .PHONY: unit
@@ -58,6 +59,10 @@ chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILL
 test-guest: install ## Conversion hosts and servers as real guests under QEMU (needs root; minutes long)
 	@deploy/system-packages guests
 	$(BIN)/python -m pytest -m guest $(ARGS)
+
+.PHONY: fresh
+fresh: ## The README's `make demo` and `make test` in a plain Debian 12 that has nothing of ours (as root; TARGETS=demo)
+	@deploy/fresh $(TARGETS)
 
 .PHONY: demo
 demo: install ## Move a tenant between two real clouds on this machine

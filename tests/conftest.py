@@ -22,7 +22,13 @@ from stackferry_cli.local.rabbitmq import Node
 from stackferry_cli.local.stack import Stack
 from xdist.scheduler import LoadScopeScheduling
 
+from .skips import Skips
+
 RABBITMQ_IMAGE = os.environ.get("STACKFERRY_RABBITMQ_IMAGE", "rabbitmq:3-management")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Skips())
 
 
 CLOUDS = ("tests/clouds/", "tests/sandbox/")

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from stackferry_cli.local.processes import until
 
-from .test_warm import check, server, writing  # noqa: F401 - a fixture
+from .test_warm import KINDS, check, server, writing  # noqa: F401 - a fixture
 from .test_workloads import block_digest
 
 pytestmark = pytest.mark.clouds
+LATER = re.compile(r"server db: copying pass ([2-9]|\d\d+)")
 
 
-def test_passes_and_downtime_are_told(source, destination, server, hosts, ferry, cli):  # noqa: F811
-    words = ["migrate", "-s", source.entry, "-d", destination.entry, "-k", "network", "-k", "subnet", "-k", "server",
-             "-f", "server=db", "-f", "network=net", "-f", "subnet=v4", "--warm"]  # fmt: skip
+def test_passes_and_downtime_are_told(source, destination, server, hosts, ferry, cli, watching):  # noqa: F811
+    how = {"mode": "warm", "cutover": "manual", "pass_interval": 1}
     with writing(source, server):
-        lines = cli(*words).splitlines()
-    said = list(dict.fromkeys(line for line in lines if line.startswith("server db: ")))
-    assert "server db: copying pass 2" in said, lines
-    assert said.index("server db: copying pass 2") < said.index("server db: done")
-    state = json.loads(cli("show", "-o", "json"))
+        migration = ferry.migrate(source.entry, destination.entry, selection=KINDS, migration_params=how)
+        with watching("watch", migration) as lines:
+            # There are passes until somebody cuts over: sooner or later one of them is seen while it copies.
+            assert until(lambda: any(LATER.fullmatch(line) for line in lines()), 90), lines()
+            cli("cutover", migration)
+    said = list(dict.fromkeys(line for line in lines() if line.startswith("server db: ")))
+    assert next(n for n, line in enumerate(said) if LATER.fullmatch(line)) < said.index("server db: done")
+    state = json.loads(cli("show", migration, "-o", "json"))
     check(source, destination, server, {**state, "phase": state["phase"]})
     (db,) = state["workloads"]
     assert 0 < db["downtime"] < db["seconds"]

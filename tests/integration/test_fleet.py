@@ -40,18 +40,25 @@ class Known:
         with self.engine.begin() as connection:
             return fleet.hosts(connection, now)
 
+    def share(self, held: int) -> int:
+        with self.engine.begin() as connection:
+            return fleet.share(connection, fleet.hosts(connection, NOW), held)
+
     def rows(self, now: float = NOW) -> dict[str, dict[str, Any]]:
         with self.engine.begin() as connection:
             return {row["id"]: row for row in hosts.describe(connection, now)}
 
     def holds(self, source: str, destination: str) -> None:
         """A volume has a place on both."""
-        head = {"id": "m", "request": {}, "phase": "running", "mode": "run", "paused": False, "counts": {}, "got": 0,
-                "attempt": 1, "created": 0.0, "changed": 0.0}  # fmt: skip
-        step = {"migration": "m", "key": "server/a/assign", "action": "assign", "kind": "volume", "name": "", "order": 1,
-                "state": "holding", "waits": 0, "attempt": 1, "tries": 0, "made": [], "links": {}, "hints": {}, "notes": [],
-                "changes": [], "seconds": 0.0, "done": 0,
-                "results": {"source_host": source, "destination_host": destination}}  # fmt: skip
+        self.step("m", state="holding", results={"source_host": source, "destination_host": destination})
+
+    def step(self, migration: str, paused: bool = False, **step: Any) -> None:
+        """A migration with one step that is about places."""
+        head = {"id": migration, "request": {}, "phase": "running", "mode": "run", "paused": paused, "counts": {},
+                "got": 0, "attempt": 1, "created": 0.0, "changed": 0.0}  # fmt: skip
+        step = {"migration": migration, "key": "server/a/assign", "action": "assign", "kind": "volume", "name": "",
+                "order": 1, "waits": 0, "attempt": 1, "tries": 0, "made": [], "links": {}, "hints": {}, "notes": [],
+                "changes": [], "seconds": 0.0, "done": 0, "results": {}, **step}  # fmt: skip
         with self.engine.begin() as connection:
             connection.execute(insert(t.migration), head)
             connection.execute(insert(t.step), step)
@@ -138,6 +145,46 @@ def test_a_host_that_is_forgotten_is_not_listed_and_no_longer_drained(known):
 def test_nobody_can_drain_a_host_that_is_not_there(known):
     with pytest.raises(InvalidMessage, match="no such host"):
         known.said("h9", "drain")
+
+
+def test_a_migration_alone_may_have_every_place(known):
+    for host, cloud in (("s1", "src"), ("d1", "dst")):
+        known.seen(host, cloud=cloud, slots=8)
+    known.step("m", state="wanting")
+    assert known.share(held=0) == 16  # as many as there's room for, on either side
+    assert known.share(held=5) == 16
+
+
+@pytest.mark.parametrize(("many", "held", "more"), [(2, 0, 4), (2, 3, 1), (2, 4, 0), (2, 9, 0), (4, 0, 2), (16, 0, 1)])
+def test_migrations_share_the_places_evenly(known, many, held, more):
+    """Of 8 places a side, each of a volume."""
+    for host, cloud in (("s1", "src"), ("d1", "dst")):
+        known.seen(host, cloud=cloud, slots=8)
+    for number in range(many):
+        known.step(f"m{number}", state="wanting")
+    assert known.share(held) == more
+
+
+def test_a_paused_migration_takes_no_share(known):
+    for host, cloud in (("s1", "src"), ("d1", "dst")):
+        known.seen(host, cloud=cloud, slots=8)
+    known.step("m", state="wanting")
+    known.step("paused", paused=True, state="wanting")
+    assert known.share(held=5) == 16
+    with known.engine.begin() as connection:
+        assert fleet.wanting(connection, NOW) == ["m"]
+
+
+@pytest.mark.parametrize(("paused", "told"), [(False, [("m", "server/a/assign", ["s1"])]), (True, [])])
+def test_a_paused_migration_loses_no_host(known, paused, told):
+    """Its volumes stay where they are until it goes on."""
+    for host, cloud in (("s2", "src"), ("d1", "dst")):
+        known.seen(host, cloud=cloud)
+    known.step("m", paused=paused, state="holding", results={"source_host": "s1", "destination_host": "d1"})
+    with known.engine.begin() as connection:
+        request = {"source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
+        connection.execute(t.migration.update().values(request=request))
+        assert fleet.lost(connection, NOW, 60.0) == told
 
 
 class Clocked(Coordinator):

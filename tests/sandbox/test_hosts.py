@@ -14,7 +14,7 @@ from stackferry_sandbox import Sandbox, SandboxError, processes
 pytestmark = [pytest.mark.clouds, pytest.mark.usefixtures("stand_in")]
 
 Wait = Callable[..., bool]
-needs_loop = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes block devices")
+needs_loop = pytest.mark.skipif(os.geteuid() != 0, reason="without root: no block devices")
 
 
 def pids(sandbox: Sandbox, server: Any) -> dict[int, int]:

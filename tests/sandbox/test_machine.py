@@ -13,7 +13,7 @@ from stackferry_sandbox import Sandbox, agents, clouds, processes
 from stackferry_sandbox.hosts import user_data
 from stackferry_sandbox.layout import INSIDE
 
-needs_loop = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes block devices")
+needs_loop = pytest.mark.skipif(os.geteuid() != 0, reason="without root: no block devices")
 VOLUME = "0ef0a845-7286-4de5-b111-222233334444"
 
 

@@ -168,7 +168,7 @@ def test_hosts_come_to_an_address_that_somebody_has_named() -> None:
 def test_compose_understands_it(program: str, files: tuple[str, ...]) -> None:
     command = program.split()
     if not shutil.which(command[0]) or subprocess.run([*command, "version"], capture_output=True).returncode:
-        pytest.skip(f"{program} is not installed")
+        pytest.skip(f"optional: {program} is not installed")
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "STACKFERRY_AMQPS_LISTEN": "::1"}
     options = [option for file in files for option in ("-f", file)]
     run = subprocess.run([*command, *options, "config"], cwd=ROOT, env=environment, capture_output=True, text=True)

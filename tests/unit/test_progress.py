@@ -347,15 +347,15 @@ def test_thousands_of_volumes_stay_cheap() -> None:
     progress = Progress()
     progress.load(found, 0)
     progress.total(0)
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(1000):
         key = f"volume/v{number % 32}/copy/0"
         data = {"migration": MIGRATION, "step": key, "attempt": 1, "done": number, "total": GIB}
         progress.take("step-progressed", data, float(number))
-    per_fact = (time.perf_counter() - began) / 1000
-    began = time.perf_counter()
+    per_fact = (time.process_time() - began) / 1000
+    began = time.process_time()
     total, phases = progress.total(1000.0)
     assert (phases["copying"], phases["waiting"]) == (32, many - 32)
     assert total.copied.total == 2 * GIB * many
-    assert time.perf_counter() - began < 0.2, "one look at all of them"
+    assert time.process_time() - began < 0.2, "one look at all of them"
     assert per_fact < 0.0005

@@ -13,11 +13,12 @@ def _start(ledger: Ledger, now: float) -> None:
     """Do what was planned."""
     if ledger.head.phase != "planned":
         return
-    ledger.head = replace(ledger.head, mode="run", phase="running", reason=None)
+    ledger.head = replace(ledger.head, mode="run", phase="running", paused=False, reason=None)
     documents = [ledger.documents[s.key] for s in ledger.all() if s.action == "compare"]
     for step in ledger.all():
         if step.action == "compare":
-            ledger.change(step, action="ensure", state="waiting", outcome=None, destination_id=None)
+            hints = {n: v for n, v in step.hints.items() if n not in moves.OF_A_TRY}  # a comparison makes nothing
+            ledger.change(step, action="ensure", state="waiting", outcome=None, destination_id=None, hints=hints)
     planning.add_late_steps(ledger, documents)
     moves.reopen(ledger, lambda step: step.action != "export")
 
@@ -29,15 +30,20 @@ def _retry(ledger: Ledger, now: float) -> None:
     if any(step.compensates and not step.group for step in ledger.all()):
         undo.begin(ledger, now)
         return
-    if export is not None and export.state == "failed":
+    is_planned = any(step.action != "export" for step in ledger.all())
+    if not is_planned or (export is not None and export.state == "failed"):
         phase = "new"
     else:
         phase = "planning" if head.mode == "plan" else "running"
-    ledger.head = replace(head, phase=phase, reason=None)
+    ledger.head = replace(head, phase=phase, paused=False, reason=None)
     # A payload that can't be taken in may need another image to be made first.
     failed = {s.key.removesuffix("/transfer") for s in ledger.all() if s.action == "transfer" and s.state == "failed"}
     anew = _workloads_to_retry(ledger)
-    moves.reopen(ledger, lambda step: step.key in anew or (not step.group and _unfinished(step, failed)))
+    moves.reopen(
+        ledger,
+        lambda step: step.key in anew or (not step.group and _unfinished(step, failed)) or not is_planned,
+    )
+    planning.plan_when_complete(ledger)  # the documents may have come while it was cancelled
 
 
 def _unfinished(step: Step, failed: set[str]) -> bool:

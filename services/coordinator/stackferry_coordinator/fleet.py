@@ -23,7 +23,13 @@ _AGENTS = select(t.agent).where(*_ANSWERING).order_by(t.agent.c.host).with_for_u
 _ON = select(t.agent.c.certificate).where(t.agent.c.host == bindparam("host"), *_ANSWERING)
 _HOLDING = select(t.step.c.results).where(t.step.c.state == "holding")
 _DRAINING = select(t.host.c.id).where(t.host.c.draining)
-_WANTING = select(func.count(func.distinct(t.step.c.migration))).where(t.step.c.state == "wanting")
+_WANTING = (
+    select(t.step.c.migration)
+    .join(t.migration, t.migration.c.id == t.step.c.migration)
+    .where(t.step.c.state == "wanting", t.migration.c.paused.is_(False))
+    .distinct()
+)
+_MANY_WANTING = select(func.count()).select_from(_WANTING.subquery())
 
 
 def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
@@ -116,19 +122,13 @@ def grouped(connection: Connection, agents: Iterable[Any]) -> Iterator[tuple[Hos
 
 def wanting(connection: Connection, now: float) -> list[str]:
     """The migrations that want a place on the hosts, unless they're paused, or every place is taken."""
-    query = (
-        select(t.step.c.migration)
-        .join(t.migration, t.migration.c.id == t.step.c.migration)
-        .where(t.step.c.state == "wanting", t.migration.c.paused.is_(False))
-        .distinct()
-    )
-    found = list(connection.execute(query).scalars())
+    found = list(connection.execute(_WANTING).scalars())
     known = hosts(connection, now) if found else Fleet(())
     return [] if known.full else found
 
 
 def share(connection: Connection, fleet: Fleet, held: int) -> int:
     """How many more places one migration may have: all, or its part when others want some too."""
-    wanting = max(1, connection.execute(_WANTING).scalar_one())
+    wanting = max(1, connection.execute(_MANY_WANTING).scalar_one())
     total = fleet.slots
     return total if wanting == 1 else max(0, max(1, total // (2 * wanting)) - held)

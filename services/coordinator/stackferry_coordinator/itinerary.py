@@ -73,7 +73,8 @@ def _requested(ledger: Ledger, data: dict[str, Any], now: float) -> None:
 
 
 def _submitted(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    if ledger.head.phase == "new" and ledger.add_part(0, data["part"], data["documents"]):
+    # They may come in while it's being cancelled; a retry needs them.
+    if ledger.head.phase in ("new", "cancelling", "cancelled") and ledger.add_part(0, data["part"], data["documents"]):
         ledger.head = replace(ledger.head, got=ledger.head.got + 1)
         planning.plan_when_complete(ledger)
 
@@ -225,13 +226,14 @@ def _conclude(ledger: Ledger, now: float) -> None:
     if head.phase == "new":
         export = ledger.step("export")
         if export is not None and export.state == "failed":
-            ledger.head = replace(head, phase="stuck", reason=f"the source can't be read: {export.reason}")
+            reason = f"the source can't be read: {export.reason}"
+            ledger.head = replace(head, phase="stuck", paused=False, reason=reason)
     elif head.phase in ("planning", "running", "cancelling", "cleaning") and not head.open:
         ended = {"planning": "planned", "cancelling": "cancelled"}.get(head.phase, "done")
-        ledger.head = replace(head, phase=ended)
+        ledger.head = replace(head, phase=ended, paused=False)  # what is over can't wait
         if (left := compensation.stuck(ledger)) is not None:
             reason = f"{left.kind} {left.name!r} could not be taken back ({left.action}): {left.reason}; retry"
-            ledger.head = replace(head, phase="stuck", reason=reason)
+            ledger.head = replace(head, phase="stuck", paused=False, reason=reason)
     elif head.phase == "undoing" and not head.open:
         undo.carry_on(ledger)
 

@@ -9,6 +9,7 @@ from .copies import destination_before, placed_before
 from .ledger import Ledger
 
 HOSTLESS = 60.0  # seconds that a volume waits while no conversion host answers
+LOOKED = 15.0  # seconds without a look after which the wait begins anew: hosts answered, or nobody was there to look
 
 
 def assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -21,7 +22,7 @@ def assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         if before not in (None, hosts["destination_host"]):  # the journal of what is there stayed on that host
             epoch += 1
         step = ledger.change(step, hints={**step.hints, "epoch": epoch})
-        moves.close(ledger, step, "holding", outcome="done", results=hosts)
+        moves.close(ledger, step, "holding", outcome="done", reason=None, results=hosts)
 
 
 def host_lost(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -36,7 +37,13 @@ def unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is None or step.state != "wanting":
         return
-    if step.due is None:
-        ledger.change(step, due=now + HOSTLESS, reason=data["reason"])
-    elif step.due <= now:
-        moves.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
+    looked = step.hints.get("looked")
+    if step.due is not None and looked is not None and now - looked <= LOOKED:
+        if step.due <= now:
+            moves.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
+            return
+        if now - looked < LOOKED / 3:
+            return
+    else:
+        step = ledger.change(step, due=now + HOSTLESS, reason=data["reason"])
+    ledger.change(step, hints={**step.hints, "looked": now})

@@ -17,20 +17,20 @@ from functools import partial
 from typing import Any
 
 from stackferry import messages
-from stackferry.phases import refusal
 from stackferry_coordinator.commands import command as command_of
 from stackferry_coordinator.itinerary import Do, granted, opened, react
 from stackferry_coordinator.ledger import Ledger, Step
 from stackferry_coordinator.moves import SETTLE
 from stackferry_coordinator.offers import possible
 
+from .operator import OVER, Operator
 from .payloads import Copy, Payloads, Violation
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
 FINAL = ("done", "undone", "cancelled", "stuck")
 ACTIONS = {
     messages.ExportProject: "export", messages.OfferImage: "offer", messages.FetchImage: "fetch",
-    messages.EnsureResource: "ensure", messages.FinishResource: "finish", messages.RemoveResource: "remove",
+    messages.EnsureResource: "ensure", messages.CompareResource: "compare", messages.FinishResource: "finish", messages.RemoveResource: "remove",
 }  # fmt: skip
 #: what does no harm when it's done twice
 UNCLAIMED = ("export", "fetch")
@@ -60,6 +60,8 @@ class Faults:
     permanent: float = 0.1
     duplicate: float = 0.1
     controls: tuple[str, ...] = ()
+    haste: float = 0.02  # how soon the next control is told
+    planned: bool = False  # whether it's planned first
     work_unclaimed: bool = False
     never_look: bool = False
     half_is_whole: bool = False
@@ -89,9 +91,12 @@ class World:
     def __post_init__(self) -> None:
         self.random, self.numbers = random.Random(self.seed), itertools.count(1)
         self.request = {"migration": MIGRATION, "destination": {"cloud": "dst"}, "mode": "run"}
+        if self.faults.planned:
+            self.request["mode"] = "plan"
         images = any(d["type"] == "openstack.image.Image" for d in self.documents)
-        self.request |= {"source": {"cloud": "src"}} if images else {"parts": 1}
+        self.request |= {"source": {"cloud": "src"}} if images else {"parts": 2}
         self.ledger = opened(self.request)
+        self.operator = Operator(list(self.faults.controls), self.random, self.faults.haste)
         self.payloads = Payloads(self)
         self.importers_from = self.random.uniform(0, 200) if self.chance("crash") else 0.0
 
@@ -99,18 +104,25 @@ class World:
         """Play until the migration has ended and nothing is on its way; return the phase."""
         self._tell("request-migration", self.request)
         if "parts" in self.request:
-            self._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": self.documents})
-        controls = list(self.faults.controls)
+            for part, documents in enumerate(self._halves(), 1):
+                about = {"migration": MIGRATION, "part": part, "documents": documents}
+                self.facts.append(("submit-documents", about))
         for _ in range(20000):
-            if controls and self.random.random() < 0.02 and (self._control(controls[0]) or self._over()):
-                controls.pop(0)
-            if self._over() and not controls:
+            if word := self.operator.speaks(self.ledger, self._quiet()):
+                self._tell("control-migration", {"migration": MIGRATION, "action": word})
+                self.undone += word == "undo"
+            elif self._over():
                 break
-            self._step()
+            else:
+                self._step()
         else:
             raise Violation(f"it doesn't end: {self.ledger.head}")
         self._check()
         return self.ledger.head.phase
+
+    def _halves(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        half = len(self.documents) // 2
+        return self.documents[:half], self.documents[half:]
 
     def chance(self, fault: str) -> bool:
         """Whether this fault strikes now."""
@@ -121,21 +133,11 @@ class World:
         heapq.heappush(self.begun, (self.now + seconds, next(self.numbers), what))
 
     def _over(self) -> bool:
-        return self.ledger.head.phase in FINAL and not (self.commands or self.begun or self.facts)
+        return self.ledger.head.phase in OVER and self._quiet()
 
-    def _control(self, action: str) -> bool:
-        """Ask for it, if that makes sense now; what is paused goes on."""
-        fits = refusal(self.ledger.head.phase, self.ledger.head.paused, action) is None
-        if fits:
-            self._tell("control-migration", {"migration": MIGRATION, "action": action})
-            self.undone += action == "undo"
-        if self.ledger.head.paused:
-            self.later(self.random.uniform(0, 400), self._resume)
-        return fits
-
-    def _resume(self) -> None:
-        if self.ledger.head.paused:
-            self._tell("control-migration", {"migration": MIGRATION, "action": "resume"})
+    def _quiet(self) -> bool:
+        """Whether nothing is on its way."""
+        return not (self.commands or self.begun or self.facts)
 
     def _step(self) -> None:
         choices = [self._deliver] * 3 * bool(self.commands) + [self._report] * 3 * bool(self.facts)
@@ -149,6 +151,7 @@ class World:
     def _tell(self, name: str, data: dict[str, Any]) -> None:
         self.log.append((name, data, self.now))
         dues = react(self.ledger, name, data, self.now)
+        self.operator.hears(dues)
         if self.now < self.importers_from:
             dues = self._postponed(dues)
         for due in dues:
@@ -218,8 +221,8 @@ class World:
 
     def _export(self, command: Command, alive: bool) -> None:
         """Publish the documents in two parts, as far as it lives."""
-        about, half = {"migration": MIGRATION, "attempt": command.attempt}, len(self.documents) // 2
-        for part, documents in enumerate((self.documents[:half], self.documents[half:])[: 1 + alive], 1):
+        about = {"migration": MIGRATION, "attempt": command.attempt}
+        for part, documents in enumerate(self._halves()[: 1 + alive], 1):
             self.facts.append(("documents-exported", {**about, "part": part, "documents": documents}))
         if alive and self.chance("fail"):
             self.facts.append(("export-ended", {**about, "outcome": "failed", "retryable": True, "reason": "no"}))
@@ -229,6 +232,11 @@ class World:
     def _work(self, command: Command, alive: bool) -> None:
         if command.action == "remove":
             self._remove(command, alive)
+            return
+        if command.action == "compare":
+            failed = self.chance("fail")
+            more = {"retryable": not self.chance("permanent"), "reason": "no"} if failed else {}
+            self._reply(command, "failed" if failed else "created", alive, **more)
             return
         self._check_order(command)
         found = [id_ for id_, key in self.resources.items() if key == command.key]
@@ -301,6 +309,10 @@ class World:
             self._check_step(step)
         if phase == "done" and (wrong := [s for s in steps if s.state not in ("done", "failed", "skipped", "removed")]):
             raise Violation(f"it's done, but {wrong[0].key} is {wrong[0].state}")
+        if phase in ("planned", "done") and len(self.ledger.documents) < len(self.documents):
+            raise Violation(
+                f"it's {phase}, but of {len(self.documents)} documents it knows {len(self.ledger.documents)}"
+            )
         causes = [s for s in steps if s.state == "failed" and s.action in ("export", "ensure", "remove")]
         if phase == "stuck" and not causes:
             raise Violation(f"it's stuck, though nothing is in doubt: {self.ledger.head.reason}")
@@ -319,5 +331,5 @@ class World:
         needs = [key for key, hard in self.ledger.before(step.key) if hard]
         if step.state == "done" and any(self.ledger.step(key).state != "done" for key in needs):
             raise Violation(f"{step.key} is done without what it needs")
-        if self.faults.none and "retry" not in self.faults.controls and step.attempt > 1:
+        if self.faults.none and "retry" not in self.faults.controls and step.attempt > 1 + self.faults.planned:
             raise Violation(f"nothing went wrong, but {step.key} was tried {step.attempt} times: {step.reason}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from stackferry_coordinator.assignment import Fleet, Host, assign
-from stackferry_coordinator.places import HOSTLESS
+from stackferry_coordinator.moves import known
+from stackferry_coordinator.places import HOSTLESS, LOOKED
 
 from .documents import server
 from .workload_world import MIGRATION, Unkind, WorkloadWorld
@@ -65,7 +68,8 @@ def test_hosts_of_other_projects_and_drained_ones_get_nothing() -> None:
     assert fleet(s1=1).missing(SRC, DST) == "no conversion host answers in cloud 'dst', project 'p'"
 
 
-def test_without_a_host_a_server_is_given_up_untouched() -> None:
+def without_hosts() -> tuple[WorkloadWorld, Callable[[float], str]]:
+    """A server whose disk wants a place, and what tells it after so many seconds that there's none."""
     world = WorkloadWorld([server("a")], 1, Unkind(0, 0, 0, 0), slots=0)
     world._tell("request-migration", world.request)
     world._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": world.documents})
@@ -73,9 +77,28 @@ def test_without_a_host_a_server_is_given_up_untouched() -> None:
         world._step()
     (step,) = world.ledger.wanting(10)
     said = {"migration": MIGRATION, "step": step.key, "reason": "no conversion host answers in cloud 'src'"}
-    for later in (0.0, HOSTLESS - 1, 2.0):
+
+    def look(later: float) -> str:
         world.now += later
         world._tell("unassignable", said)
-    head = world.ledger.step("server/a")
+        return known(world.ledger, step.key).state
+
+    return world, look
+
+
+def test_without_a_host_a_server_is_given_up_untouched() -> None:
+    world, look = without_hosts()
+    assert {look(0.5) for _ in range(int(HOSTLESS * 2))} == {"wanting"}
+    assert look(2.0) == "failed"
+    head = known(world.ledger, "server/a")
     assert (head.state, world.clouds.power["a"], world.clouds.made) == ("failed", "ACTIVE", {})
-    assert "no conversion host answers in cloud 'src'" in head.reason
+    assert "no conversion host answers in cloud 'src'" in str(head.reason)
+
+
+@pytest.mark.parametrize("away", [LOOKED + 1, HOSTLESS + 1, 86400.0])
+def test_time_in_which_hosts_answered_or_nobody_looked_does_not_count(away: float) -> None:
+    """Such as after the coordinator was down: the first look finds agents silent that it hasn't heard yet."""
+    _, look = without_hosts()
+    assert {look(0.5) for _ in range(20)} == {"wanting"}
+    assert {look(away)} | {look(0.5) for _ in range(int(HOSTLESS * 2) - 1)} == {"wanting"}
+    assert look(1.0) == "failed"

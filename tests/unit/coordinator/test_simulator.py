@@ -13,6 +13,7 @@ from stackferry_coordinator import answers, itinerary, moves, undo
 from stackferry_coordinator.itinerary import Do, opened, react
 
 from .documents import image, network, stack, subnet
+from .operator import NEXT, PAIRS
 from .simulation import Faults, Violation, World
 
 SEEDS = int(os.environ.get("SEEDS", "1500"))
@@ -39,6 +40,25 @@ def test_every_migration_ends_whole():
     assert set(phases) <= {"done", "undone", "cancelled", "stuck"}
     assert phases["done"] > SEEDS / 4
     assert phases["undone"]
+
+
+HASTE = (0.3, 0.02, 0.005)
+
+
+def told_two(seed):
+    """A world in which somebody says two things, in every order and at any moment."""
+    words = PAIRS[seed % len(PAIRS)]
+    return world(seed, controls=words, haste=HASTE[seed % len(HASTE)], planned="start" in words or seed % 4 == 0)
+
+
+def test_every_migration_ends_whole_whatever_two_things_it_is_told():
+    phases, said = Counter(), set()
+    for seed in range(len(PAIRS) * len(DOCUMENTS) * len(HASTE)):
+        played = told_two(seed)
+        phases[played.run()] += 1
+        said.update(itertools.pairwise(played.operator.said))
+    assert set(phases) == {"planned", "done", "undone", "cancelled", "stuck"}
+    assert said >= {(one, other) for one, others in NEXT.items() for other in others if "cutover" not in (one, other)}
 
 
 def test_payloads_meet_every_fate():

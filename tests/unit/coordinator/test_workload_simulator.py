@@ -13,13 +13,13 @@ from stackferry_coordinator import compensation, itinerary, moves, places, reloc
 from stackferry_coordinator.itinerary import opened, react
 
 from .documents import as_found, awaited, network, server, subnet, trunked, volume, warm
+from .operator import NEXT, PAIRS
 from .simulation import Violation
-from .test_simulator import _claim_always
+from .test_simulator import HASTE, _claim_always
 from .workload_world import Unkind, WorkloadWorld
 
 SEEDS = int(os.environ.get("SEEDS", "300"))
 CONTROLS = ((), (), (), ("pause",), ("cancel",), ("undo",), ("cancel", "retry"), ("retry",), ("cancel", "undo"))
-CONTROLS = tuple((*controls, *["cutover"] * 3) for controls in CONTROLS)  # else one of them would never end
 DOCUMENTS = (
     [server("a", 2)],
     [network("n"), subnet("s", "n"), trunked(server("a", 1, net="n")), as_found(server("b", 3, "SHUTOFF", net="n"))],
@@ -53,6 +53,22 @@ def test_every_server_is_whole_at_one_side():
     assert set(ends) <= {"done", "undone", "cancelled", "failed", "skipped"}
     assert ends["done"] > SEEDS / 3
     assert ends["failed"]
+
+
+def told_two(seed):
+    """A world in which somebody says two things, in every order and at any moment."""
+    words = PAIRS[seed // len(DOCUMENTS) % len(PAIRS)]
+    return world(seed, controls=words, haste=HASTE[seed % len(HASTE)], planned="start" in words or seed % 4 == 0)
+
+
+def test_every_server_is_whole_at_one_side_whatever_two_things_it_is_told():
+    phases, said = Counter(), set()
+    for seed in range(len(PAIRS) * len(DOCUMENTS)):
+        played = told_two(seed)
+        phases[played.run()] += 1
+        said.update(itertools.pairwise(played.operator.said))
+    assert set(phases) == {"planned", "done", "undone", "cancelled"}
+    assert said >= {(one, other) for one, others in NEXT.items() for other in others}
 
 
 def test_hosts_that_are_lost_take_nothing_back():

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stackferry.phases import refusal
 from stackferry_coordinator.assignment import Fleet, Host, assign
 from stackferry_coordinator.commands import command
 from stackferry_coordinator.copies import destination_before
@@ -23,7 +22,8 @@ from stackferry_coordinator.ledger import Ledger
 from stackferry_coordinator.moves import SETTLE
 from stackferry_coordinator.workload import place_of
 
-from .simulation import FINAL, MIGRATION, Violation
+from .operator import OVER, Operator
+from .simulation import MIGRATION, Violation
 
 Answer = dict[str, Any]
 
@@ -37,6 +37,8 @@ class Unkind:
     permanent: float = 0.1
     duplicate: float = 0.1
     controls: tuple[str, ...] = ()
+    haste: float = 0.02  # how soon the next control is told
+    planned: bool = False  # whether it's planned first
     broken: str = ""
     after: bool = False
     lose: float = 0.0  # how often a conversion host is lost
@@ -99,7 +101,8 @@ class WorkloadWorld:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.request = {"migration": MIGRATION, "source": {"cloud": "src"}, "destination": {"cloud": "dst"},
-                        "mode": "run", "parts": 1}  # fmt: skip
+                        "mode": "plan" if self.unkind.planned else "run", "parts": 1}  # fmt: skip
+        self.operator = Operator(list(self.unkind.controls), self.random, self.unkind.haste)
         self.ledger = opened(self.request)
         self.servers = {d["_info"]["id"]: d for d in self.documents if "ports" in d["params"]}
         for id_, document in self.servers.items():
@@ -114,33 +117,27 @@ class WorkloadWorld:
         """Play until the migration has ended and nothing is on its way; return the phase."""
         self._tell("request-migration", self.request)
         self._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": self.documents})
-        controls = list(self.unkind.controls)
         for _ in range(30000):
-            if controls and self.random.random() < 0.02:
-                self._control(controls.pop(0))
             if self.random.random() < self.unkind.lose:
                 self._lose()
             self._write()
-            if self._over() and not controls:
+            if word := self.operator.speaks(self.ledger, self._quiet()):
+                self._tell("control-migration", {"migration": MIGRATION, "action": word})
+            elif self._over():
                 break
-            self._step()
+            else:
+                self._step()
         else:
             raise Violation(f"it doesn't end: {self.ledger.head}")
         self.check()
         return self.ledger.head.phase
 
     def _over(self) -> bool:
-        return self.ledger.head.phase in FINAL and not (self.commands or self.requests or self.facts)
+        return self.ledger.head.phase in OVER and self._quiet()
 
-    def _control(self, action: str) -> None:
-        if action == "cutover":
-            fits = self.ledger.head.phase == "running"
-        else:
-            fits = refusal(self.ledger.head.phase, self.ledger.head.paused, action) is None
-        if fits:
-            self._tell("control-migration", {"migration": MIGRATION, "action": action})
-        if self.ledger.head.paused:
-            self._tell("control-migration", {"migration": MIGRATION, "action": "resume"})
+    def _quiet(self) -> bool:
+        """Whether nothing is on its way."""
+        return not (self.commands or self.requests or self.facts)
 
     def _write(self) -> None:
         """Servers that run write to their disks, sooner or later."""
@@ -176,12 +173,13 @@ class WorkloadWorld:
 
     def _tell(self, name: str, data: Answer) -> None:
         self.log.append((name, data, self.now))
-        dues = react(self.ledger, name, data, self.now)
-        self._send(dues)
+        self._send(react(self.ledger, name, data, self.now))
         self._assign()
 
     def _assign(self) -> None:
         """What the shell does after each message: give out places."""
+        if self.ledger.head.paused:
+            return
         used: Counter[str] = Counter()
         for step in self.ledger.all():
             if step.state == "holding":
@@ -198,6 +196,7 @@ class WorkloadWorld:
             self._send(react(self.ledger, "assigned", data, self.now))
 
     def _send(self, dues: list[Do]) -> None:
+        self.operator.hears(dues)
         for do in dues:
             copies = 2 if self.random.random() < self.unkind.duplicate else 1
             self.commands += [Command(do) for _ in range(copies)]
@@ -257,6 +256,10 @@ class WorkloadWorld:
         if action == "attach" and not step.compensates and data["known"]["server"] in self.silent:
             self._answer(do, alive, {"outcome": "failed", "reason": "the host takes no volume", "retryable": True})
             return
+        if do.verb == "fetch":
+            if (do.key, do.attempt) in self.served:
+                return  # an offer serves one guest
+            self.served.add((do.key, do.attempt))
         broken = action == self.unkind.broken and not (step.compensates or step.hints.get("only_look"))
         if broken and not self.unkind.after:
             self._answer(do, alive, {"outcome": "failed", "reason": "broken", "retryable": False})
@@ -272,9 +275,6 @@ class WorkloadWorld:
                 about = {"migration": MIGRATION, "step": do.key, "attempt": do.attempt}
                 self.facts.append(("segment-offered", {**about, **offer}))
             return
-        if do.verb == "fetch" and (do.key, do.attempt) in self.served:
-            return  # an offer serves one guest
-        self.served.add((do.key, do.attempt) if do.verb == "fetch" else ("", 0))
         takes = self.random.uniform(0, SETTLE * 0.9)
         self.requests.append(Request(do, self.now + takes, lambda: self._effect(step, data, broken), alive))
 
@@ -300,6 +300,9 @@ class WorkloadWorld:
 
     # -- actions -----------------------------------------------------------------------------------------
 
+    def _compare(self, step: Any, data: Answer) -> Answer:
+        return {"outcome": "created"}
+
     def _check(self, step: Any, data: Answer) -> Answer:
         return {"outcome": "created"}
 
@@ -321,7 +324,8 @@ class WorkloadWorld:
 
     def _start(self, step: Any, data: Answer) -> Answer:
         disks = [v["_info"]["id"] for v in self.servers[data["resource"]]["params"]["volumes"]]
-        if left := [m for m in self.clouds.clones if m.split("/")[1] in disks]:
+        # What passes have left over doesn't keep a server from running: it ran while they were made.
+        if left := [m for m in self.clouds.clones if m.split("/")[1:] in [[disk] for disk in disks]]:
             raise Violation(f"{step.key} was begun before {left} were given back")
         if data["known"]["was"] == "ACTIVE" and not data["known"].get("awaited"):
             self.clouds.power[data["resource"]] = "ACTIVE"
@@ -497,7 +501,8 @@ class WorkloadWorld:
             self._check_server(id_, document, set(made))
         for id_ in self.loose:
             head = self.ledger.step(f"volume/{id_}")
-            if (head.key in made) != (head.state == "done" and self.ledger.head.phase != "undone"):
+            arrived = head.state == "done" and self.ledger.head.mode == "run" and self.ledger.head.phase != "undone"
+            if (head.key in made) != arrived:
                 raise Violation(f"{head.key} is {head.state} ({head.reason}), and there: {head.key in made}")
 
     def _check_power(self, head: Any, document: Answer) -> None:
@@ -514,7 +519,7 @@ class WorkloadWorld:
         for kind in ("volume", "port", "sub_port", "trunk", "floating_ip"):
             parts += [f"{kind}/{part['_info']['id']}" for part in document["params"].get(f"{kind}s") or ()]
         there = [key for key in parts if key in made]
-        if head.state == "done" and self.ledger.head.phase != "undone":
+        if self.ledger.head.mode == "run" and head.state == "done" and self.ledger.head.phase != "undone":
             if there != parts:
                 raise Violation(f"{head.key} is done, but only {there} are there")
             if self.clouds.power[id_] != "SHUTOFF":

@@ -1,0 +1,94 @@
+"""What users tell a migration, one thing after the other; the simulators try every order of two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stackferry_coordinator.itinerary import opened, react
+from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.moves import SETTLE, TRIES, known
+
+from .documents import network
+
+MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
+NETWORK = "network/n-a"
+
+
+class Play:
+    """A migration of one network, told what happens."""
+
+    def __init__(self, mode: str = "run", parts: int | None = 1) -> None:
+        request = {"migration": MIGRATION, "destination": {"cloud": "dst"}, "mode": mode}
+        request |= {"parts": parts} if parts else {"source": {"cloud": "src"}}
+        self.ledger: Ledger = opened(request)
+        self.now = 1000.0
+        self.tell("request-migration", **request)
+
+    def tell(self, name: str, **data: Any) -> list[tuple[str, int]]:
+        return [(do.key, do.attempt) for do in react(self.ledger, name, {"migration": MIGRATION, **data}, self.now)]
+
+    def control(self, action: str) -> list[tuple[str, int]]:
+        return self.tell("control-migration", action=action)
+
+    def documents(self, part: int = 1, name: str = "a") -> list[tuple[str, int]]:
+        return self.tell("submit-documents", part=part, documents=[network(name)])
+
+
+def test_a_retry_of_what_was_cancelled_while_it_was_read_reads_again() -> None:
+    play = Play(parts=None)
+    play.control("cancel")
+    about = {"attempt": 1, "outcome": "done", "parts": 1}
+    play.tell("documents-exported", attempt=1, part=1, documents=[network("a")])
+    play.tell("export-ended", **about)
+    assert play.ledger.head.phase == "cancelled"
+    assert play.control("retry") == [("export", 2)]
+    play.tell("documents-exported", attempt=2, part=1, documents=[network("a")])
+    assert play.tell("export-ended", **{**about, "attempt": 2}) == [(NETWORK, 1)]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_documents_that_come_while_it_is_cancelled_are_there_for_a_retry(late: bool) -> None:
+    play = Play(parts=2)
+    play.documents(1)
+    play.control("cancel")
+    assert play.ledger.head.phase == "cancelled"
+    if not late:
+        assert play.documents(2, "b") == []
+    asked = play.control("retry")
+    if late:
+        assert (asked, play.ledger.head.phase) == ([], "new")
+        asked = play.documents(2, "b")
+    assert asked == [(NETWORK, 1), ("network/n-b", 1)]
+
+
+def test_nothing_that_was_there_before_the_start_is_taken_for_what_a_lost_try_has_made() -> None:
+    """A plan writes nothing, so what somebody makes between plan and start is theirs, whatever became of the plan's tries."""
+    play = Play("plan")
+    play.documents()
+    for attempt in range(1, TRIES + 1):
+        play.tell("step-ended", step=NETWORK, attempt=attempt, outcome="interrupted", retryable=True)
+        play.now += 2 * SETTLE
+        play.tell("tick")
+    play.now += 1000.0
+    play.tell("step-ended", step=NETWORK, attempt=play.ledger.step(NETWORK).attempt, outcome="failed", reason="no")
+    assert (play.ledger.head.phase, known(play.ledger, NETWORK).state) == ("planned", "failed")
+    play.control("start")
+    hints = known(play.ledger, NETWORK).hints
+    assert (hints["first_asked"], "doubt" in hints) == (play.now, False)
+
+
+@pytest.mark.parametrize("word", ["undo", "retry"])
+def test_what_could_not_be_removed_is_tried_again(word: str) -> None:
+    play = Play()
+    play.documents()
+    play.tell("step-ended", step=NETWORK, attempt=1, outcome="created", destination_id="d1")
+    removal = f"{NETWORK}/undo/d1"
+    assert play.control("undo") == [(removal, 1)]
+    play.tell("step-ended", step=removal, attempt=1, outcome="failed", retryable=False, reason="in use")
+    assert play.ledger.head.phase == "stuck"
+    assert "could not be taken back: in use; undo again" in str(play.ledger.head.reason)
+    assert play.control(word) == [(removal, 2)]
+    assert (play.ledger.head.phase, play.ledger.head.reason) == ("undoing", None)
+    play.tell("step-ended", step=removal, attempt=2, outcome="removed")
+    assert play.ledger.head.phase == "undone"
