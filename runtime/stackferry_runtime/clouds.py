@@ -57,12 +57,21 @@ class Clouds:
 
     def check(self, place: dict[str, Any]) -> dict[str, Any]:
         """Say what a cloud's credentials are and allow, as it is now; raise CloudError soon."""
-        _, access = self._connect(place, QUESTION, tries=1)
+        connection, access = self._connect(place, QUESTION, tries=1)
+        config = connection.config
         return {
             "cloud": place["cloud"],
+            "auth_url": _without_password((config.config.get("auth") or {}).get("auth_url")),
+            "region": config.region_name or None,
             "user": access.username,
+            "user_id": access.user_id,
+            "user_domain": access.user_domain_name,
+            "user_domain_id": access.user_domain_id,
             "project": access.project_name,
             "project_id": access.project_id,
+            "project_domain": access.project_domain_name,
+            "project_domain_id": access.project_domain_id,
+            "application_credential_id": getattr(access, "application_credential_id", None),
             "roles": sorted(access.role_names),
             "services": sorted({s["type"] for s in access.service_catalog.catalog}),
         }
@@ -107,6 +116,14 @@ class Clouds:
         for scheme in ("http://", "https://"):
             session.mount(scheme, PatientAdapter(gate, tries, pool_maxsize=self.concurrency))
         return connection
+
+
+def _without_password(url: str | None) -> str | None:
+    """A URL may name a user and a password before its host."""
+    if not url:
+        return None
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _latest(kept: OrderedDict[Any, Any], key: Any) -> Any:

@@ -90,3 +90,20 @@ def test_no_connection_has_other_retries(tmp_path: Path, monkeypatch: pytest.Mon
     for service in ("image", "compute", "network", "block-storage"):
         assert not config.get_status_code_retries(service)
         assert not config.get_connect_retries(service)
+
+
+def test_who_one_is_at_a_cloud_is_answered_without_secrets() -> None:
+    who = SimpleNamespace(
+        project_id="p", project_name="prod", project_domain_name="Default", project_domain_id="default", user_id="u",
+        username="me", user_domain_name="Default", user_domain_id="default", role_names=["member"],
+        service_catalog=SimpleNamespace(catalog=[{"type": "image"}]),
+    )  # fmt: skip
+    connection = Connection(who)
+    auth = {"auth_url": "https://me:tweety@east:5000/v3", "password": "tweety"}
+    connection.config = SimpleNamespace(config={"auth": auth}, region_name="one")
+    found = Made(lambda place: connection).check({"cloud": "east"})
+    assert found["auth_url"] == "https://east:5000/v3"
+    assert (found["region"], found["user"], found["project"], found["project_domain"]) == (
+        "one", "me", "prod", "Default",
+    )  # fmt: skip
+    assert "tweety" not in str(found)

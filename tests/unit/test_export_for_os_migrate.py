@@ -40,7 +40,7 @@ def test_a_rule_that_would_get_wider_is_named(
     ferry = Ferry(rule("1", remote_ip_prefix="10.0.0.0/8"), rule("2", remote_address_group_ref=offices))
     monkeypatch.setattr(data, "client", lambda: nullcontext(ferry))
     monkeypatch.setattr(data.live, "follow", lambda *_, **__: None)
-    data.export(tmp_path, os_migrate=True)
+    data.export(tmp_path, for_os_migrate=True)
     shown = capsys.readouterr()
     assert "left out: security_group_rule 'web: ingress IPv4 [prod] offices': OS Migrate doesn't know" in shown.err
     assert "1 resources exported" in shown.out

@@ -10,10 +10,10 @@ import typer
 from stackferry.errors import Error
 
 from .. import os_migrate, output
-from ..hosts import asking, broker, connections, deleting, deploying, flags, options, variables, waiting
+from ..hosts import asking, broker, connections, deleting, deploying, flags, options, waiting
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
-from ..options import Destination, DestinationProject, Output, Source, SourceProject, client
+from ..options import Destination, DestinationProject, Output, Source, SourceProject, client, variables
 
 app = typer.Typer(help="Conversion hosts: servers in each cloud, through which disks cross.", no_args_is_help=True)
 COLUMNS = ("name", "id", "cloud", "project", "state", "agents", "slots", "used", "version", "seen", "why")
@@ -63,8 +63,7 @@ def deploy(
     A second run makes only what is missing. What says [CLOUD=] may be repeated, once for each cloud:
     --flavor src=m1.small --flavor dst=v1.large.
     """
-    said = os_migrate.read(vars_file) if vars_file else {}
-    _note_unread(said)
+    said = variables(vars_file)
     places = _places(source, destination, source_project, destination_project)
     wanted = options.all_wanted(places, context.params, said, broker.agent_uri(agent_amqp_uri_file))
     _note_loopback(wanted[0])
@@ -128,7 +127,7 @@ def delete(
 
     Nothing else is touched. With HOST, only that one; what hosts share goes with the last of them.
     """
-    said = os_migrate.read(vars_file) if vars_file else {}
+    said = variables(vars_file)
     places = _places(source, destination, source_project, destination_project)
     connected = [(p, connections.connect(p.cloud, p.project, _entry(said, p.cloud))) for p in places]
     found = deleting.look_in(connected, hosts or [])
@@ -164,11 +163,6 @@ def _entry(said: dict[str, Any], cloud: str) -> dict[str, Any] | None:
         return None
     entry: dict[str, Any] = os_migrate.clouds(said)["clouds"][cloud]
     return entry
-
-
-def _note_unread(said: dict[str, Any]) -> None:
-    if names := variables.unread(said):
-        output.errors.print(f"note: no effect here: {', '.join(names)}")
 
 
 def _note_loopback(wanted: Wanted) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .. import os_migrate, output
+from .. import options, os_migrate, output
 from ..local import credentials
 from ..local.stack import Stack, home
 from ..options import Output
@@ -31,7 +31,7 @@ def up(
     stack = Stack(home())
     kept = stack.folder / "clouds.yaml"
     if vars_file is not None:
-        os_migrate.write_clouds(os_migrate.read(vars_file), kept)
+        os_migrate.write_clouds(options.variables(vars_file), kept)
     environ = credentials.variables(Path.cwd(), os.environ, kept)
     if vars_file is not None:
         environ["OS_CLIENT_CONFIG_FILE"] = str(kept)

@@ -9,7 +9,7 @@ from stackferry.cleanup import deleted
 from stackferry.errors import Error
 from stackferry.phases import refusal
 
-from .. import live, options, output, report
+from .. import live, options, os_migrate, output, report
 from ..options import (
     Bandwidth,
     BootDiskCopy,
@@ -51,10 +51,14 @@ def migrate(
     format_: Output = output.Format.table,
 ) -> None:
     """Move a project from one cloud to another, all in one. A second run changes nothing that is right already."""
-    chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
+    said = options.variables(vars_file)
+    chosen, mapping = options.selection(kinds, filters, said), options.mapping(maps)
+    params = options.migration_params(
+        said, warm, cutover_when, boot_disk_copy or os_migrate.boot_disk_copy(said) is True, wait_for_shutdown
+    )
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        params = options.migration_params(warm, cutover_when, boot_disk_copy, wait_for_shutdown, vars_file)
+        os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
             bandwidth=bandwidth,

@@ -8,7 +8,7 @@ from .checking import flatten, label, problems
 from .directory import read_directory, unread_files, write_directory
 from .document import KNOWN_TYPES, Document, kind_of
 from .old_forms import OLD_REFERENCES, upgrade
-from .os_migrate import EXPECTED, OS_MIGRATE_KINDS, OURS, VITAL, for_os_migrate, obstacle_for_os_migrate
+from .os_migrate import EXPECTED, OS_MIGRATE_KINDS, OURS, UNREAD_PARAMS, VITAL, for_os_migrate, obstacle_for_os_migrate
 from .text import VERSION, dump, load
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "OLD_REFERENCES",
     "OS_MIGRATE_KINDS",
     "OURS",
+    "UNREAD_PARAMS",
     "VERSION",
     "VITAL",
     "Document",

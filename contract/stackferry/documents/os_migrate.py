@@ -32,6 +32,11 @@ OUR_FACTS: dict[str, frozenset[str]] = {
 }
 #: those of them that can't be left out of a document: a rule for an address group would let everybody in
 VITAL: dict[str, frozenset[str]] = {"security_group_rule": frozenset({"remote_address_group_ref"})}
+_HYPERVISOR = "disks are read through the clouds' APIs only, not from hypervisors"
+#: what OS Migrate's documents may say of how they're moved, and we don't do → why
+UNREAD_PARAMS = dict.fromkeys(
+    ("use_nbdkit_direct", "nbdkit_socket_uri", "nbdkit_export_name", "nbdkit_disks", "nbdkit_port"), _HYPERVISOR
+)
 #: params that OS Migrate wants to see and we don't use, by type
 EXPECTED = {"openstack.subnet.Subnet": ("use_default_subnet_pool",)}
 

@@ -1,4 +1,4 @@
-"""OS Migrate's variables file: credentials of both clouds, and filters. Source: OS Migrate's variables guide."""
+"""What OS Migrate's variables file says: credentials of both clouds, filters, folders. Source: its variables guide."""
 
 from __future__ import annotations
 
@@ -65,28 +65,43 @@ def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
-def unread_filters(variables: dict[str, Any]) -> list[str]:
-    """The variables that look like filters and are none of ours: who wrote them expects that they leave things out."""
-    return sorted(
-        name for name in variables
-        if str(name).startswith("os_migrate_") and str(name).endswith("_filter") and name not in FILTERS
-    )  # fmt: skip
-
-
 def leaves_running(variables: dict[str, Any]) -> bool:
     """Whether the variables say that nobody shall stop servers. OS Migrate also means that where they say nothing."""
-    said = value(variables, STOP)
-    if not isinstance(said, bool | None):
-        raise Error(f"{STOP}: expected true or false")
-    return said is False
+    return _flag(variables, STOP) is False
+
+
+def boot_disk_copy(variables: dict[str, Any]) -> bool | None:
+    """Whether the boot disks of all servers are copied; None where nothing is said."""
+    return _flag(variables, "os_migrate_workloads_boot_disk_copy")
+
+
+def wants_image_blobs(variables: dict[str, Any]) -> bool | None:
+    """Whether an export writes the payloads of images; None where nothing is said."""
+    return _flag(variables, "os_migrate_export_images_blobs")
 
 
 def image_blobs_dir(variables: dict[str, Any]) -> str | None:
     """Return the folder of the images' payloads, if the variables say one."""
-    folder = value(variables, "os_migrate_image_blobs_dir")
-    if not isinstance(folder, str | None):
-        raise Error("os_migrate_image_blobs_dir: expected a path")
-    return folder
+    return _path(variables, "os_migrate_image_blobs_dir")
+
+
+def data_dir(variables: dict[str, Any]) -> str | None:
+    """Return the data directory, if the variables say one."""
+    return _path(variables, "os_migrate_data_dir")
+
+
+def _flag(variables: dict[str, Any], name: str) -> bool | None:
+    said = value(variables, name)
+    if not isinstance(said, bool | None):
+        raise Error(f"{name}: expected true or false")
+    return said
+
+
+def _path(variables: dict[str, Any], name: str) -> str | None:
+    said = value(variables, name)
+    if not isinstance(said, str | None):
+        raise Error(f"{name}: expected a path")
+    return said
 
 
 def clouds(variables: dict[str, Any]) -> dict[str, Any]:
