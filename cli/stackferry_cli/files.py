@@ -17,9 +17,9 @@ Document = dict[str, Any]
 def read(directory: Path) -> list[Document]:
     """Every document of a data directory; files that hold none are named."""
     found = documents.read_directory(directory)
-    for name in documents.unread_files(directory):
+    for name in found.unread:
         output.errors.print(f"warning: {name}: not read: it holds no resources")
-    return found
+    return found.documents
 
 
 def wanted(directory: Path, source: str | None, chosen: dict[str, Any]) -> list[Document]:

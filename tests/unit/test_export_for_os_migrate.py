@@ -44,4 +44,4 @@ def test_a_rule_that_would_get_wider_is_named(
     shown = capsys.readouterr()
     assert "left out: security_group_rule 'web: ingress IPv4 [prod] offices': OS Migrate doesn't know" in shown.err
     assert "1 resources exported" in shown.out
-    assert [document["_info"]["id"] for document in read_directory(tmp_path)] == ["1"]
+    assert [document["_info"]["id"] for document in read_directory(tmp_path).documents] == ["1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,17 @@ def test_the_data_directory_is_the_variables_unless_one_is_typed(
         options.directory(None, {})
     with pytest.raises(Error, match="os_migrate_data_dir: a template"):
         options.directory(None, {"os_migrate_data_dir": "{{ home }}"})
+
+
+def test_a_file_that_would_keep_us_waiting_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yml")
+    (tmp_path / "zero.yml").symlink_to("/dev/zero")
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    (tmp_path / "bomb.yml").write_text("\n".join(lines))
+    for name in ("fifo.yml", "zero.yml", "bomb.yml"):
+        with pytest.raises(Error, match=name.replace(".", r"\.")):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize("items", [None, "a", {"regex": "a"}, [1], [None], [{"regex": "["}], [{"regexp": "a"}]])

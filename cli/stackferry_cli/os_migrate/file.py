@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from stackferry.documents import parse, read_text
 from stackferry.errors import Error
 from stackferry.selection import invalid_filters
 
@@ -22,6 +23,7 @@ FILTERS = {
     "os_migrate_volumes_filter": "volume",  # of its export
     "os_migrate_detached_volumes_filter": "volume",  # of its import
 }
+MOST = 1 << 20  # bytes of a variables file
 STOP = "os_migrate_workload_stop_before_migration"
 #: variable (after os_migrate_src_ or os_migrate_dst_) → key in clouds.yaml
 CLOUD_KEYS = {
@@ -37,10 +39,10 @@ CLOUD_KEYS = {
 def read(path: Path) -> dict[str, Any]:
     """Return the variables; raise Error naming the file, and quoting nothing of it: it holds passwords."""
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Error(f"{path} can't be read: {error}") from None
-    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
+        content = parse(read_text(path, MOST))
+    except Error as error:
+        raise Error(f"{path} {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise Error(f"{path}{where}: no YAML that can be read without Ansible (as a !vault can't)") from None
