@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from stackferry.selection import selects
 
 from . import options, output
 
+ALIKE = 5  # of what is left out for the same reason, so many are named
 Document = dict[str, Any]
 
 
@@ -81,3 +83,29 @@ def without_effect(found: list[Document]) -> list[str]:
         for name, said in (document.get("_migration_params") or {}).items()
         if said and name in documents.UNREAD_PARAMS
     ]
+
+
+def for_os_migrate(found: list[Document]) -> list[Document]:
+    """The documents that OS Migrate can be given; the others are named, and so are the fields that it doesn't know."""
+    refused = documents.obstacles_for_os_migrate(found)
+    for number, why in refused.items():
+        output.errors.print(f"left out: {documents.label(found[number])}: {why}")
+    kept = [document for number, document in enumerate(found) if number not in refused]
+    fields: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for document in kept:
+        for field in dict.fromkeys(documents.left_out(document)):
+            fields[(BY_TYPE[document["type"]].kind, field)].append(BY_TYPE[document["type"]].title(document["params"]))
+    for (kind, field), titles in fields.items():
+        more = f" and {len(titles) - ALIKE} more" if len(titles) > ALIKE else ""
+        names = ", ".join(map(repr, titles[:ALIKE]))
+        output.errors.print(f"left out: {field} of {kind.replace('_', ' ')} {names}{more}: OS Migrate doesn't know it")
+    return kept
+
+
+def name_refused(directory: Path) -> None:
+    """Say which resources that were in a data directory before OS Migrate's ``validate_data_dir`` won't accept."""
+    found = [one for one in documents.read_directory(directory).documents if one["type"] in BY_TYPE]
+    for number, why in documents.obstacles_for_os_migrate(found).items():
+        output.errors.print(
+            f"warning: OS Migrate won't accept {documents.label(found[number])}, which was here before: {why}"
+        )

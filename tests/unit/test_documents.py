@@ -566,8 +566,9 @@ def test_a_rule_does_not_get_wider_for_os_migrate(tmp_path: Path) -> None:
     rule["params"] |= {"remote_group_ref": None, "remote_address_group_ref": {"name": "offices", **OURS}}
     write_directory(tmp_path, [rule], compatible=True)
     assert not (tmp_path / "security_group_rules.yml").exists()
-    assert "remote_address_group_ref" in str(documents.obstacle_for_os_migrate(rule))
-    assert documents.obstacle_for_os_migrate(EXAMPLES["security_group_rules"]) is None
+    found = documents.obstacles_for_os_migrate([EXAMPLES["security_group_rules"], rule])
+    assert list(found) == [1]
+    assert "remote_address_group_ref" in found[1]
 
 
 def test_nothing_is_written_when_one_file_is_in_the_way(tmp_path: Path) -> None:

@@ -75,10 +75,12 @@ def export(
         raise Error(state["reason"])
     found = [_as_said(step["document"], said) for step in state["steps"] if step["action"] == "keep"]
     if for_os_migrate:
-        found = _understood(found)
+        found = files.for_os_migrate(found)
     for file in documents.write_directory(directory, found, compatible=for_os_migrate):
         output.console.print(f"{file}")
     output.console.print(f"{len(found)} resources exported")
+    if for_os_migrate:
+        files.name_refused(directory)
     if image_blobs:
         _print_blobs(state, str(blobs))
         if code := report.exit_code(state):
@@ -208,14 +210,3 @@ def _from_files(directory: Path, source: str | None, chosen: dict[str, Any], sai
     """What a data directory asks for, as arguments of the request."""
     found = files.wanted(directory, source, chosen)
     return {"documents": found, "image_blobs": None if source else files.blobs(directory, said)}
-
-
-def _understood(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The documents that OS Migrate can be given; the others are named and left out."""
-    kept = []
-    for document in found:
-        if why := documents.obstacle_for_os_migrate(document):
-            output.errors.print(f"left out: {documents.label(document)}: {why}")
-        else:
-            kept.append(document)
-    return kept

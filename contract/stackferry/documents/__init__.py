@@ -8,7 +8,16 @@ from .checking import flatten, label, problems
 from .directory import MAX_RESOURCES, Contents, read_directory, write_directory
 from .document import KNOWN_TYPES, Document, kind_of
 from .old_forms import OLD_REFERENCES, upgrade
-from .os_migrate import EXPECTED, OS_MIGRATE_KINDS, OURS, UNREAD_PARAMS, VITAL, for_os_migrate, obstacle_for_os_migrate
+from .os_migrate import (
+    EXPECTED,
+    OS_MIGRATE_KINDS,
+    OURS,
+    UNREAD_PARAMS,
+    VITAL,
+    for_os_migrate,
+    left_out,
+    obstacles_for_os_migrate,
+)
 from .reading import read_text
 from .text import VERSION, dump, load
 from .values import parse
@@ -30,8 +39,9 @@ __all__ = [
     "for_os_migrate",
     "kind_of",
     "label",
+    "left_out",
     "load",
-    "obstacle_for_os_migrate",
+    "obstacles_for_os_migrate",
     "parse",
     "problems",
     "read_directory",

@@ -13,7 +13,7 @@ from ..resources import BY_TYPE, KINDS
 from .checking import lines, problems, wrong_form
 from .document import Document, identity
 from .old_forms import complete
-from .os_migrate import for_os_migrate, obstacle_for_os_migrate
+from .os_migrate import for_os_migrate, obstacles_for_os_migrate
 from .reading import read_text
 from .text import content_of, dump, resources
 
@@ -82,11 +82,14 @@ def write_directory(directory: Path, documents: Iterable[Document], compatible: 
     """Write documents into one file a kind; return the files. Files of kinds without documents are not touched.
 
     A resource that is in a file already is replaced in its place (same type and ``_info.id``), others are added.
-    *compatible*: only what OS Migrate 1.0.5 accepts; :func:`obstacle_for_os_migrate` says what that leaves out.
+    *compatible*: only what OS Migrate 1.0.5 accepts; ``obstacles_for_os_migrate`` and ``left_out`` say what that leaves
+    out.
     """
     by_kind: dict[str, list[Document]] = {}
-    for document in documents:
-        if compatible and obstacle_for_os_migrate(document):
+    documents = list(documents)
+    refused = obstacles_for_os_migrate(documents) if compatible else {}
+    for number, document in enumerate(documents):
+        if number in refused:
             continue
         kind = BY_TYPE[document["type"]].kind
         by_kind.setdefault(kind, []).append(for_os_migrate(document) if compatible else document)
