@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from stackferry import documents
+from stackferry.client import Client
 from stackferry.resources import BY_TYPE, KINDS
 from stackferry.selection import selects
 
-from . import options, output
+from . import options, output, rules
 
 ALIKE = 5  # of what is left out for the same reason, so many are named
 Document = dict[str, Any]
+Place = dict[str, Any]
 
 
 def read(directory: Path) -> list[Document]:
@@ -24,12 +26,12 @@ def read(directory: Path) -> list[Document]:
     return found.documents
 
 
-def wanted(directory: Path, source: str | None, chosen: dict[str, Any]) -> list[Document]:
-    """The documents that a request is about."""
-    found = _movable(_selected(read(directory), chosen), source, chosen)
+def wanted(ferry: Client, directory: Path, source: Place | None, chosen: dict[str, Any]) -> list[Document]:
+    """The documents that a request is about. *source*: where their disks are read, and what they don't say is asked."""
+    found = _movable(_selected(read(directory), chosen), source is not None, chosen)
     for line in without_effect(found):
         output.errors.print(f"note: {line}")
-    return found
+    return rules.closed(ferry, found, source, chosen)
 
 
 def blobs(directory: Path, said: dict[str, Any]) -> str | None:
@@ -50,7 +52,7 @@ def _selected(found: list[Document], chosen: dict[str, Any]) -> list[Document]:
     return kept
 
 
-def _movable(found: list[Document], source: str | None, chosen: dict[str, Any]) -> list[Document]:
+def _movable(found: list[Document], source: bool, chosen: dict[str, Any]) -> list[Document]:
     """Without a source cloud, servers and volumes are left out, unless they're asked for: then it's reported."""
     if source or chosen.get("kinds"):
         return found

@@ -11,7 +11,7 @@ from stackferry.client import Client
 from stackferry.errors import Error
 from stackferry.resources import BY_TYPE
 
-from .. import files, live, options, os_migrate, output, report
+from .. import files, live, options, os_migrate, output, report, rules
 from ..options import (
     Bandwidth,
     BootDiskCopy,
@@ -111,7 +111,7 @@ def validate(directory: Directory = None, vars_file: Vars = None) -> None:
         os_migrate.clouds(said)
     os_migrate.filters(said)
     found = files.read(options.directory(directory, said))
-    for warning in files.warnings(found) + files.without_effect(found):
+    for warning in files.warnings(found) + files.without_effect(found) + rules.warnings(found):
         output.errors.print(f"warning: {warning}")
     output.console.print(f"{len(found)} resources, all valid")
 
@@ -152,7 +152,7 @@ def plan(
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
         os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
-        what = {"selection": chosen} if directory is None else _from_files(directory, source, chosen, said)
+        what = {"selection": chosen} if directory is None else _from_files(ferry, directory, sides[0], chosen, said)
         migration = ferry.migrate(
             *sides, mode="plan", mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
             bandwidth=bandwidth, **what,
@@ -191,7 +191,7 @@ def import_(
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
         os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
-        what = _from_files(directory, source, chosen, said)
+        what = _from_files(ferry, directory, sides[0], chosen, said)
         migration = ferry.migrate(
             *sides, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once, bandwidth=bandwidth,
             **what,
@@ -206,7 +206,9 @@ def _finish(ferry: Client, migration: str, format_: output.Format, quiet: bool =
     return ferry.show(migration)
 
 
-def _from_files(directory: Path, source: str | None, chosen: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+def _from_files(
+    ferry: Client, directory: Path, source: dict[str, Any] | None, chosen: dict[str, Any], said: dict[str, Any]
+) -> dict[str, Any]:
     """What a data directory asks for, as arguments of the request."""
-    found = files.wanted(directory, source, chosen)
+    found = files.wanted(ferry, directory, source, chosen)
     return {"documents": found, "image_blobs": None if source else files.blobs(directory, said)}

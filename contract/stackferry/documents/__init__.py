@@ -8,6 +8,7 @@ from .checking import flatten, label, problems
 from .directory import MAX_RESOURCES, Contents, read_directory, write_directory
 from .document import KNOWN_TYPES, Document, kind_of
 from .old_forms import OLD_REFERENCES, upgrade
+from .openness import is_unsaid, lets_in, restored
 from .os_migrate import (
     EXPECTED,
     OS_MIGRATE_KINDS,
@@ -37,15 +38,18 @@ __all__ = [
     "dump",
     "flatten",
     "for_os_migrate",
+    "is_unsaid",
     "kind_of",
     "label",
     "left_out",
+    "lets_in",
     "load",
     "obstacles_for_os_migrate",
     "parse",
     "problems",
     "read_directory",
     "read_text",
+    "restored",
     "upgrade",
     "write_directory",
 ]
