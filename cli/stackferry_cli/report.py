@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from stackferry.client import FINAL
 from stackferry.moved import report
 from stackferry.resources import order
 
-from . import output, workloads
+from . import output, words, workloads
 
-COLUMNS = ("kind", "created", "updated", "unchanged", "failed", "skipped", "seconds")
+COLUMNS = ("kind", "created", "updated", "unchanged", "removed", "failed", "skipped", "seconds")
 BAD = ("failed", "conflict", "missing")
 ALIKE = 5  # of what is skipped for the same reason, so many are named
 
@@ -48,7 +49,12 @@ def exit_code(migration: dict[str, Any]) -> int:
     """Return what the process should end with."""
     if migration["phase"] == "stuck":
         return output.NEEDS_PERSON
-    return output.SOME_FAILED if failures(migration["steps"]) else output.OK
+    return output.SOME_FAILED if attention(migration) else output.OK
+
+
+def attention(migration: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps that somebody must look at: none of a migration that was undone, as was asked."""
+    return [] if migration["phase"] == "undone" else failures(migration["steps"])
 
 
 def whole(migration: dict[str, Any]) -> dict[str, Any]:
@@ -65,17 +71,28 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
         output.show(whole(migration), format_)
         return
     steps = migration["steps"]
-    output.show(by_kind(steps), format_, COLUMNS)
+    kinds = by_kind(steps)
+    output.show(kinds, format_, [c for c in COLUMNS if c != "removed" or kinds[-1][c]])
     workloads.print_workloads(*report(steps, time.monotonic()))
     for step in steps:
         for note in step["notes"] or []:
             output.console.print(f"  note: {_title(step)}: {note}")
-    if bad := failures(steps):
+    if bad := attention(migration):
         output.console.print(f"\n{len(bad)} need attention", style="bold")
         for line in _needing_attention(bad):
             output.console.print(f"  {line}")
-    if migration["phase"] == "stuck":
-        output.console.print(f"stuck: {migration['reason']}")
+    output.console.print(ended(migration))
+
+
+def ended(migration: dict[str, Any]) -> str:
+    """How a migration stands, and how long it took by the clock; the seconds of a table are sums of work."""
+    text = migration["phase"] + (f": {migration['reason']}" if migration.get("reason") else "")
+    if migration["phase"] == "undone":
+        text += ": what it created is removed"
+    begun, over = migration.get("created"), migration.get("changed")
+    if migration["phase"] in FINAL and begun is not None and over is not None:
+        text += f", {words.duration(max(over - begun, 0))} after it was asked for"
+    return text
 
 
 def _needing_attention(bad: list[dict[str, Any]]) -> Iterator[str]:
