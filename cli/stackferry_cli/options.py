@@ -11,7 +11,7 @@ from stackferry.client import Client
 from stackferry.errors import Error
 from stackferry.mapping import invalid
 from stackferry.resources.migration_params import SERVER, wrong_choices
-from stackferry.selection import invalid_filters, selectable
+from stackferry.selection import invalid_filters, selectable, unmatched
 
 from . import os_migrate
 from .local.stack import Stack, home
@@ -105,6 +105,15 @@ def variables(vars_file: Path | None) -> dict[str, Any]:
     for name in os_migrate.unknown(said):
         errors.print(f"warning: {vars_file}: {name} is no variable of OS Migrate; a typing error?")
     return said
+
+
+def note_unmatched(chosen: dict[str, Any], state: dict[str, Any]) -> None:
+    """Say which filters, and which kinds, matched nothing: most often a typing error."""
+    if state["phase"] == "stuck":
+        return
+    named = [(s["kind"], s["name"]) for s in state["steps"] if s["action"] in ("keep", "ensure", "check", "compare")]
+    for what in unmatched(chosen, named):
+        errors.print(f"warning: {what} matches nothing")
 
 
 def directory(typed: Path | None, said: dict[str, Any]) -> Path:

@@ -78,7 +78,8 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
         for note in step["notes"] or []:
             output.console.print(f"  note: {_title(step)}: {note}")
     if bad := attention(migration):
-        output.console.print(f"\n{len(bad)} need attention", style="bold")
+        output.console.print()
+        output.console.print(f"{len(bad)} need attention", style="bold")
         for line in _needing_attention(bad):
             output.console.print(f"  {line}")
     output.console.print(ended(migration))
@@ -118,20 +119,20 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
     if format_ is not output.Format.table:
         output.show(migration, format_)
         return
-    words = {
+    said = {
         "created": "create",
         "updated": "update",
         "conflict": "conflict",
         "missing": "missing prerequisite",
     }
     for note in notes_of_export(migration):
-        output.console.print(f"note: {note}", markup=False)
+        output.console.print(f"note: {note}")
     for step in migration["steps"]:
         if step["action"] == "room" and step["state"] == "failed":
             output.console.print(f"{step['kind']:9} {step['name']}: {step['reason']}")
         if step["action"] != "compare" or step["outcome"] == "unchanged":
             continue
-        word = words.get(step["outcome"] or "", step["outcome"] or step["state"])
+        word = said.get(step["outcome"] or "", step["outcome"] or step["state"])
         why = f": {step['reason']}" if step["reason"] else ""
         output.console.print(f"{word:9} {_title(step)}{why}")
         for change in step["changes"] or []:
@@ -139,8 +140,11 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
         for note in step["notes"] or []:
             output.console.print(f"            note: {note}")
     counts = by_kind(migration["steps"])[-1]
+    output.console.print()
+    if migration["phase"] == "stuck":
+        output.console.print(f"stuck: {migration['reason']}")
     output.console.print(
-        f"\nplan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "
+        f"plan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "
         f"{counts['unchanged']} unchanged, {counts['failed'] + counts['skipped']} not possible"
     )
 

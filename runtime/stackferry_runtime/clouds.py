@@ -9,6 +9,7 @@ from typing import Any
 
 import openstack
 from keystoneauth1 import exceptions as ks
+from keystoneauth1 import identity
 from stackferry.resources.view import View
 
 from .adapter import TRIES, Gate, PatientAdapter
@@ -92,7 +93,12 @@ class Clouds:
     def _connect(self, place: dict[str, Any], timeout: float, tries: int) -> tuple[Any, Any]:
         with explained(place):
             connection = self._connected(place, timeout, tries)
-            access = _access(connection)
+            try:
+                access = _access(connection)
+            except ks.Unauthorized:
+                if user := _known_without_project(connection):
+                    raise CloudError(_no_role(place, connection, user)) from None
+                raise
         if access.project_id is None:
             text = f"the credentials of cloud {place['cloud']!r} name no project; add project_name to clouds.yaml"
             raise CloudError(text)
@@ -146,6 +152,32 @@ def no_other_retries(config: dict[str, Any]) -> None:
     for name in (*config, "connect_retries", "status_code_retries"):
         if name.endswith(("connect_retries", "status_code_retries")):
             config[name] = 0
+
+
+#: what a password alone needs
+_WHO = ("auth_url", "username", "user_id", "password", "user_domain_name", "user_domain_id", "default_domain_name",
+        "default_domain_id")  # fmt: skip
+
+
+def _known_without_project(connection: Any) -> str | None:
+    """The name of the user whose password is right, though keystone gives no token for the project."""
+    auth = connection.config.config.get("auth") or {}
+    if "password" not in auth:
+        return None
+    plugin = identity.generic.Password(**{name: auth[name] for name in _WHO if auth.get(name)})
+    try:
+        return str(plugin.get_access(connection.session).username)
+    except ks.ClientException:
+        return None
+
+
+def _no_role(place: dict[str, Any], connection: Any, user: str) -> str:
+    auth = connection.config.config["auth"]
+    project = place.get("project") or auth.get("project_name") or auth.get("project_id")
+    return (
+        f"cloud {place['cloud']!r}: the password of {user!r} is right, and they have no role in project {project!r}, "
+        f"or there is no such project: `openstack role add --user {user} --project {project} member` gives them one"
+    )
 
 
 def _access(connection: Any) -> Any:

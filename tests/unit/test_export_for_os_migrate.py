@@ -37,7 +37,7 @@ class Ferry:
         return {
             "phase": "done",
             "steps": [
-                {"action": "keep", "document": document, "state": "done", "kind": "network"}
+                {"action": "keep", "document": document, "state": "done", "kind": "network", "name": "n"}
                 for document in self.documents
             ],
         }

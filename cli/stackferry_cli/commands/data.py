@@ -56,6 +56,7 @@ def export(
         bool,
         typer.Option("--os-migrate", help="Write only what OS Migrate 1.0.5 accepts; what is left out is named."),
     ] = False,
+    format_: Output = output.Format.table,
 ) -> None:
     """Read a project into a data directory: one YAML file a kind. Files that are there are updated in place."""
     said = options.variables(vars_file)
@@ -67,24 +68,29 @@ def export(
         side = place(source, source_project)
         os_migrate.check(ferry, said, {"src": side})
         migration = ferry.migrate(side, None, mode="export", selection=chosen, image_blobs=blobs)
-        live.follow(ferry, migration, quiet=not (image_blobs or output.console.is_terminal))
+        shown = format_ is output.Format.table and (image_blobs or output.console.is_terminal)
+        live.follow(ferry, migration, quiet=not shown)
         state = ferry.show(migration, documents=True)
-    for note in report.notes_of_export(state):
-        output.errors.print(f"note: {note}", markup=False)
+    notes = report.notes_of_export(state)
+    for note in notes:
+        output.errors.print(f"note: {note}")
     if state["phase"] == "stuck":
         raise Error(state["reason"])
+    options.note_unmatched(chosen, state)
     found = [_as_said(step["document"], said) for step in state["steps"] if step["action"] == "keep"]
     if for_os_migrate:
         found = files.for_os_migrate(found)
-    for file in documents.write_directory(directory, found, compatible=for_os_migrate):
-        output.console.print(f"{file}")
-    output.console.print(f"{len(found)} resources exported")
+    written = [str(file) for file in documents.write_directory(directory, found, compatible=for_os_migrate)]
     if for_os_migrate:
         files.name_refused(directory)
-    if image_blobs:
-        _print_blobs(state, str(blobs))
-        if code := report.exit_code(state):
-            raise typer.Exit(code)
+    payloads = _payloads(state, blobs)
+    lines = [*written, f"{len(found)} resources exported"]
+    if payloads:
+        lines.append(f"{payloads['written']} of {payloads['images']} payloads of images in {blobs}")
+    answer = {"directory": str(directory), "files": written, "resources": len(found), "notes": notes}
+    output.tell(format_, {**answer, "image_blobs": payloads}, *lines)
+    if image_blobs and (code := report.exit_code(state)):
+        raise typer.Exit(code)
 
 
 def _as_said(document: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -95,25 +101,29 @@ def _as_said(document: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     return {**document, "_migration_params": {**document["_migration_params"], "boot_disk_copy": copied}}
 
 
-def _print_blobs(state: dict[str, Any], folder: str) -> None:
+def _payloads(state: dict[str, Any], folder: str | None) -> dict[str, Any] | None:
+    """How many payloads were written; what was not is named."""
+    if folder is None:
+        return None
     steps = [step for step in state["steps"] if step["action"] == "transfer"]
     for step in steps:
         if step["state"] != "done":
             output.errors.print(f"image {step['name']!r}: {step['reason']}")
     there = sum(step["state"] == "done" for step in steps)
-    output.console.print(f"{there} of {len(steps)} payloads of images in {folder}")
+    return {"folder": folder, "images": len(steps), "written": there}
 
 
-def validate(directory: Directory = None, vars_file: Vars = None) -> None:
+def validate(directory: Directory = None, vars_file: Vars = None, format_: Output = output.Format.table) -> None:
     """Check a data directory, and a variables file: syntax, types, values, duplicates. Nothing is asked of a cloud."""
     said = options.variables(vars_file)
     if any(f"os_migrate_{side}_auth" in said for side in os_migrate.OPTIONS):
         os_migrate.clouds(said)
     os_migrate.filters(said)
     found = files.read(options.directory(directory, said))
-    for warning in files.warnings(found) + files.without_effect(found) + rules.warnings(found):
+    warnings = files.warnings(found) + files.without_effect(found) + rules.warnings(found)
+    for warning in warnings:
         output.errors.print(f"warning: {warning}")
-    output.console.print(f"{len(found)} resources, all valid")
+    output.tell(format_, {"resources": len(found), "warnings": warnings}, f"{len(found)} resources, all valid")
 
 
 def plan(
@@ -158,6 +168,7 @@ def plan(
             bandwidth=bandwidth, **what,
         )  # fmt: skip
         state = _finish(ferry, migration, format_, quiet=not output.console.is_terminal)
+    options.note_unmatched(chosen, state)
     report.print_plan(state, format_)
     raise typer.Exit(report.exit_code(state))
 
@@ -197,6 +208,7 @@ def import_(
             **what,
         )  # fmt: skip
         state = _finish(ferry, migration, format_)
+    options.note_unmatched(chosen, state)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))
 
