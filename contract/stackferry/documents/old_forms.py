@@ -48,8 +48,8 @@ def upgrade(document: Document) -> Document:
     renamed = {key: _inside(value) for key, value in renamed.items()}
     if document.get("type") == RULE:
         renamed |= {name: None for name in NULLS if renamed.get(name) == "null"}
-    return {**document, "params": renamed, "_info": document.get("_info") or {},
-            "_migration_params": document.get("_migration_params") or {}}  # fmt: skip
+    absent: dict[str, Any] = {name: {} for name in ("_info", "_migration_params") if document.get(name) is None}
+    return {**document, **absent, "params": renamed}
 
 
 def _inside(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The walkthrough of docs/from-os-migrate.md, as it stands there: each command, in order, with its variables file."""
+"""The walks of docs/from-os-migrate.md and of the README, as they stand there: each command, in order, as typed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ import yaml
 from .servers import disk, ground, server
 
 pytestmark = pytest.mark.clouds
-PAGE = (Path(__file__).parents[2] / "docs" / "from-os-migrate.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "from-os-migrate.md").read_text()
+README = [line.strip().partition("#")[0] for line in (ROOT / "README.md").read_text().splitlines()]
 FILE = "os-migrate-vars.yml"
 
 
@@ -27,6 +29,10 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [shlex.split(line)[1:] for block in blocks("bash") for line in block.splitlines()]
+
+
+#: the commands under "Use it"; whoever reads them edits a file in between
+WALK = [shlex.split(line)[1:] for line in README if line.startswith("stackferry ")]
 
 
 def variables(folder: Path, source: Any, destination: Any) -> dict[str, Any]:
@@ -58,6 +64,13 @@ def typed(source, destination, tmp_path):
     run(["down"])
 
 
+def conversion_images(*tenants: Any) -> None:
+    """What conversion hosts boot from, unless another image is named."""
+    for tenant in tenants:
+        image = {"name": "os_migrate_conv", "disk_format": "raw", "container_format": "bare"}
+        tenant.connect().image.create_image(**image, data=b"x" * 512)
+
+
 def digests(tenant: Any) -> dict[str, str]:
     volumes = tenant.connect().block_storage.volumes()
     return {
@@ -65,6 +78,7 @@ def digests(tenant: Any) -> dict[str, str]:
     }
 
 
+@pytest.mark.timeout(900)  # some thirty commands, each a process
 def test_the_walkthrough_moves_a_tenant(typed, source, destination, tmp_path):
     net = ground(source)
     here = source.connect()
@@ -73,9 +87,7 @@ def test_the_walkthrough_moves_a_tenant(typed, source, destination, tmp_path):
                                             port_range_min=80, port_range_max=80, remote_ip_prefix="0.0.0.0/0")  # fmt: skip
     here.compute.create_keypair(name="mine")
     here.image.create_image(name="golden", disk_format="raw", container_format="bare", data=b"golden" * 1000)
-    for tenant in (source, destination):
-        conversion = {"name": "os_migrate_conv", "disk_format": "raw", "container_format": "bare"}
-        tenant.connect().image.create_image(**conversion, data=b"x" * 512)
+    conversion_images(source, destination)
     disk(source, "lonely", [3])
     vm = server(source, "vm", net, [disk(source, "root", [0, 7], bootable=True)], floating=True)
     here.compute.wait_for_server(vm, interval=0.3)
@@ -110,3 +122,21 @@ def test_a_file_for_another_project_writes_nowhere(typed, source, destination, n
     for tenant in (destination, other):
         mine = tenant.connect().current_project_id
         assert list(tenant.connect().network.networks(project_id=mine)) == []
+
+
+@pytest.mark.timeout(900)
+def test_the_readmes_walk_works_as_typed(typed, source, destination, tmp_path):
+    assert [words[0] for words in WALK] == [
+        "up", "clouds", "hosts", "plan", "migrate", "show", "export", "plan", "import",
+    ]  # fmt: skip
+    (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"src": source.auth, "dst": destination.auth}}))
+    conversion_images(source, destination)
+    net = ground(source)
+    server(source, "vm", net, [disk(source, "root", [0, 7], bootable=True)])
+    before = digests(source)
+    for words in WALK:
+        typed(words)
+    assert {n.name for n in destination.connect().network.networks(is_router_external=False)} >= {"net"}
+    assert [s.name for s in destination.connect().compute.servers() if s.name == "vm"] == ["vm"]
+    assert before.items() <= digests(destination).items()
+    typed(["hosts", "delete", "-s", "src", "-d", "dst", "--yes"])
