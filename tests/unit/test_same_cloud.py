@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 from stackferry.errors import Error
-from stackferry_cli.commands import data, migrations
+from stackferry_cli import app
+from stackferry_cli.commands import data, hosts, migrations
 from stackferry_cli.os_migrate import check
+from typer.testing import CliRunner
 
 CANARY = "tweety-4711"
 ANSWER = {
@@ -99,6 +101,18 @@ def test_a_file_without_credentials_is_about_any_cloud() -> None:
     ferry: Any = Ferry()
     check(ferry, {"os_migrate_networks_filter": ["a"]}, {"src": {"cloud": "east"}, "dst": None})
     assert ferry.asked == []
+
+
+def test_hosts_are_not_made_where_the_services_would_not_use_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text(yaml.safe_dump({"os_migrate_src_auth": {**AUTH, "project_name": "B"}}))
+    monkeypatch.setattr(hosts, "client", lambda: nullcontext(Ferry()))
+    monkeypatch.setattr(hosts.connections, "connect", lambda *_: pytest.fail("nothing is asked of a cloud"))
+    monkeypatch.setenv("STACKFERRY_AGENT_AMQP_URI", "amqp://u:p@192.0.2.1//")
+    done = CliRunner().invoke(app.app, ["hosts", "deploy", "-s", "src", "--flavor", "m1", "--vars", str(file)])
+    assert "os_migrate_src_auth.project_name is 'B', and there 'a'" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ..hosts import asking, broker, connections, deleting, deploying, flags, opt
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
 from ..options import Destination, DestinationProject, Output, Source, SourceProject, client, variables
+from ..options import place as side_of
 
 app = typer.Typer(help="Conversion hosts: servers in each cloud, through which disks cross.", no_args_is_help=True)
 COLUMNS = ("name", "id", "cloud", "project", "state", "agents", "slots", "used", "version", "seen", "why")
@@ -69,6 +70,9 @@ def deploy(
     places = _places(source, destination, source_project, destination_project)
     wanted = options.all_wanted(places, context.params, said, broker.agent_uri(agent_amqp_uri_file))
     _note_loopback(wanted[0])
+    if wait and said:
+        with client() as ferry:  # hosts in another project than the services use would get no work
+            os_migrate.check(ferry, said, {one.side: side_of(one.cloud, one.project) for one in places})
     connected = [(w, connections.connect(w.cloud, w.project, _entry(said, w.cloud))) for w in wanted]
     deadline, say = time.monotonic() + timeout, output.aside(format_).print
     if not wait:
