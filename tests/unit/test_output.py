@@ -221,6 +221,16 @@ def test_nothing_but_json_is_on_stdout(ran: Any, tmp_path: Path, words: str, pha
     assert json.loads(done.stdout) is not None
 
 
+@pytest.mark.parametrize("command", ["migrate", "plan -s src", "export {tmp}/new", "import {tmp}", "plan {tmp}"])
+def test_what_matches_nothing_is_said(ran: Any, tmp_path: Path, command: str) -> None:
+    (tmp_path / "networks.yml").write_text(data.documents.dump([EXAMPLES["networks"]]))
+    words = command.replace("{tmp}", str(tmp_path)).split()
+    shown = ran(*words, "-f", "network=n", "-f", "network=blu", "-f", "subnet~^x").stderr
+    assert [line for line in shown.splitlines() if "matches nothing" in line] == [
+        "warning: network=blu matches nothing", "warning: subnet~^x matches nothing",
+    ]  # fmt: skip
+
+
 def test_a_migration_that_needs_a_person_ends_show_with_four(ran: Any) -> None:
     for words in (("show",), ("show", "-o", "json"), ("watch",)):
         assert ran(*words, phase="stuck").exit_code == output.NEEDS_PERSON
