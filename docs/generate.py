@@ -33,6 +33,7 @@ def generated() -> dict[str, str]:
         "kinds.md": NOTE + kinds_page(),
         "settings.md": NOTE + settings_page(),
         "cli.md": NOTE + cli_page(),
+        "os-migrate-variables.md": NOTE + variables_page(),
         "workflow.svg": drawing(),
         "asyncapi.json": json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n",
     }
@@ -113,6 +114,21 @@ def settings_page() -> str:
         "# Settings\n\nEnvironment variables; each can be given by a file with `_FILE` behind its name.\n\n"
         + "\n".join(pages)
     )
+
+
+def variables_page() -> str:
+    """Every variable of OS Migrate, and what it's read for."""
+    from stackferry_cli.os_migrate.table import VARIABLES
+
+    parts = [
+        "# OS Migrate's variables\n\n`{src,dst}_` stands for one of the two, `[{src,dst}_]` also for neither: then it's "
+        "said for both sides. A\ncommand that is given a variables file (`--vars`) names what has no effect, and what "
+        "nobody knows.\n"
+    ]
+    for title, read, column in (("Read", True, "what for"), ("Without effect", False, "why")):
+        parts.append(f"\n## {title}\n\n| variable | {column} |\n|---|---|\n")
+        parts += [f"| `{one.name}` | {one.meaning} |\n" for one in VARIABLES if one.read is read]
+    return "".join(parts)
 
 
 def cli_page() -> str:

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from amqp.exceptions import AccessRefused, NotFound
-from stackferry.errors import BrokerUnavailable, Error, NoAnswer, Unconfirmed, Unroutable
+from stackferry import __version__
+from stackferry.errors import BrokerUnavailable, Error, InvalidDocument, NoAnswer, Unconfirmed, Unroutable
 
 from . import output
 from .commands import cleanup, clouds, data, dead_letters, hosts, local, migrations
@@ -26,6 +28,7 @@ LOCAL, DATA, MIGRATIONS = "On this machine", "By files", "Migrations"
 app.command(rich_help_panel=LOCAL)(local.up)
 app.command(rich_help_panel=LOCAL)(local.down)
 app.command(rich_help_panel=LOCAL)(local.status)
+app.command(rich_help_panel=LOCAL)(local.uri)
 app.add_typer(clouds.app, name="clouds", rich_help_panel=LOCAL)
 app.command(rich_help_panel=DATA)(data.export)
 app.command(rich_help_panel=DATA)(data.validate)
@@ -40,6 +43,21 @@ for _action in ("start", "pause", "resume", "cancel", "retry", "cutover", "undo"
 app.command("cleanup-source", rich_help_panel=MIGRATIONS)(cleanup.cleanup_source)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=MIGRATIONS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=MIGRATIONS)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"stackferry {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _stackferry(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -70,8 +88,16 @@ def main() -> None:
 
 
 def _end(error: Exception, code: int) -> None:
-    output.errors.print(f"error: {error}", markup=False)
+    for number, line in enumerate(_lines(error)):
+        output.errors.print(line if number else f"error: {line}")
     sys.exit(code)
+
+
+def _lines(error: Exception) -> list[str]:
+    """What is wrong, a line each. Only the ends of our own logs have several lines; a name has none."""
+    if isinstance(error, InvalidDocument):
+        return error.problems
+    return str(error).splitlines() if isinstance(error, BrokerUnavailable | ServiceUnavailable) else [str(error)]
 
 
 if __name__ == "__main__":

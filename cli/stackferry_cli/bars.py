@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from stackferry.envelope import Envelope
 from stackferry.messages import MigrationChanged, StepEnded
+from stackferry.printable import printable
 from stackferry.progress import Amount, Standing
 from stackferry.progress import Progress as Standings
 
@@ -63,7 +64,7 @@ class Bars:
             self._progress.remove_task(self._rows.pop(key))
         for key, (text, of) in shown.items():
             if key not in self._rows:
-                self._rows[key] = self._progress.add_task(text, total=None, says="")
+                self._rows[key] = self._progress.add_task(printable(text), total=None, says="")
             self._update(self._rows[key], text, of.amount if of.phase in MOVING else Amount(), words.moving(of))
         more = len(found) - len(shown)
         self._say(f", {more} more under way" if more else "")
@@ -75,7 +76,11 @@ class Bars:
 
     def _update(self, task: TaskID, text: str, amount: Amount, says: str) -> None:
         self._progress.update(
-            task, description=text, completed=amount.done, total=amount.total or None, says=says if amount.total else ""
+            task,
+            description=printable(text),
+            completed=amount.done,
+            total=amount.total or None,
+            says=says if amount.total else "",
         )
 
     def _counted(self, totals: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from stackferry.client import Client
 from stackferry.errors import Error
 from stackferry.mapping import invalid
 from stackferry.resources.migration_params import SERVER, wrong_choices
-from stackferry.selection import invalid_filters, selectable
+from stackferry.selection import invalid_filters, selectable, unmatched
 
 from . import os_migrate
 from .local.stack import Stack, home
@@ -36,7 +36,13 @@ Filters = Annotated[
 ]
 Vars = Annotated[
     Path | None,
-    typer.Option("--vars", help="An OS Migrate variables file: its filters count.", exists=True, dir_okay=False),
+    typer.Option(
+        "--vars",
+        help="An OS Migrate variables file: its filters and folders count, and it must be about the same clouds "
+        "(docs/from-os-migrate.md).",
+        exists=True,
+        dir_okay=False,
+    ),
 ]
 Warm = Annotated[
     bool,
@@ -78,6 +84,14 @@ Map = Annotated[
         "KIND: flavor, volume_type, availability_zone, network (external), image, keypair.",
     ),
 ]
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune",
+        help="Take Neutron's own rules away from security groups that are there already, where the files hold other rules "
+        "of theirs. Without it only where the files were exported by us.",
+    ),
+]
 Migration = Annotated[str, typer.Argument(help="Id of the migration, or its beginning.")]
 
 
@@ -91,14 +105,45 @@ def place(cloud: str | None, project: str | None) -> dict[str, Any] | None:
     return {"cloud": cloud, **({"project": project} if project else {})} if cloud else None
 
 
-def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Path | None) -> dict[str, Any]:
+def variables(vars_file: Path | None) -> dict[str, Any]:
+    """What an OS Migrate variables file says; what of it has no effect is named once."""
+    if vars_file is None:
+        return {}
+    said = os_migrate.read(vars_file)
+    if idle := os_migrate.without_effect(said):
+        errors.print(f"note: without effect in {vars_file}:")
+        for line in idle:
+            errors.print(f"  {line}")
+    for name in os_migrate.unknown(said):
+        errors.print(f"warning: {vars_file}: {name} is no variable of OS Migrate; a typing error?")
+    return said
+
+
+def note_unmatched(chosen: dict[str, Any], state: dict[str, Any]) -> None:
+    """Say which filters, and which kinds, matched nothing: most often a typing error."""
+    if state["phase"] == "stuck":
+        return
+    named = [(s["kind"], s["name"]) for s in state["steps"] if s["action"] in ("keep", "ensure", "check", "compare")]
+    for what in unmatched(chosen, named):
+        errors.print(f"warning: {what} matches nothing")
+
+
+def directory(typed: Path | None, said: dict[str, Any]) -> Path:
+    """The data directory: as typed, else as OS Migrate's variable says."""
+    if typed is None:
+        if (given := os_migrate.data_dir(said)) is None:
+            raise Error("name a data directory, or a variables file (--vars) that says os_migrate_data_dir")
+        typed = Path(given)
+    elif "os_migrate_data_dir" in said and Path(str(said["os_migrate_data_dir"])).resolve() != typed.resolve():
+        errors.print(f"note: os_migrate_data_dir is {said['os_migrate_data_dir']!r}; {typed} is used, as typed")
+    if typed.exists() and not typed.is_dir():
+        raise Error(f"{typed} is no directory")
+    return typed
+
+
+def selection(kinds: list[str] | None, filters: list[str] | None, said: dict[str, Any]) -> dict[str, Any]:
     """What to move; raise Error naming what can't be understood."""
-    chosen: dict[str, Any] = {}
-    if vars_file is not None:
-        variables = os_migrate.read(vars_file)
-        chosen["filters"] = os_migrate.filters(variables)
-        if unread := os_migrate.unread_filters(variables):
-            errors.print(f"note: no effect here: {', '.join(unread)}")
+    chosen: dict[str, Any] = {"filters": found} if (found := os_migrate.filters(said)) else {}
     if kinds:
         for kind in kinds:
             _known(kind)
@@ -113,27 +158,30 @@ def selection(kinds: list[str] | None, filters: list[str] | None, vars_file: Pat
 
 
 def migration_params(
+    said: dict[str, Any],
     warm: bool = False,
     cutover: str | None = None,
     boot_disk_copy: bool = False,
     wait_for_shutdown: bool = False,
     start_servers: bool = False,
-    vars_file: Path | None = None,
 ) -> dict[str, Any] | None:
-    """What the servers' documents shall say of how they're moved; raise Error naming what can't be understood."""
+    """What the servers' documents shall say of how they're moved; raise Error naming what can't be understood.
+
+    *said*: an OS Migrate variables file.
+    """
     if cutover and not warm:
         raise Error("--cutover says when a warm migration ends; add --warm")
-    said: dict[str, Any] = {"mode": "warm", **({"cutover": cutover} if cutover else {})} if warm else {}
-    if wrong := dict(wrong_choices(SERVER, said)):
+    params: dict[str, Any] = {"mode": "warm", **({"cutover": cutover} if cutover else {})} if warm else {}
+    if wrong := dict(wrong_choices(SERVER, params)):
         raise Error(f"--cutover: {'; '.join(wrong['cutover'])}")
-    said |= {"boot_disk_copy": True} if boot_disk_copy else {}
-    started = start_servers or vars_file is not None  # OS Migrate wants servers stopped before, and starts them
-    said |= {"power": "running"} if started else {}
-    left = vars_file is not None and os_migrate.leaves_running(os_migrate.read(vars_file))
+    params |= {"boot_disk_copy": True} if boot_disk_copy else {}
+    started = start_servers or bool(said)  # OS Migrate wants servers stopped before, and starts them
+    params |= {"power": "running"} if started else {}
+    left = os_migrate.leaves_running(said)
     if left:
         errors.print(f"note: {os_migrate.STOP} is false: servers that run are waited for until they're shut down")
-    said |= {"shutdown": "wait"} if left or wait_for_shutdown else {}
-    return said or None
+    params |= {"shutdown": "wait"} if left or wait_for_shutdown else {}
+    return params or None
 
 
 def waiting_to_cut_over(steps: list[dict[str, Any]]) -> list[str]:
@@ -157,10 +205,9 @@ def mapping(texts: list[str] | None) -> dict[str, dict[str, str]]:
     return found
 
 
-def image_blobs(directory: Path, vars_file: Path | None) -> Path:
+def image_blobs(directory: Path, said: dict[str, Any]) -> Path:
     """The folder of the images' payloads: OS Migrate's variable says another one than `image_blobs` beside them."""
-    given = os_migrate.image_blobs_dir(os_migrate.read(vars_file)) if vars_file else None
-    return Path(given or directory / "image_blobs").resolve()
+    return Path(os_migrate.image_blobs_dir(said) or directory / "image_blobs").resolve()
 
 
 def _split(text: str) -> tuple[str, str, str]:

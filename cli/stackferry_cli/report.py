@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from stackferry.client import FINAL
 from stackferry.moved import report
 from stackferry.resources import order
 
-from . import output, workloads
+from . import output, words, workloads
 from .stays_behind import print_stays_behind
 
-COLUMNS = ("kind", "created", "updated", "unchanged", "failed", "skipped", "seconds")
+COLUMNS = ("kind", "created", "updated", "unchanged", "removed", "failed", "skipped", "seconds")
 BAD = ("failed", "conflict", "missing")
 ALIKE = 5  # of what is skipped for the same reason, so many are named
 
@@ -49,7 +50,12 @@ def exit_code(migration: dict[str, Any]) -> int:
     """Return what the process should end with."""
     if migration["phase"] == "stuck":
         return output.NEEDS_PERSON
-    return output.SOME_FAILED if failures(migration["steps"]) else output.OK
+    return output.SOME_FAILED if attention(migration) else output.OK
+
+
+def attention(migration: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps that somebody must look at: none of a migration that was undone, as was asked."""
+    return [] if migration["phase"] == "undone" else failures(migration["steps"])
 
 
 def whole(migration: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +72,8 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
         output.show(whole(migration), format_)
         return
     steps = migration["steps"]
-    output.show(by_kind(steps), format_, COLUMNS)
+    kinds = by_kind(steps)
+    output.show(kinds, format_, [c for c in COLUMNS if c != "removed" or kinds[-1][c]])
     workloads.print_workloads(*report(steps, time.monotonic()))
     for note in notes_of_export(migration):
         output.console.print(f"  note: {note}")
@@ -74,12 +81,23 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
         for note in step["notes"] or [] if step["action"] != "export" else []:
             output.console.print(f"  note: {_title(step)}: {note}")
     print_stays_behind(migration, output.console)
-    if bad := failures(steps):
-        output.console.print(f"\n{len(bad)} need attention", style="bold")
+    if bad := attention(migration):
+        output.console.print()
+        output.console.print(f"{len(bad)} need attention", style="bold")
         for line in _needing_attention(bad):
             output.console.print(f"  {line}")
-    if migration["phase"] == "stuck":
-        output.console.print(f"stuck: {migration['reason']}")
+    output.console.print(ended(migration))
+
+
+def ended(migration: dict[str, Any]) -> str:
+    """How a migration stands, and how long it took by the clock; the seconds of a table are sums of work."""
+    text = migration["phase"] + (f": {migration['reason']}" if migration.get("reason") else "")
+    if migration["phase"] == "undone":
+        text += ": what it created is removed"
+    begun, over = migration.get("created"), migration.get("changed")
+    if migration["phase"] in FINAL and begun is not None and over is not None:
+        text += f", {words.duration(max(over - begun, 0))} after it was asked for"
+    return text
 
 
 def _needing_attention(bad: list[dict[str, Any]]) -> Iterator[str]:
@@ -105,7 +123,7 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
     if format_ is not output.Format.table:
         output.show(migration, format_)
         return
-    words = {
+    said = {
         "created": "create",
         "updated": "update",
         "conflict": "conflict",
@@ -118,7 +136,7 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
             output.console.print(f"{step['kind']:9} {step['name']}: {step['reason']}")
         if step["action"] != "compare" or (step["outcome"] == "unchanged" and not step["notes"]):
             continue
-        word = words.get(step["outcome"] or "", step["outcome"] or step["state"])
+        word = said.get(step["outcome"] or "", step["outcome"] or step["state"])
         why = f": {step['reason']}" if step["reason"] else ""
         output.console.print(f"{word:9} {_title(step)}{why}")
         for change in step["changes"] or []:
@@ -127,8 +145,11 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
             output.console.print(f"            note: {note}")
     print_stays_behind(migration, output.console)
     counts = by_kind(migration["steps"])[-1]
+    output.console.print()
+    if migration["phase"] == "stuck":
+        output.console.print(f"stuck: {migration['reason']}")
     output.console.print(
-        f"\nplan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "
+        f"plan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "
         f"{counts['unchanged']} unchanged, {counts['failed'] + counts['skipped']} not possible"
     )
 

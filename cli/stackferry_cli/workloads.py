@@ -9,7 +9,21 @@ from stackferry.progress.standing import OVER
 
 from . import output, words
 
-COLUMNS = ("server", "phase", "disk", "size", "done", "rate", "left", "sent", "seconds", "downtime", "passes", "blake3")
+COLUMNS = (
+    "server",
+    "phase",
+    "disk",
+    "size",
+    "done",
+    "rate",
+    "left",
+    "sent",
+    "seconds",
+    "downtime",
+    "passes",
+    "floating IP",
+    "blake3",
+)
 SHORT = 12  # letters of a digest
 Row = dict[str, Any]
 
@@ -34,9 +48,16 @@ def rows(one: Row) -> list[Row]:
     number = {n: None if one[n] is None else f"{one[n]:.1f}" for n in ("seconds", "downtime")}
     reason = f": {one['reason']}" if one["reason"] and one["phase"] not in OVER else ""
     about = {"server": one["name"] or one["key"], "phase": f"{one['phase']}{reason}", "passes": one["passes"], **number}
+    about["floating IP"] = ", ".join(_address(pair) for pair in one.get("floating_ips") or []) or None
     if one["kind"] == "volume":
         about["disk"] = ""
     return [{**disks[0], **about}, *disks[1:]]
+
+
+def _address(pair: Row) -> str:
+    """The address that a server got, with the one that it had, where that is another."""
+    same = pair["source"] == pair["destination"]
+    return str(pair["destination"]) if same else f"{pair['destination']} (was {pair['source']})"
 
 
 def _disk(disk: Row, over: bool) -> Row:

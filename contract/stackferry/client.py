@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from . import topology
+from . import topology, undone
 from .bus import Outgoing, Publisher
 from .envelope import Envelope
 from .errors import Error, NoAnswer
@@ -156,7 +156,8 @@ class Client:
                 if migration not in self._requested or time.monotonic() > deadline:
                     raise
         self._requested.discard(migration)
-        return {**parts[0]["migration"], "steps": [step for part in parts for step in part["steps"]]}
+        found = parts[0]["migration"]
+        return {**found, "steps": undone.now(found["phase"], [step for part in parts for step in part["steps"]])}
 
     def check(self, place: Place, side: str) -> dict[str, Any]:
         """Try the credentials of a cloud as *side* (``source`` or ``destination``) would use them."""

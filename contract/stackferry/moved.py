@@ -6,7 +6,7 @@ A disk's ``digest`` is a BLAKE3 over the BLAKE3 of each of its blocks (1 MiB), i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .progress import Progress
@@ -14,6 +14,7 @@ from .progress.words import WARM, parts
 
 Row = dict[str, Any]
 #: names of steps that move bytes
+RUNS = "ACTIVE"
 MOVING = ("copy", "verify", f"{WARM}copy")
 
 
@@ -43,8 +44,31 @@ def _workload(standing: Row, rows: list[Row]) -> Row:
         "destination_id": head.get("destination_id"), "disks": disks,
         "bytes_on_wire": sum(disk["bytes_on_wire"] for disk in disks),
         "seconds": round(over - min(began), 3) if over and began else None,
-        "downtime": results.get("downtime"), "passes": _many(results.get("passes")),
+        "downtime": results.get("downtime", _stopped_for(standing["key"], rows)),
+        "floating_ips": list(_addresses(rows)), "passes": _many(results.get("passes")),
     }  # fmt: skip
+
+
+def _stopped_for(key: str, rows: list[Row]) -> float | None:
+    """Seconds from the stop of a server that ran until it ran again at the source, having been taken back."""
+    steps = {row["key"]: row for row in rows}
+    looks = [((steps.get(f"{key}/{name}") or {}).get("results") or {}).get("status") for name in ("look-again", "look")]
+    starts = [row for row in rows if row["key"].startswith(f"{key}/stop/undo/") and row["state"] == "done"]
+    stop = steps.get(f"{key}/stop") or {}
+    if next(filter(None, looks), None) != RUNS or not stop.get("first_asked") or not starts:
+        return None
+    begun = max(starts, key=lambda row: row.get("first_asked") or 0)
+    if not begun.get("first_asked"):
+        return None
+    return round(float(begun["first_asked"] + (begun.get("seconds") or 0) - stop["first_asked"]), 1)
+
+
+def _addresses(rows: list[Row]) -> Iterator[Row]:
+    """Yield the floating IPs of a server: the address at the source, and the one that it got."""
+    for row in rows:
+        address = (row.get("results") or {}).get("address")
+        if address and row.get("kind") == "floating_ip" and row["state"] == "done":
+            yield {"source": row["name"], "destination": address}
 
 
 def _disk(key: str, rows: list[Row]) -> Row:

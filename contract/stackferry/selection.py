@@ -7,7 +7,7 @@ A filter is a list; an item is a string (the exact name) or ``{regex: <pattern>}
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .resources import BY_TYPE, KINDS
@@ -58,6 +58,25 @@ def selects(selection: Mapping[str, Any] | None, document: Mapping[str, Any]) ->
         owner: Any = kind.declared()[kind.filtered_by]
         items = filter_of(selection, owner.kind) if items is None else items
     return selects_kind(selection, kind.kind) and keeps(items, name)
+
+
+def unmatched(selection: Mapping[str, Any] | None, found: Iterable[tuple[str, str | None]]) -> list[str]:
+    """What of a selection matches nothing among (kind, name) pairs: kinds that were asked for, and items of filters.
+
+    What has no name of its own is filtered by what it belongs to, which these pairs don't say: it isn't looked at.
+    """
+    names: dict[str, list[str | None]] = {}
+    for kind, name in found:
+        names.setdefault(kind, []).append(name)
+    missing = [f"kind {kind}" for kind in (selection or {}).get("kinds") or () if kind not in names]
+    for kind, items in ((selection or {}).get("filters") or {}).items():
+        if KINDS[kind].filtered_by is not None or not selects_kind(selection, kind):
+            continue
+        for item in items:
+            means_all = isinstance(item, dict) and keeps([item], "")  # such as `.*`
+            if not means_all and not any(keeps([item], name) for name in names.get(kind, ())):
+                missing.append(f"{kind}={item}" if isinstance(item, str) else f"{kind}~{item['regex']}")
+    return missing
 
 
 def selectable() -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import openstack
 from keystoneauth1 import exceptions as ks
+from keystoneauth1 import identity
 from stackferry.resources.view import View
 
 from .adapter import TRIES, Gate, PatientAdapter
@@ -57,12 +58,21 @@ class Clouds:
 
     def check(self, place: dict[str, Any]) -> dict[str, Any]:
         """Say what a cloud's credentials are and allow, as it is now; raise CloudError soon."""
-        _, access = self._connect(place, QUESTION, tries=1)
+        connection, access = self._connect(place, QUESTION, tries=1)
+        config = connection.config
         return {
             "cloud": place["cloud"],
+            "auth_url": _without_password((config.config.get("auth") or {}).get("auth_url")),
+            "region": config.region_name or None,
             "user": access.username,
+            "user_id": access.user_id,
+            "user_domain": access.user_domain_name,
+            "user_domain_id": access.user_domain_id,
             "project": access.project_name,
             "project_id": access.project_id,
+            "project_domain": access.project_domain_name,
+            "project_domain_id": access.project_domain_id,
+            "application_credential_id": getattr(access, "application_credential_id", None),
             "roles": sorted(access.role_names),
             "services": sorted({s["type"] for s in access.service_catalog.catalog}),
         }
@@ -83,7 +93,12 @@ class Clouds:
     def _connect(self, place: dict[str, Any], timeout: float, tries: int) -> tuple[Any, Any]:
         with explained(place):
             connection = self._connected(place, timeout, tries)
-            access = _access(connection)
+            try:
+                access = _access(connection)
+            except ks.Unauthorized:
+                if user := _known_without_project(connection):
+                    raise CloudError(_no_role(place, connection, user)) from None
+                raise
         if access.project_id is None:
             text = f"the credentials of cloud {place['cloud']!r} name no project; add project_name to clouds.yaml"
             raise CloudError(text)
@@ -109,6 +124,14 @@ class Clouds:
         return connection
 
 
+def _without_password(url: str | None) -> str | None:
+    """A URL may name a user and a password before its host."""
+    if not url:
+        return None
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
 def _latest(kept: OrderedDict[Any, Any], key: Any) -> Any:
     if key in kept:
         kept.move_to_end(key)
@@ -129,6 +152,32 @@ def no_other_retries(config: dict[str, Any]) -> None:
     for name in (*config, "connect_retries", "status_code_retries"):
         if name.endswith(("connect_retries", "status_code_retries")):
             config[name] = 0
+
+
+#: what a password alone needs
+_WHO = ("auth_url", "username", "user_id", "password", "user_domain_name", "user_domain_id", "default_domain_name",
+        "default_domain_id")  # fmt: skip
+
+
+def _known_without_project(connection: Any) -> str | None:
+    """The name of the user whose password is right, though keystone gives no token for the project."""
+    auth = connection.config.config.get("auth") or {}
+    if "password" not in auth:
+        return None
+    plugin = identity.generic.Password(**{name: auth[name] for name in _WHO if auth.get(name)})
+    try:
+        return str(plugin.get_access(connection.session).username)
+    except ks.ClientException:
+        return None
+
+
+def _no_role(place: dict[str, Any], connection: Any, user: str) -> str:
+    auth = connection.config.config["auth"]
+    project = place.get("project") or auth.get("project_name") or auth.get("project_id")
+    return (
+        f"cloud {place['cloud']!r}: the password of {user!r} is right, and they have no role in project {project!r}, "
+        f"or there is no such project: `openstack role add --user {user} --project {project} member` gives them one"
+    )
 
 
 def _access(connection: Any) -> Any:

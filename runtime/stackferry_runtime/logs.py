@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from stackferry.printable import printable
 
+MANY_LINES = ("exception", "stack")
 _TELLING = r"(?i:passw|passphrase|secret|token|private|credential|authorization)"
 _SECRET_KEY = re.compile(_TELLING)
 #: each alternative keeps its group and hides the rest; what ends where is unclear is rather hidden than shown
@@ -42,6 +44,19 @@ def _hide(value: Any) -> Any:
     return _SECRET_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}***", text)
 
 
+def readable(_: Any, __: str, event: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Write out what a terminal would act upon; a traceback keeps its lines."""
+    return {key: _lines(value) if key in MANY_LINES else _line(value) for key, value in event.items()}
+
+
+def _line(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _lines(value: Any) -> Any:
+    return "\n".join(map(printable, value.split("\n"))) if isinstance(value, str) else value
+
+
 def configure(level: str = "INFO", style: str = "text") -> None:
     """Set up structlog and the standard library's logging to write one line an event."""
     warnings.filterwarnings("ignore", module="eventlet")
@@ -52,6 +67,7 @@ def configure(level: str = "INFO", style: str = "text") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         redact,
+        readable,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -284,10 +284,10 @@ def check_files(world: World, exported: list[dict[str, Any]], folder: Path) -> N
     assert [(v["params"]["name"], v["params"]["size"]) for v in detached] == [("spare", 1)]
     files = documents.write_directory(folder / "ours", [*exported, *detached])
     assert sorted(f.name for f in files) == ["detached_volumes.yml", "workloads.yml"]
-    read = documents.read_directory(folder / "ours")
+    read = documents.read_directory(folder / "ours").documents
     assert sorted(map(as_text, read)) == sorted(map(as_text, [*exported, *detached]))
     documents.write_directory(folder / "theirs", [*exported, *detached], compatible=True)
-    for document in documents.read_directory(folder / "theirs"):
+    for document in documents.read_directory(folder / "theirs").documents:
         assert_only_known(document)
 
 

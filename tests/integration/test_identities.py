@@ -18,7 +18,7 @@ SAID = {"step": "network/n1", "destination_id": "d1"}
 def ledger(project: str | None = "p", **changes: Any) -> Ledger:
     found = opened({"migration": "m", "destination": {"cloud": "dst", "project": project}})
     step = {"action": "ensure", "kind": "network", "state": "done", "source_id": "n1", "destination_id": "d1"}
-    found.put(Step("network/n1", **{**step, **changes}))
+    found.add(Step("network/n1", **{**step, **changes}))
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from stackferry.resources import KINDS
 from stackferry.resources.view import View
 from stackferry.selection import selects, unknown_kinds
-from stackferry_cli.commands import data
+from stackferry_cli import files
 from stackferry_cli.options import selection
 from stackferry_coordinator.graph import build
 from stackferry_exporter.inventory import inventory
@@ -73,11 +73,11 @@ def test_they_are_moved_unless_other_kinds_are_named() -> None:
 def test_parts_of_a_server_go_with_it(kind: str) -> None:
     assert "no such kind" in str(unknown_kinds({"kinds": [kind]}))
     with pytest.raises(Exception, match="is no kind"):
-        selection([kind], None, None)
+        selection([kind], None, {})
 
 
 def test_the_command_says_that_their_disks_need_the_source(capsys: pytest.CaptureFixture[str]) -> None:
     found = [EXAMPLES["workloads"], EXAMPLES["networks"]]
-    assert data._movable(found, None, {}) == [EXAMPLES["networks"]]
+    assert files._movable(found, False, {}) == [EXAMPLES["networks"]]
     assert "left out: server 'test-server': its disks are read at the source (--source)" in capsys.readouterr().err
-    assert data._movable(found, "src", {}) == data._movable(found, None, {"kinds": ["server", "network"]}) == found
+    assert files._movable(found, True, {}) == files._movable(found, False, {"kinds": ["server", "network"]}) == found

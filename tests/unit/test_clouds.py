@@ -90,3 +90,49 @@ def test_no_connection_has_other_retries(tmp_path: Path, monkeypatch: pytest.Mon
     for service in ("image", "compute", "network", "block-storage"):
         assert not config.get_status_code_retries(service)
         assert not config.get_connect_retries(service)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, unscoped: Any) -> str:
+    """What is said when keystone gives no token for the project, and this for the password alone."""
+    asked: list[dict[str, Any]] = []
+
+    def password(**auth: Any) -> Any:
+        asked.append(auth)
+        return Connection(unscoped)
+
+    monkeypatch.setattr("keystoneauth1.identity.generic.Password", password)
+    connection = Connection(ks.Unauthorized("The request you have made requires authentication."))
+    auth = {"auth_url": "http://east", "username": "admin", "password": "tweety", "project_name": "admin"}
+    connection.config = SimpleNamespace(config={"auth": auth}, region_name="")
+    with pytest.raises(CloudError) as caught:
+        Made(lambda place: connection).view({"cloud": "east", "project": "acme"}, "run")
+    assert "project_name" not in asked[0]
+    assert "tweety" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_admin_without_a_role_in_the_project_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(monkeypatch, SimpleNamespace(username="admin"))
+    assert "the password of 'admin' is right, and they have no role in project 'acme'" in said
+    assert "openstack role add --user admin --project acme member" in said
+
+
+def test_a_wrong_password_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "refuses the credentials" in refused(monkeypatch, ks.Unauthorized("no"))
+
+
+def test_who_one_is_at_a_cloud_is_answered_without_secrets() -> None:
+    who = SimpleNamespace(
+        project_id="p", project_name="prod", project_domain_name="Default", project_domain_id="default", user_id="u",
+        username="me", user_domain_name="Default", user_domain_id="default", role_names=["member"],
+        service_catalog=SimpleNamespace(catalog=[{"type": "image"}]),
+    )  # fmt: skip
+    connection = Connection(who)
+    auth = {"auth_url": "https://me:tweety@east:5000/v3", "password": "tweety"}
+    connection.config = SimpleNamespace(config={"auth": auth}, region_name="one")
+    found = Made(lambda place: connection).check({"cloud": "east"})
+    assert found["auth_url"] == "https://east:5000/v3"
+    assert (found["region"], found["user"], found["project"], found["project_domain"]) == (
+        "one", "me", "prod", "Default",
+    )  # fmt: skip
+    assert "tweety" not in str(found)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stackferry import documents
 from stackferry.documents import dump, for_os_migrate, load, problems, read_directory, upgrade, write_directory
+from stackferry.documents.values import parse
 from stackferry.errors import InvalidDocument
 from stackferry.resources import BY_TYPE, KINDS
 
@@ -213,7 +217,8 @@ def test_the_example_directory_is_read_as_a_whole(tmp_path: Path) -> None:
     for name, example in EXAMPLES.items():
         (tmp_path / f"{name}.yml").write_text(text(example))
     (tmp_path / "clouds.yaml").write_text("clouds: {}")
-    assert sorted(d["type"] for d in read_directory(tmp_path)) == sorted(EXAMPLES[n]["type"] for n in IMPORTED)
+    types = [example["type"] for example in EXAMPLES.values()]
+    assert sorted(d["type"] for d in read_directory(tmp_path).documents) == sorted(types)
 
 
 @pytest.mark.parametrize(("old", "new"), documents.OLD_REFERENCES.items())
@@ -306,7 +311,9 @@ def test_what_cannot_be_sent_is_refused_with_its_place(value: str) -> None:
 
 
 def test_what_is_nested_too_deeply_is_refused() -> None:
-    assert wrong(with_value("[" * 10_000)).startswith("networks.yml: not valid YAML")
+    assert wrong(with_value("[" * 10_000)).startswith(
+        "networks.yml, line 6, column 113: not valid YAML: lists and mappings"
+    )
 
 
 # -- checking ------------------------------------------------------------------------------------------------
@@ -475,13 +482,13 @@ def test_names_of_every_kind_survive_a_file(tmp_path: Path) -> None:
     found = [{**network(name=name), "_info": {"id": str(number)}} for number, name in enumerate(names)]
     write_directory(tmp_path, found)
     assert [p.name for p in tmp_path.iterdir()] == ["networks.yml"]
-    assert [document["params"]["name"] for document in read_directory(tmp_path)] == names
+    assert [document["params"]["name"] for document in read_directory(tmp_path).documents] == names
 
 
 def test_each_kind_has_its_own_file(tmp_path: Path) -> None:
     written = write_directory(tmp_path / "new" / "folder", [EXAMPLES[name] for name in IMPORTED])
     assert sorted(path.stem for path in written) == sorted(IMPORTED)
-    assert len(read_directory(tmp_path / "new" / "folder")) == len(IMPORTED)
+    assert len(read_directory(tmp_path / "new" / "folder").documents) == len(IMPORTED)
 
 
 def test_exporting_again_replaces_in_place_adds_at_the_end_and_removes_nothing(tmp_path: Path) -> None:
@@ -489,7 +496,7 @@ def test_exporting_again_replaces_in_place_adds_at_the_end_and_removes_nothing(t
         return {**network(name=name), "_info": {"id": id_}}
 
     def written() -> list[str]:
-        return [document["params"]["name"] for document in read_directory(tmp_path)]
+        return [document["params"]["name"] for document in read_directory(tmp_path).documents]
 
     write_directory(tmp_path, [net("1", "a"), net("2", "b"), net("3", "c")])
     write_directory(tmp_path, [net("4", "d"), net("2", "B")])
@@ -559,8 +566,9 @@ def test_a_rule_does_not_get_wider_for_os_migrate(tmp_path: Path) -> None:
     rule["params"] |= {"remote_group_ref": None, "remote_address_group_ref": {"name": "offices", **OURS}}
     write_directory(tmp_path, [rule], compatible=True)
     assert not (tmp_path / "security_group_rules.yml").exists()
-    assert "remote_address_group_ref" in str(documents.obstacle_for_os_migrate(rule))
-    assert documents.obstacle_for_os_migrate(EXAMPLES["security_group_rules"]) is None
+    found = documents.obstacles_for_os_migrate([EXAMPLES["security_group_rules"], rule])
+    assert list(found) == [1]
+    assert "remote_address_group_ref" in found[1]
 
 
 def test_nothing_is_written_when_one_file_is_in_the_way(tmp_path: Path) -> None:
@@ -570,7 +578,177 @@ def test_nothing_is_written_when_one_file_is_in_the_way(tmp_path: Path) -> None:
     assert not (tmp_path / "networks.yml").exists()
 
 
-def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
-    for name in ("networks.yml", "network.yml", "users.yaml", "notes.txt"):
-        (tmp_path / name).touch()
-    assert documents.unread_files(tmp_path) == ["network.yml", "users.yaml"]
+@pytest.mark.parametrize(("user_data", "mode"), [("IyEvYmluL3No", 0o600), (None, 0o644)])
+def test_a_file_with_user_data_is_for_its_owner_only(tmp_path: Path, user_data: str | None, mode: int) -> None:
+    (tmp_path / "workloads.yml").write_text(dump([]))
+    server = copy.deepcopy(EXAMPLES["workloads"])
+    server["params"]["user_data"] = user_data
+    before = os.umask(0o022)
+    try:
+        write_directory(tmp_path, [server])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "workloads.yml").stat().st_mode) == mode
+
+
+def test_every_yaml_file_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    for number, name in enumerate(("networks.yml", "more.yml", "networks-2.yaml")):
+        document = network(name=name) | {"_info": {"id": str(number)}}
+        (tmp_path / name).write_text(dump([document]))
+    (tmp_path / "image_blobs").mkdir()
+    (tmp_path / "logs.yml").mkdir()
+    (tmp_path / "clouds.yaml").write_text("clouds: {src: {auth: {password: p}}}")
+    (tmp_path / "vars.yml").write_text("os_migrate_data_dir: here")
+    (tmp_path / "vault.yml").write_text("password: !vault |\n  66")
+    (tmp_path / "notes.txt").write_text("resources: [")
+    found = read_directory(tmp_path)
+    assert sorted(d["params"]["name"] for d in found.documents) == ["more.yml", "networks-2.yaml", "networks.yml"]
+    assert found.unread == ["vars.yml", "vault.yml"]
+
+
+def test_a_broken_file_of_resources_is_told_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "networks.yml").write_text(dump([]))
+    (tmp_path / "more.yml").write_text("os_migrate_version: 1.0.5\nresources: [")
+    with pytest.raises(InvalidDocument, match=r"more\.yml, line 3"):
+        read_directory(tmp_path)
+
+
+# -- what isn't meant well -----------------------------------------------------------------------------------
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def gone(path: Path) -> None:
+    path.symlink_to("/nowhere")
+
+
+def large(path: Path) -> None:
+    with path.open("w") as file:
+        file.write("os_migrate_version: 1.0.5\nresources:\n- type: openstack.network.Network\n  params: {name: ")
+        file.write("x" * 100_000_000 + "}\n")
+
+
+def bomb(path: Path) -> None:
+    lines = ["os_migrate_version: 1.0.5", "a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    path.write_text("\n".join([*lines, "resources: *a11"]))
+
+
+def deep(path: Path) -> None:
+    path.write_text("os_migrate_version: 1.0.5\nresources: " + "[" * 200_000)
+
+
+def version_99(path: Path) -> None:
+    path.write_text("os_migrate_version: 99\nresources: []")
+
+
+def version_99_as_text(path: Path) -> None:
+    path.write_text("os_migrate_version: '99.0.1'\nresources: []")
+
+
+def bytes_(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe\x00")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (fifo, "is no regular file"),
+        (endless, "is no regular file"),
+        (gone, "can't be read: No such file"),
+        (large, "has 95 MiB; 64 MiB can be read at most"),
+        (bomb, "aliases repeat more than"),
+        (deep, "lists and mappings in one another, more than 100 deep"),
+        (version_99, "os_migrate_version is 99; versions from 0.13 to 2.x can be read"),
+        (version_99_as_text, "os_migrate_version is '99.0.1'; versions from 0.13 to 2.x"),
+        (bytes_, "it is no text in UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["networks.yml", "resources.yaml"])
+def test_what_cannot_be_read_in_seconds_is_refused_by_name(tmp_path: Path, name: str, make: Any, why: str) -> None:
+    make(tmp_path / name)
+    began = time.process_time()
+    with pytest.raises(InvalidDocument) as caught:
+        read_directory(tmp_path)
+    assert time.process_time() - began < 5
+    assert str(caught.value).startswith(name)
+    assert why in str(caught.value)
+
+
+def test_thousands_of_resources_are_read_in_seconds(tmp_path: Path) -> None:
+    """20,000 take ten times as long."""
+    one = dump([network(name="n0") | {"_info": {"id": "0"}}])
+    head, _, body = one.partition("resources:\n")
+    text = "".join(body.replace("'0'", f"'{number}'") for number in range(2_000))
+    (tmp_path / "networks.yml").write_text(f"{head}resources:\n{text}")
+    began = time.process_time()
+    assert len(read_directory(tmp_path).documents) == 2_000
+    assert time.process_time() - began < 4
+
+
+def test_more_resources_than_a_directory_may_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stackferry.documents.directory.MAX_RESOURCES", 2)
+    for number in range(3):
+        document = network(name="n") | {"_info": {"id": str(number)}}
+        (tmp_path / f"n{number}.yml").write_text(dump([document]))
+    with pytest.raises(InvalidDocument, match="more than 2 resources"):
+        read_directory(tmp_path)
+
+
+def test_a_resource_that_no_message_can_carry_is_told() -> None:
+    (line,) = told(network(name="n", description="x" * 1_000_000))
+    assert line == "networks.yml: network 'n': has 976 KiB; a message carries 900 at most"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("&a [1], b: *a", {"a": [1], "b": [1]}), ("&a {x: 1, y: 2}, b: {<<: *a, y: 3}", {"a": {"x": 1, "y": 2},
+                                                                                    "b": {"x": 1, "y": 3}})],
+)  # fmt: skip
+def test_aliases_and_merges_mean_what_they_mean_in_yaml(value: str, expected: Any) -> None:
+    assert parse(f"{{a: {value}}}") == expected
+
+
+# -- older forms ---------------------------------------------------------------------------------------------
+
+
+def by_name(name: str) -> dict[str, Any]:
+    return {"name": name, "project_name": None, "domain_name": None}
+
+
+def test_names_of_security_groups_become_references() -> None:
+    server = {"type": "openstack.compute.Server", "params": {"security_group_names": ["testing123", "default"]}}
+    assert upgrade(server)["params"] == {"security_group_refs": [by_name("testing123"), by_name("default")]}
+    assert upgrade(upgrade(server)) == upgrade(server)
+
+
+def test_what_is_inside_of_a_server_is_upgraded_too() -> None:
+    port = {"type": "openstack.network.ServerPort", "params": {"network_name": "osm_net"}}
+    server = upgrade({"type": "openstack.compute.Server", "params": {"ports": [port]}})
+    assert server["params"]["ports"][0]["params"] == {"network_ref": by_name("osm_net")}
+
+
+def test_a_null_that_is_written_as_text_means_nothing_in_a_rule() -> None:
+    params = {"remote_ip_prefix": "null", "protocol": "null", "description": "null"}
+    rule = upgrade({"type": "openstack.network.SecurityGroupRule", "params": params})
+    assert rule["params"] == {"remote_ip_prefix": None, "protocol": None, "description": "null"}
+    assert upgrade(network(description="null"))["params"]["description"] == "null"
+
+
+def test_the_network_of_a_floating_ip_is_found_by_its_id(tmp_path: Path) -> None:
+    server = copy.deepcopy(EXAMPLES["workloads"])
+    floating_ip = server["params"]["floating_ips"][0]
+    del floating_ip["params"]["floating_network_ref"]
+    (tmp_path / "workloads.yml").write_text(dump([server]))
+    with pytest.raises(InvalidDocument, match="floating_network_ref"):
+        read_directory(tmp_path)
+    public = network(name="public") | {"_info": {"id": floating_ip["_info"]["floating_network_id"]}}
+    (tmp_path / "networks.yml").write_text(dump([public]))
+    found = {d["type"]: d for d in read_directory(tmp_path).documents}["openstack.compute.Server"]
+    assert found["params"]["floating_ips"][0]["params"]["floating_network_ref"] == by_name("public")

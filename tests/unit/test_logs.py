@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stackferry_runtime import logs
-from stackferry_runtime.logs import redact
+from stackferry_runtime.logs import readable, redact
 
 Configure = Callable[[str], Any]
 CANARY = "tweety-4711"
@@ -179,3 +179,10 @@ def test_json_lines_are_json(configure: Configure, capsys: pytest.CaptureFixture
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["count"], line["level"], line["logger"]) == ("exported", 3, "info", "test")
     assert line["timestamp"].endswith("Z")
+
+
+def test_a_name_gives_the_terminal_no_orders() -> None:
+    event = {"event": "exported", "name": "a\x1b[2Jb\nlevel=info", "count": 3, "exception": "line 1\nline\x9b 2"}
+    assert readable(None, "", event) == {
+        "event": "exported", "name": "a\\x1b[2Jb\\nlevel=info", "count": 3, "exception": "line 1\nline\\x9b 2",
+    }  # fmt: skip

@@ -13,33 +13,33 @@ from stackferry_cli import options
 def test_options_add_to_the_filters_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "vars.yml"
     path.write_text("os_migrate_networks_filter: [a]")
-    assert options.selection(["network"], ["network=b", "network~^c=d", "subnet~e~f"], path) == {
+    assert options.selection(["network"], ["network=b", "network~^c=d", "subnet~e~f"], options.variables(path)) == {
         "kinds": ["network"],
         "filters": {"network": ["a", "b", {"regex": "^c=d"}], "subnet": [{"regex": "e~f"}]},
     }
-    assert options.selection(None, None, None) == {}
+    assert options.selection(None, None, {}) == {}
 
 
 def test_a_name_may_hold_any_operator() -> None:
-    assert options.selection(None, ["network=a~b=c", "network="], None) == {"filters": {"network": ["a~b=c", ""]}}
+    assert options.selection(None, ["network=a~b=c", "network="], {}) == {"filters": {"network": ["a~b=c", ""]}}
 
 
 @pytest.mark.parametrize("text", ["network", "", "=a", "~a", "net work=a", "network:a"])
 def test_a_filter_without_kind_or_operator_is_refused(text: str) -> None:
     with pytest.raises(Error, match="expected KIND=NAME or KIND~REGEX"):
-        options.selection(None, [text], None)
+        options.selection(None, [text], {})
 
 
 @pytest.mark.parametrize("how", [(["netwrok"], None), (None, ["netwrok=a"])])
 def test_an_unknown_kind_is_refused_with_those_that_are_known(how: Any) -> None:
     with pytest.raises(Error, match=r"'netwrok' is no kind; known are .*network"):
-        options.selection(*how, None)
+        options.selection(*how, {})
 
 
 @pytest.mark.parametrize("pattern", ["[", "a{99999999999999999999}"])
 def test_a_pattern_that_makes_no_sense_is_refused(pattern: str) -> None:
     with pytest.raises(Error, match="--filter"):
-        options.selection(None, [f"network~{pattern}"], None)
+        options.selection(None, [f"network~{pattern}"], {})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import yaml
 from stackferry.errors import Error
 from stackferry.resources import KINDS
 from stackferry_cli import options
-from stackferry_cli.os_migrate import FILTERS, clouds, filters, read, write_clouds
+from stackferry_cli.hosts import variables as hosts
+from stackferry_cli.os_migrate import FILTERS, clouds, filters, read, without_effect, write_clouds
+from stackferry_cli.os_migrate.table import KNOWN, SIDES
 
 CANARY = "tweety-4711"
 AUTH = {"auth_url": "https://src:5000/v3", "username": "me", "password": CANARY, "project_name": "p"}
@@ -64,7 +67,8 @@ def test_servers_are_left_running_where_the_variables_say_so(
 ) -> None:
     file = tmp_path / "vars.yml"
     file.write_text(yaml.safe_dump({"os_migrate_data_dir": "x", **variables}))
-    assert options.migration_params(wait_for_shutdown=flag, vars_file=file) == {"power": "running", **said}
+    found = options.migration_params(options.variables(file), wait_for_shutdown=flag)
+    assert found == {"power": "running", **(said or {})}
     noted = "os_migrate_workload_stop_before_migration is false: servers that run are waited for"
     assert (noted in capsys.readouterr().err) is (False in variables.values())
 
@@ -73,14 +77,112 @@ def test_whether_servers_are_stopped_is_yes_or_no(tmp_path: Path) -> None:
     file = tmp_path / "vars.yml"
     file.write_text("os_migrate_workload_stop_before_migration: maybe\n")
     with pytest.raises(Error, match="os_migrate_workload_stop_before_migration: expected true or false"):
-        options.migration_params(vars_file=file)
+        options.migration_params(options.variables(file))
 
 
-def test_filters_of_what_is_not_moved_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_has_no_effect_is_named_once_and_what_nobody_knows_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "vars.yml"
-    file.write_text(yaml.safe_dump({"os_migrate_users_filter": ["a"], "os_migrate_workloads_filter": ["a"]}))
-    assert options.selection(None, None, file) == {"filters": {"server": ["a"]}}
-    assert capsys.readouterr().err == "note: no effect here: os_migrate_users_filter\n"
+    said = {"os_migrate_users_filter": ["a"], "os_migrate_workloads_filter": ["a"], "os_migrate_timeout": 5,
+            "os_migrate_workload_filter": ["a"], "my_own": 1, "use_nbdkit_direct": True}  # fmt: skip
+    file.write_text(yaml.safe_dump(said))
+    assert options.selection(None, None, options.variables(file)) == {"filters": {"server": ["a"]}}
+    assert sorted(capsys.readouterr().err.splitlines()) == sorted(
+        [
+            f"note: without effect in {file}:",
+            "  os_migrate_users_filter: such resources don't cross yet",
+            "  os_migrate_timeout: what makes progress is waited for",
+            "  use_nbdkit_direct: disks are read through the clouds' APIs only, not from hypervisors",
+            f"warning: {file}: os_migrate_workload_filter is no variable of OS Migrate; a typing error?",
+        ]
+    )
+
+
+#: every variable that OS Migrate's variables guide, its walkthrough and the defaults of its roles name
+DOCUMENTED = (Path(__file__).parent / "os_migrate_variables.txt").read_text().split()
+OF_A_CLOUD = [
+    "auth",
+    "auth_type",
+    "region_name",
+    "validate_certs",
+    "ca_cert",
+    "client_cert",
+    "client_key",
+    "block_storage_api_version",
+    "filter_current_project",
+    "filters",
+]
+OF_A_HOST = [
+    "host_name",
+    "image_name",
+    "flavor_name",
+    "external_network_name",
+    "net_name",
+    "subnet_name",
+    "router_name",
+    "secgroup_name",
+    "keypair_name",
+    "availability_zone",
+    "manage_network",
+    "manage_fip",
+    "host_delete_fip",
+    "floating_ip_address",
+    "net_mtu",
+    "subnet_dns_nameservers",
+    "host_boot_from_volume",
+    "host_volume_size",
+    "host_pre_content_hook",
+    "host_post_content_hook",
+]
+EVERY = [
+    *DOCUMENTED,
+    *(f"os_migrate_{side}_{name}" for side in ("src", "dst") for name in OF_A_CLOUD),
+    *(f"os_migrate_{side}conversion_{name}" for side in ("src_", "dst_", "") for name in OF_A_HOST),
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_variable_that_os_migrate_documents_is_read_or_has_a_reason(name: str) -> None:
+    assert name in KNOWN
+    assert bool(without_effect({name: 1})) is not KNOWN[name].read
+
+
+def test_the_table_says_of_hosts_what_hosts_read() -> None:
+    said = {name for name, variable in KNOWN.items() if variable.read and "conversion_" in name}
+    read = {f"os_migrate_conversion_{name}" for name in (*hosts.OF_A_SIDE, *hosts.OF_BOTH)}
+    assert said == read | {f"os_migrate_{side}_conversion_{name}" for side in SIDES for name in hosts.OF_A_SIDE}
+
+
+def test_the_table_names_each_filter_that_counts() -> None:
+    said = {name for name, variable in KNOWN.items() if variable.read and name.endswith("_filter")}
+    assert said == set(FILTERS)
+
+
+def test_the_data_directory_is_the_variables_unless_one_is_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"os_migrate_data_dir": str(tmp_path / "theirs")}
+    assert options.directory(None, said) == tmp_path / "theirs"
+    assert options.directory(tmp_path / "theirs", said) == tmp_path / "theirs"
+    assert capsys.readouterr().err == ""
+    assert options.directory(tmp_path / "ours", said) == tmp_path / "ours"
+    assert "os_migrate_data_dir is" in capsys.readouterr().err
+    with pytest.raises(Error, match="os_migrate_data_dir"):
+        options.directory(None, {})
+    with pytest.raises(Error, match="os_migrate_data_dir: a template"):
+        options.directory(None, {"os_migrate_data_dir": "{{ home }}"})
+
+
+def test_a_file_that_would_keep_us_waiting_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.yml")
+    (tmp_path / "zero.yml").symlink_to("/dev/zero")
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    (tmp_path / "bomb.yml").write_text("\n".join(lines))
+    for name in ("fifo.yml", "zero.yml", "bomb.yml"):
+        with pytest.raises(Error, match=name.replace(".", r"\.")):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize("items", [None, "a", {"regex": "a"}, [1], [None], [{"regex": "["}], [{"regexp": "a"}]])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stackferry.errors import InvalidMessage
 from stackferry.messages import ExportProject
-from stackferry.selection import filter_of, invalid_filters, keeps, selects_kind, unknown_kinds
+from stackferry.selection import filter_of, invalid_filters, keeps, selects_kind, unknown_kinds, unmatched
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,21 @@ def test_a_kind_that_does_not_exist_is_named(selection: Any) -> None:
         ExportProject.load_data(
             {"migration": str(uuid4()), "attempt": 1, "source": {"cloud": "src"}, "selection": selection}
         )
+
+
+FOUND = [("network", "blue"), ("network", "red"), ("subnet", None)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "missing"),
+    [
+        (None, []),
+        ({"kinds": ["network", "image"]}, ["kind image"]),
+        ({"filters": {"network": ["blue", "blu", {"regex": "^g"}, {"regex": "e"}]}}, ["network=blu", "network~^g"]),
+        ({"filters": {"image": [{"regex": ".*"}], "router": ["r"]}}, ["router=r"]),
+        ({"kinds": ["network"], "filters": {"router": ["r"]}}, []),
+        ({"filters": {"security_group_rule": ["web"], "subnet": [""]}}, []),
+    ],
+)
+def test_what_matches_nothing_is_named(selection: Any, missing: list[str]) -> None:
+    assert unmatched(selection, FOUND) == missing

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from stackferry.cleanup import CLEAN_UP, Candidate, candidates
 from stackferry.client import FINAL, Client
 from stackferry.errors import Error, NoAnswer
 from stackferry.messages import MigrationChanged
 
 from .. import lines, options, output
-from ..options import Migration, client
+from ..options import Migration, Output, client
 
 COLUMNS = ("kind", "name", "id", "volumes", "ports", "trunks", "floating IPs")
 Servers = Annotated[
@@ -25,6 +26,7 @@ def cleanup_source(
     servers: Servers = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list it.")] = False,
+    format_: Output = output.Format.table,
 ) -> None:
     """Delete at the source what this migration has moved and verified, after a list and a question.
 
@@ -35,18 +37,25 @@ def cleanup_source(
     with client() as ferry:
         state = ferry.show(options.find(ferry, migration))
         found = chosen(candidates(state["steps"]), servers)
-        _list(found, output.place(state["source"]))
         keys = [one.key for one in found if not one.refusal]
+        if format_ is output.Format.table:
+            _list(found, output.place(state["source"]))
         if dry_run or not keys:
+            output.tell(format_, {"id": state["id"], "to_be_deleted": keys, "stays": _staying(found)})
             return
         if state["phase"] != "done":
             raise Error(f"{state['id']}: its source can be cleaned up when it is done, and it is {state['phase']}")
         if not yes:
-            typer.confirm(f"Delete these {len(keys)} at {output.place(state['source'])} for good?", abort=True)
+            output.confirm(f"Delete these {len(keys)} at {output.place(state['source'])} for good?")
         ferry.clean_up_source(state["id"], keys)
-        _follow(ferry, state["id"])
+        _follow(ferry, state["id"], output.aside(format_))
         after = ferry.show(state["id"])
-    raise typer.Exit(_report(after["steps"], {f"{key}/cleanup-{CLEAN_UP}" for key in keys}))
+    wrong = _report(after, {f"{key}/cleanup-{CLEAN_UP}" for key in keys}, format_)
+    raise typer.Exit(output.SOME_FAILED if wrong else output.OK)
+
+
+def _staying(found: list[Candidate]) -> list[dict[str, str]]:
+    return [{"key": one.key, "name": one.name, "why": one.refusal} for one in found if one.refusal]
 
 
 def chosen(found: list[Candidate], names: list[str] | None) -> list[Candidate]:
@@ -87,7 +96,7 @@ def _list(found: list[Candidate], place: str) -> None:
             output.console.print(f"stays: {one.kind} {one.name}: {one.refusal}")
 
 
-def _follow(ferry: Client, migration: str) -> None:
+def _follow(ferry: Client, migration: str, console: Console) -> None:
     """Show what happens until it's over."""
     begun = False
     while True:
@@ -96,22 +105,24 @@ def _follow(ferry: Client, migration: str) -> None:
             raise NoAnswer("the coordinator did not begin; see `stackferry show` and `stackferry dead-letters list`")
         if fact.type != MigrationChanged.type:
             continue
-        output.console.print(lines.told(fact))
+        console.print(lines.told(fact))
         begun = begun or fact.data["phase"] == "cleaning"
         if begun and fact.data["phase"] in FINAL:
             return
 
 
-def _report(steps: list[dict[str, Any]], keys: set[str]) -> int:
-    """Print what became of each; return the exit code."""
-    wrong = 0
-    for step in steps:
-        what = f"{step['kind']} {step['name']}"
+def _report(state: dict[str, Any], keys: set[str], format_: output.Format) -> bool:
+    """Print what became of each; return whether something that was to be deleted was kept."""
+    deleted, kept, said = [], [], []
+    about = {key.rpartition("/")[0] for key in keys}
+    for step in state["steps"]:
+        what, notes = f"{step['kind']} {step['name']}", (step["notes"] or []) if step["key"] in keys else []
         if step["key"] in keys and step["state"] == "done":
-            output.console.print(f"deleted    {what}")
-        elif step["key"].rpartition("/")[0] in {key.rpartition("/")[0] for key in keys} and step["state"] == "failed":
-            wrong += 1
-            output.console.print(f"kept       {what}: {step['reason']}")
-        for note in (step["notes"] or []) if step["key"] in keys else []:
-            output.console.print(f"           {note}")
-    return output.SOME_FAILED if wrong else output.OK
+            deleted.append({"key": step["key"].rpartition("/")[0], "name": step["name"], "notes": notes})
+            said.append(f"deleted    {what}")
+        elif step["key"].rpartition("/")[0] in about and step["state"] == "failed":
+            kept.append({"key": step["key"].rpartition("/")[0], "name": step["name"], "why": step["reason"]})
+            said.append(f"kept       {what}: {step['reason']}")
+        said += [f"           {note}" for note in notes]
+    output.tell(format_, {"id": state["id"], "deleted": deleted, "kept": kept}, *said)
+    return bool(kept)

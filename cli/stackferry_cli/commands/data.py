@@ -9,92 +9,130 @@ import typer
 from stackferry import documents
 from stackferry.client import Client
 from stackferry.errors import Error
-from stackferry.resources import BY_TYPE, KINDS
-from stackferry.selection import selects
+from stackferry.resources import BY_TYPE
 
-from .. import live, options, output, report
+from .. import files, live, options, os_migrate, output, report, rules
 from ..options import (
+    Bandwidth,
+    BootDiskCopy,
+    CutoverWhen,
     Destination,
     DestinationProject,
     Filters,
     KindsOption,
     Map,
     Output,
+    Prune,
     Source,
     SourceProject,
     StartServers,
     Vars,
+    VolumesAtOnce,
     WaitForShutdown,
+    Warm,
     client,
     place,
 )
 from ..stays_behind import print_stays_behind
 
-Directory = Annotated[Path, typer.Argument(help="The data directory (networks.yml ...).", file_okay=False)]
+Directory = Annotated[
+    Path | None, typer.Argument(help="The data directory (networks.yml ...); else --vars says it.", file_okay=False)
+]
 
 
 def export(
-    directory: Directory,
+    directory: Directory = None,
     source: Source = "src",
     source_project: SourceProject = None,
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
     image_blobs: Annotated[
-        bool, typer.Option("--image-blobs", help="Write the payloads of images too, into the folder image_blobs.")
-    ] = False,
-    os_migrate: Annotated[
+        bool | None,
+        typer.Option(
+            help="Write the payloads of images too, into the folder image_blobs. Without a word they are written when "
+            "images are asked for (-k image).",
+            show_default=False,
+        ),
+    ] = None,
+    for_os_migrate: Annotated[
         bool,
-        typer.Option("--os-migrate", help="Write only what OS Migrate 1.0.5 accepts; our extra fields are left out."),
+        typer.Option("--os-migrate", help="Write only what OS Migrate 1.0.5 accepts; what is left out is named."),
     ] = False,
+    format_: Output = output.Format.table,
 ) -> None:
     """Read a project into a data directory: one YAML file a kind. Files that are there are updated in place."""
-    chosen = options.selection(kinds, filters, vars_file)
+    said = options.variables(vars_file)
+    directory, chosen = options.directory(directory, said), options.selection(kinds, filters, said)
+    if image_blobs is None:
+        image_blobs = "image" in (kinds or ()) and os_migrate.wants_image_blobs(said) is not False
     with client() as ferry:
-        blobs = str(options.image_blobs(directory, vars_file)) if image_blobs else None
+        blobs = str(options.image_blobs(directory, said)) if image_blobs else None
         side = place(source, source_project)
+        os_migrate.check(ferry, said, {"src": side})
         migration = ferry.migrate(side, None, mode="export", selection=chosen, image_blobs=blobs)
-        live.follow(ferry, migration, quiet=not (image_blobs or output.console.is_terminal))
+        shown = format_ is output.Format.table and (image_blobs or output.console.is_terminal)
+        live.follow(ferry, migration, quiet=not shown)
         state = ferry.show(migration, documents=True)
-    for note in report.notes_of_export(state):
+    notes = report.notes_of_export(state)
+    for note in notes:
         output.errors.print(f"note: {note}")
     print_stays_behind(state, output.errors)
     if state["phase"] == "stuck":
         raise Error(state["reason"])
-    found = [step["document"] for step in state["steps"] if step["action"] == "keep"]
-    if os_migrate:
-        found = _understood(found)
-    files = documents.write_directory(directory, found, compatible=os_migrate)
-    for file in files:
-        output.console.print(f"{file}")
-    output.console.print(f"{len(found)} resources exported")
-    if image_blobs:
-        _print_blobs(state, str(blobs))
-        if code := report.exit_code(state):
-            raise typer.Exit(code)
+    options.note_unmatched(chosen, state)
+    found = [_as_said(step["document"], said) for step in state["steps"] if step["action"] == "keep"]
+    if for_os_migrate:
+        found = files.for_os_migrate(found)
+    written = [str(file) for file in documents.write_directory(directory, found, compatible=for_os_migrate)]
+    if for_os_migrate:
+        files.name_refused(directory)
+    payloads = _payloads(state, blobs)
+    lines = [*written, f"{len(found)} resources exported"]
+    if payloads:
+        lines.append(f"{payloads['written']} of {payloads['images']} payloads of images in {blobs}")
+    answer = {"directory": str(directory), "files": written, "resources": len(found), "notes": notes}
+    output.tell(format_, {**answer, "image_blobs": payloads}, *lines)
+    if image_blobs and (code := report.exit_code(state)):
+        raise typer.Exit(code)
 
 
-def _print_blobs(state: dict[str, Any], folder: str) -> None:
+def _as_said(document: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """A document with what OS Migrate's variables would write into it."""
+    copied = os_migrate.boot_disk_copy(said)
+    if copied is None or BY_TYPE[document["type"]].kind != "server":
+        return document
+    return {**document, "_migration_params": {**document["_migration_params"], "boot_disk_copy": copied}}
+
+
+def _payloads(state: dict[str, Any], folder: str | None) -> dict[str, Any] | None:
+    """How many payloads were written; what was not is named."""
+    if folder is None:
+        return None
     steps = [step for step in state["steps"] if step["action"] == "transfer"]
     for step in steps:
         if step["state"] != "done":
             output.errors.print(f"image {step['name']!r}: {step['reason']}")
     there = sum(step["state"] == "done" for step in steps)
-    output.console.print(f"{there} of {len(steps)} payloads of images in {folder}")
+    return {"folder": folder, "images": len(steps), "written": there}
 
 
-def validate(directory: Directory) -> None:
-    """Check a data directory: syntax, types, values, duplicates. Nothing is asked of a cloud."""
-    found = documents.read_directory(directory)
-    _name_unread(directory)
-    for warning in _warnings(found):
+def validate(directory: Directory = None, vars_file: Vars = None, format_: Output = output.Format.table) -> None:
+    """Check a data directory, and a variables file: syntax, types, values, duplicates. Nothing is asked of a cloud."""
+    said = options.variables(vars_file)
+    if any(f"os_migrate_{side}_auth" in said for side in os_migrate.OPTIONS):
+        os_migrate.clouds(said)
+    os_migrate.filters(said)
+    found = files.read(options.directory(directory, said))
+    warnings = files.warnings(found) + files.without_effect(found) + rules.warnings(found)
+    for warning in warnings:
         output.errors.print(f"warning: {warning}")
-    output.console.print(f"{len(found)} resources, all valid")
+    output.tell(format_, {"resources": len(found), "warnings": warnings}, f"{len(found)} resources, all valid")
 
 
 def plan(
     directory: Annotated[
-        Path | None, typer.Argument(help="A data directory; without it, the source cloud is read.")
+        Path | None, typer.Argument(help="A data directory; without it, the source cloud is read.", file_okay=False)
     ] = None,
     source: Source = None,
     destination: Destination = "dst",
@@ -103,28 +141,46 @@ def plan(
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
+    warm: Warm = False,
+    cutover_when: CutoverWhen = None,
+    boot_disk_copy: BootDiskCopy = False,
+    wait_for_shutdown: WaitForShutdown = False,
+    start_servers: StartServers = False,
+    volumes_at_once: VolumesAtOnce = None,
+    bandwidth: Bandwidth = None,
+    prune: Prune = False,
     maps: Map = None,
     format_: Output = output.Format.table,
 ) -> None:
     """Say what an import or a migration would do, field by field; write nothing.
 
     A data directory's servers and volumes need their source cloud too (--source), as in an import.
-    `stackferry start ID` carries a plan out.
+    `stackferry start ID` carries a plan out, with the options of the plan.
     """
-    if directory is None and source is None:
+    said = options.variables(vars_file)
+    if directory is None and source is None and os_migrate.data_dir(said) is None:
         raise Error("name a data directory, or a source cloud (--source), or both")
-    chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
-    what = {"selection": chosen} if directory is None else _from_files(directory, source, chosen, vars_file)
+    if directory is None and source is None:
+        directory = options.directory(None, said)
+    chosen, mapping = options.selection(kinds, filters, said), options.mapping(maps)
+    copied = boot_disk_copy or (directory is None and os_migrate.boot_disk_copy(said) is True)
+    params = options.migration_params(said, warm, cutover_when, copied, wait_for_shutdown, start_servers)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        migration = ferry.migrate(*sides, mode="plan", mapping=mapping, **what)
+        os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
+        what = {"selection": chosen} if directory is None else _from_files(ferry, directory, sides[0], chosen, said)
+        migration = ferry.migrate(
+            *sides, mode="plan", mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
+            bandwidth=bandwidth, prune=prune, **what,
+        )  # fmt: skip
         state = _finish(ferry, migration, format_, quiet=not output.console.is_terminal)
+    options.note_unmatched(chosen, state)
     report.print_plan(state, format_)
     raise typer.Exit(report.exit_code(state))
 
 
 def import_(
-    directory: Directory,
+    directory: Directory = None,
     source: Source = None,
     destination: Destination = "dst",
     source_project: SourceProject = None,
@@ -132,8 +188,14 @@ def import_(
     kinds: KindsOption = None,
     filters: Filters = None,
     vars_file: Vars = None,
+    warm: Warm = False,
+    cutover_when: CutoverWhen = None,
+    boot_disk_copy: BootDiskCopy = False,
     wait_for_shutdown: WaitForShutdown = False,
     start_servers: StartServers = False,
+    volumes_at_once: VolumesAtOnce = None,
+    bandwidth: Bandwidth = None,
+    prune: Prune = False,
     maps: Map = None,
     format_: Output = output.Format.table,
 ) -> None:
@@ -141,15 +203,20 @@ def import_(
 
     Servers and volumes need their source cloud too (--source): their disks are read there.
     """
-    chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
-    what = _from_files(directory, source, chosen, vars_file)
+    said = options.variables(vars_file)
+    directory = options.directory(directory, said)
+    chosen, mapping = options.selection(kinds, filters, said), options.mapping(maps)
+    params = options.migration_params(said, warm, cutover_when, boot_disk_copy, wait_for_shutdown, start_servers)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        params = options.migration_params(
-            wait_for_shutdown=wait_for_shutdown, start_servers=start_servers, vars_file=vars_file
-        )
-        migration = ferry.migrate(*sides, mapping=mapping, migration_params=params, **what)
+        os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
+        what = _from_files(ferry, directory, sides[0], chosen, said)
+        migration = ferry.migrate(
+            *sides, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once, bandwidth=bandwidth,
+            prune=prune, **what,
+        )  # fmt: skip
         state = _finish(ferry, migration, format_)
+    options.note_unmatched(chosen, state)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))
 
@@ -159,67 +226,9 @@ def _finish(ferry: Client, migration: str, format_: output.Format, quiet: bool =
     return ferry.show(migration)
 
 
-def _from_files(directory: Path, source: str | None, chosen: dict[str, Any], vars_file: Path | None) -> dict[str, Any]:
+def _from_files(
+    ferry: Client, directory: Path, source: dict[str, Any] | None, chosen: dict[str, Any], said: dict[str, Any]
+) -> dict[str, Any]:
     """What a data directory asks for, as arguments of the request."""
-    found = _movable(_selected(documents.read_directory(directory), chosen), source, chosen)
-    _name_unread(directory)
-    return {"documents": found, "image_blobs": None if source else _blobs(directory, vars_file)}
-
-
-def _name_unread(directory: Path) -> None:
-    for name in documents.unread_files(directory):
-        output.errors.print(f"warning: {name}: not read; no kind's data file is called so")
-
-
-def _blobs(directory: Path, vars_file: Path | None) -> str | None:
-    """The folder of the images' payloads, when there is one."""
-    folder = options.image_blobs(directory, vars_file)
-    return str(folder) if folder.is_dir() else None
-
-
-def _selected(found: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:
-    """The documents that kinds and filters keep; those of kinds that we don't import are named and left out."""
-    kept = []
-    for document in found:
-        kind = BY_TYPE.get(document["type"])
-        if kind is None or kind.nested:
-            output.errors.print(f"left out: {documents.label(document)}: not imported by this version")
-        elif selects(chosen, document):
-            kept.append(document)
-    return kept
-
-
-def _movable(found: list[dict[str, Any]], source: str | None, chosen: dict[str, Any]) -> list[dict[str, Any]]:
-    """Without a source cloud, servers and volumes are left out, unless they're asked for: then it's reported."""
-    if source or chosen.get("kinds"):
-        return found
-    kept = []
-    for document in found:
-        if BY_TYPE[document["type"]].by_workload:
-            output.errors.print(f"left out: {documents.label(document)}: its disks are read at the source (--source)")
-        else:
-            kept.append(document)
-    return kept
-
-
-def _understood(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The documents that OS Migrate can be given; the others are named and left out."""
-    kept = []
-    for document in found:
-        if why := documents.obstacle_for_os_migrate(document):
-            output.errors.print(f"left out: {documents.label(document)}: {why}")
-        else:
-            kept.append(document)
-    return kept
-
-
-def _warnings(found: list[dict[str, Any]]) -> list[str]:
-    """Keys in params that nobody reads: most often a typing error."""
-    expected = {name for names in documents.EXPECTED.values() for name in names}
-    return [
-        f"{KINDS[kind.kind].file}.yml: {documents.label(document)}: params.{name} is not known, and kept unread"
-        for document in found
-        if (kind := BY_TYPE.get(document["type"]))
-        for name in document["params"]
-        if name not in kind.declared() and name not in expected
-    ]
+    found = files.wanted(ferry, directory, source, chosen)
+    return {"documents": found, "image_blobs": None if source else files.blobs(directory, said)}

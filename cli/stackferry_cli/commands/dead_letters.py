@@ -29,15 +29,15 @@ def list_(format_: Output = output.Format.table) -> None:
 
 
 @app.command()
-def retry(ids: Ids = None, all_: All = False) -> None:
+def retry(ids: Ids = None, all_: All = False, format_: Output = output.Format.table) -> None:
     """Put messages back into the queues in which they failed."""
-    _report(deadletters.retry(_uri(), _wanted(ids, all_)), "put back", all_)
+    _report(deadletters.retry(_uri(), _wanted(ids, all_)), "put back", all_, format_)
 
 
 @app.command()
-def drop(ids: Ids = None, all_: All = False) -> None:
+def drop(ids: Ids = None, all_: All = False, format_: Output = output.Format.table) -> None:
     """Delete messages for good."""
-    _report(deadletters.drop(_uri(), _wanted(ids, all_)), "dropped", all_)
+    _report(deadletters.drop(_uri(), _wanted(ids, all_)), "dropped", all_, format_)
 
 
 def _wanted(ids: list[str] | None, all_: bool):  # type: ignore[no-untyped-def]
@@ -46,7 +46,7 @@ def _wanted(ids: list[str] | None, all_: bool):  # type: ignore[no-untyped-def]
     return lambda message: all_ or any(message["id"].startswith(id_) for id_ in ids or [])
 
 
-def _report(count: int, done: str, all_: bool) -> None:
+def _report(count: int, done: str, all_: bool, format_: output.Format) -> None:
     if not count and not all_:
         raise Error("nothing that is parked has such an id; see `stackferry dead-letters list`")
-    output.console.print(f"{count} {done}")
+    output.tell(format_, {done.replace(" ", "_"): count}, f"{count} {done}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -10,10 +11,11 @@ import typer
 from stackferry.errors import Error
 
 from .. import os_migrate, output
-from ..hosts import asking, broker, connections, deleting, deploying, flags, options, variables, waiting
+from ..hosts import asking, broker, connections, deleting, deploying, flags, options, waiting
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
-from ..options import Destination, DestinationProject, Output, Source, SourceProject, client
+from ..options import Destination, DestinationProject, Output, Source, SourceProject, client, variables
+from ..options import place as side_of
 
 app = typer.Typer(help="Conversion hosts: servers in each cloud, through which disks cross.", no_args_is_help=True)
 COLUMNS = ("name", "id", "cloud", "project", "state", "agents", "slots", "used", "version", "seen", "why")
@@ -57,40 +59,51 @@ def deploy(
     key_name: flags.KeyName = None,
     wait: flags.Wait = True,
     timeout: flags.Timeout = 900,
+    format_: Output = output.Format.table,
 ) -> None:
     """Make conversion hosts in the named clouds, and wait until their agents answer.
 
     A second run makes only what is missing. What says [CLOUD=] may be repeated, once for each cloud:
     --flavor src=m1.small --flavor dst=v1.large.
     """
-    said = os_migrate.read(vars_file) if vars_file else {}
-    _note_unread(said)
+    said = variables(vars_file)
     places = _places(source, destination, source_project, destination_project)
     wanted = options.all_wanted(places, context.params, said, broker.agent_uri(agent_amqp_uri_file))
     _note_loopback(wanted[0])
+    if wait and said:
+        with client() as ferry:  # hosts in another project than the services use would get no work
+            os_migrate.check(ferry, said, {one.side: side_of(one.cloud, one.project) for one in places})
     connected = [(w, connections.connect(w.cloud, w.project, _entry(said, w.cloud))) for w in wanted]
-    deadline = time.monotonic() + timeout
+    deadline, say = time.monotonic() + timeout, output.aside(format_).print
     if not wait:
-        _deploy(connected, deadline)
-        return
-    with client() as ferry:
-        ferry.hosts()  # whoever can't be asked is better known of before anything is made
-        for one, hosts, connection in _deploy(connected, deadline):
-            waiting.agents(one, hosts, connection, ferry, deadline, output.console.print)
+        made = _deploy(connected, deadline, say)
+    else:
+        with client() as ferry:
+            ferry.hosts()  # whoever can't be asked is better known of before anything is made
+            made = _deploy(connected, deadline, say)
+            for one, hosts, connection in made:
+                waiting.agents(one, hosts, connection, ferry, deadline, say)
+    output.tell(format_, [_row(one, host) for one, hosts, _ in made for host in hosts])
 
 
-def _deploy(connected: list[tuple[Wanted, Any]], deadline: float) -> list[tuple[Wanted, list[deploying.Host], Any]]:
+def _row(wanted: Wanted, host: deploying.Host) -> dict[str, Any]:
+    return {"cloud": wanted.cloud, "name": host.name, "id": host.id, "address": host.address, "made": host.made}
+
+
+def _deploy(
+    connected: list[tuple[Wanted, Any]], deadline: float, say: Callable[[str], None]
+) -> list[tuple[Wanted, list[deploying.Host], Any]]:
     """The destination's come first: the source's have to know who'll fetch from them."""
     done: list[tuple[Wanted, list[deploying.Host], Any]] = []
     for wanted, connection in reversed(connected):
         peers = tuple(range_ for _, hosts, _ in done for host in hosts for range_ in host.seen_as)
         wanted = replace(wanted, peers=(*wanted.peers, *peers))
-        done.append((wanted, deploying.deploy(wanted, connection, output.console.print), connection))
+        done.append((wanted, deploying.deploy(wanted, connection, say), connection))
     for wanted, hosts, connection in done:
         waiting.active(wanted, hosts, connection, deadline)
         for host in hosts:
             word = "is on" if host.made else "was there"
-            output.console.print(f"{wanted.cloud}: {host.name} {word} ({host.id}, {host.address})")
+            say(f"{wanted.cloud}: {host.name} {word} ({host.id}, {host.address})")
     return done
 
 
@@ -102,15 +115,20 @@ def list_(format_: Output = output.Format.table) -> None:
 
 
 @app.command()
-def drain(host: Host) -> None:
+def drain(host: Host, format_: Output = output.Format.table) -> None:
     """Give a host no new volumes. It finishes those that it has: `list` shows when it's empty."""
-    output.console.print(asking.tell(host, "drain"))
+    _tell(host, "drain", format_)
 
 
 @app.command()
-def resume(host: Host) -> None:
+def resume(host: Host, format_: Output = output.Format.table) -> None:
     """Give a drained host work again."""
-    output.console.print(asking.tell(host, "resume"))
+    _tell(host, "resume", format_)
+
+
+def _tell(host: str, action: str, format_: output.Format) -> None:
+    row = asking.tell(host, action)
+    output.tell(format_, row, f"{row['name']} ({row['id']}): {row['state']}, {row['used']} volumes under way")
 
 
 @app.command()
@@ -123,29 +141,31 @@ def delete(
     vars_file: flags.Vars = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if they have work, or nobody knows.")] = False,
+    format_: Output = output.Format.table,
 ) -> None:
     """Delete what `hosts deploy` has made in the named clouds: hosts, network, router, security group.
 
     Nothing else is touched. With HOST, only that one; what hosts share goes with the last of them.
     """
-    said = os_migrate.read(vars_file) if vars_file else {}
+    said = variables(vars_file)
     places = _places(source, destination, source_project, destination_project)
     connected = [(p, connections.connect(p.cloud, p.project, _entry(said, p.cloud))) for p in places]
     found = deleting.look_in(connected, hosts or [])
     lines = [f"{place.cloud}: {line}" for place, _, mine in found for line in mine.lines()]
     if not lines:
-        output.console.print("`hosts deploy` has made nothing here")
+        output.tell(format_, {"deleted": []}, "`hosts deploy` has made nothing here")
         return
     ids = [server.id for _, _, mine in found for server in mine.servers]
     if not yes:
-        output.console.print("\n".join(lines))
-        typer.confirm(f"Delete these {len(lines)}?", abort=True)
+        for line in lines:
+            output.aside(format_).print(line)
+        output.confirm(f"Delete these {len(lines)}?")
     if not force:
         asking.take_out(ids)
     for place, connection, mine in found:
         with connections.explained(place.cloud):
             deleting.delete(mine, connection)
-    output.console.print("\n".join(f"deleted: {line}" for line in lines))
+    output.tell(format_, {"deleted": lines}, *(f"deleted: {line}" for line in lines))
     asking.forget(ids)
 
 
@@ -164,11 +184,6 @@ def _entry(said: dict[str, Any], cloud: str) -> dict[str, Any] | None:
         return None
     entry: dict[str, Any] = os_migrate.clouds(said)["clouds"][cloud]
     return entry
-
-
-def _note_unread(said: dict[str, Any]) -> None:
-    if names := variables.unread(said):
-        output.errors.print(f"note: no effect here: {', '.join(names)}")
 
 
 def _note_loopback(wanted: Wanted) -> None:

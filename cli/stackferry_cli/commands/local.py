@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from stackferry.errors import Error
 
-from .. import os_migrate, output
+from .. import options, os_migrate, output
 from ..local import credentials
 from ..local.stack import Stack, home
 from ..options import Output
@@ -21,6 +22,7 @@ def up(
         Path | None,
         typer.Option("--vars", help="Take the credentials from an OS Migrate variables file.", exists=True),
     ] = None,
+    format_: Output = output.Format.table,
 ) -> None:
     """Start the system on this machine: broker (unless AMQP_URI is set), coordinator, exporter, importer.
 
@@ -31,24 +33,38 @@ def up(
     stack = Stack(home())
     kept = stack.folder / "clouds.yaml"
     if vars_file is not None:
-        os_migrate.write_clouds(os_migrate.read(vars_file), kept)
+        os_migrate.write_clouds(options.variables(vars_file), kept)
     environ = credentials.variables(Path.cwd(), os.environ, kept)
     if vars_file is not None:
         environ["OS_CLIENT_CONFIG_FILE"] = str(kept)
     running = [name for name in stack.names() if stack.process(name).pid()]
     stack.up({"exporter": exporters, "importer": importers}, environ)
-    output.console.print(f"up: {', '.join(stack.names())}; logs in {stack.folder / 'logs'}")
-    if file := environ.get("OS_CLIENT_CONFIG_FILE"):
-        output.console.print(f"clouds: {file}")
+    names, logs, file = stack.names(), stack.folder / "logs", environ.get("OS_CLIENT_CONFIG_FILE")
+    lines = [f"up: {', '.join(names)}; logs in {logs}", *([f"clouds: {file}"] if file else [])]
+    output.tell(format_, {"up": names, "logs": str(logs), "clouds": file, "ran_already": running}, *lines)
     if running:
         text = "ran already, with the credentials of their start; `stackferry down` and `up` to change them"
         output.errors.print(f"note: {', '.join(running)} {text}")
 
 
-def down() -> None:
+def down(format_: Output = output.Format.table) -> None:
     """Stop the system on this machine. Nothing is lost: what was under way goes on at the next start."""
     stopped = Stack(home()).down()
-    output.console.print(f"stopped: {', '.join(stopped) or 'nothing ran'}")
+    output.tell(format_, {"stopped": stopped}, f"stopped: {', '.join(stopped) or 'nothing ran'}")
+
+
+def uri(
+    user: Annotated[str, typer.Argument(help="Who connects: client, operator, transfer, admin ...")] = "client",
+    format_: Output = output.Format.table,
+) -> None:
+    """Print how to reach the broker of this machine as a user, for clients of yours. It holds a password."""
+    if os.environ.get("AMQP_URI"):
+        raise Error("AMQP_URI names a broker: whoever runs it knows its users")
+    stack = Stack(home())
+    if user not in (known := stack.node.users()):
+        raise Error(f"{user!r} is no user of the broker; known are {', '.join(known)}")
+    found = stack.node.uri(user)
+    output.tell(format_, {"user": user, "uri": found}, found)
 
 
 def status(format_: Output = output.Format.table) -> None:

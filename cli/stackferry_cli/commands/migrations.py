@@ -9,7 +9,7 @@ from stackferry.cleanup import deleted
 from stackferry.errors import Error
 from stackferry.phases import refusal
 
-from .. import live, options, output, report
+from .. import live, options, os_migrate, output, report
 from ..options import (
     Bandwidth,
     BootDiskCopy,
@@ -53,22 +53,24 @@ def migrate(
     format_: Output = output.Format.table,
 ) -> None:
     """Move a project from one cloud to another, all in one. A second run changes nothing that is right already."""
-    chosen, mapping = options.selection(kinds, filters, vars_file), options.mapping(maps)
+    said = options.variables(vars_file)
+    chosen, mapping = options.selection(kinds, filters, said), options.mapping(maps)
+    copied = boot_disk_copy or os_migrate.boot_disk_copy(said) is True
+    params = options.migration_params(said, warm, cutover_when, copied, wait_for_shutdown, start_servers)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
-        params = options.migration_params(
-            warm, cutover_when, boot_disk_copy, wait_for_shutdown, start_servers, vars_file
-        )
+        os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
             bandwidth=bandwidth,
         )  # fmt: skip
         if detach:
-            print(migration)
+            output.tell(format_, {"id": migration}, migration)
             return
         output.errors.print(f"migration {migration}")
         live.follow(ferry, migration, quiet=format_ is not output.Format.table)
         state = ferry.show(migration)
+    options.note_unmatched(chosen, state)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))
 
@@ -115,9 +117,11 @@ def show(
     if format_ is output.Format.table:
         output.console.print(f"{state['id']}: {state['phase']}{' (paused)' if state['paused'] else ''}")
     (report.print_plan if state["mode"] == "plan" else report.print_report)(state, format_)
+    if state["phase"] == "stuck":
+        raise typer.Exit(output.NEEDS_PERSON)
 
 
-def _tell(migration: str, action: str) -> None:
+def _tell(migration: str, action: str, format_: output.Format) -> None:
     with client() as ferry:
         id_ = options.find(ferry, migration)
         before = ferry.show(id_)
@@ -126,32 +130,32 @@ def _tell(migration: str, action: str) -> None:
         if action == "undo" and (why := deleted(before["steps"])):
             raise Error(f"{id_}: {why}")
         ferry.control(id_, action)
-        output.console.print(f"{id_}: told to {action}")
+        output.tell(format_, {"id": id_, "told_to": action}, f"{id_}: told to {action}")
 
 
-def start(migration: Migration = "last") -> None:
+def start(migration: Migration = "last", format_: Output = output.Format.table) -> None:
     """Carry out a plan."""
-    _tell(migration, "start")
+    _tell(migration, "start", format_)
 
 
-def pause(migration: Migration = "last") -> None:
+def pause(migration: Migration = "last", format_: Output = output.Format.table) -> None:
     """Ask for nothing new until `resume`; what is under way ends."""
-    _tell(migration, "pause")
+    _tell(migration, "pause", format_)
 
 
-def resume(migration: Migration = "last") -> None:
+def resume(migration: Migration = "last", format_: Output = output.Format.table) -> None:
     """Go on after `pause`."""
-    _tell(migration, "resume")
+    _tell(migration, "resume", format_)
 
 
-def cancel(migration: Migration) -> None:
+def cancel(migration: Migration, format_: Output = output.Format.table) -> None:
     """Ask for nothing more; what was made stays (`undo` removes it)."""
-    _tell(migration, "cancel")
+    _tell(migration, "cancel", format_)
 
 
-def retry(migration: Migration = "last") -> None:
+def retry(migration: Migration = "last", format_: Output = output.Format.table) -> None:
     """Try again whatever failed, and what it held up."""
-    _tell(migration, "retry")
+    _tell(migration, "retry", format_)
 
 
 def cutover(
@@ -159,6 +163,7 @@ def cutover(
     servers: Annotated[
         list[str] | None, typer.Option("--server", help="Only this server, by name or id; may be repeated.")
     ] = None,
+    format_: Output = output.Format.table,
 ) -> None:
     """Cut warm servers over: after the pass that is under way they are stopped, copied for the last time, and started
     at the destination."""
@@ -169,11 +174,15 @@ def cutover(
             which = "no server" if missing == ["?"] else f"no server {missing[0]!r}"
             raise Error(f"{id_}: {which} waits to cut over")
         ferry.control(id_, "cutover", servers)
-        output.console.print(f"{id_}: told to cut over")
+        output.tell(format_, {"id": id_, "told_to": "cutover"}, f"{id_}: told to cut over")
 
 
-def undo(migration: Migration, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
+def undo(
+    migration: Migration,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    format_: Output = output.Format.table,
+) -> None:
     """Remove from the destination what this migration created, in reverse order. What it updated stays as it is."""
     if not yes:
-        typer.confirm(f"Remove everything that migration {migration} created at the destination?", abort=True)
-    _tell(migration, "undo")
+        output.confirm(f"Remove everything that migration {migration} created at the destination?")
+    _tell(migration, "undo", format_)

@@ -12,11 +12,10 @@ from .. import output
 from ..options import client
 
 
-def tell(host: str, action: str) -> str:
+def tell(host: str, action: str) -> dict[str, Any]:
     """Have the coordinator drain or resume a host; return what it is then."""
     with client() as ferry:
-        row = _told(ferry, _find(ferry, host)["id"], action)
-    return f"{row['name']} ({row['id']}): {row['state']}, {row['used']} volumes under way"
+        return _told(ferry, _find(ferry, host)["id"], action)
 
 
 def _told(ferry: Client, id_: str, action: str) -> dict[str, Any]:

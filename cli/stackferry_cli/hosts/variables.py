@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
@@ -11,8 +10,7 @@ from stackferry.errors import Error
 from ..os_migrate import value
 
 SHARED = "os_migrate_conversion_"
-ABOUT_HOSTS = re.compile(r"os_migrate_(\w+_)?conversion_")
-#: what is said about one side, after os_migrate_src_conversion_ or os_migrate_dst_conversion_
+#: what is said about one side, after os_migrate_src_conversion_ or os_migrate_dst_conversion_; or about both, as below
 OF_A_SIDE: dict[str, fields.Field] = {
     "host_name": fields.String(),
     "image_name": fields.String(),
@@ -45,25 +43,32 @@ OF_BOTH: dict[str, fields.Field] = {
 
 
 def of_side(variables: dict[str, Any], side: str) -> dict[str, Any]:
-    """Return what counts for one side (``src`` or ``dst``), without prefix; raise Error naming a wrong variable."""
+    """Return what counts for one side (``src`` or ``dst``), without prefix; raise Error naming a wrong variable.
+
+    What a side has may be said for both, as OS Migrate's walkthrough does (``os_migrate_conversion_flavor_name``).
+    """
     found = {}
-    for prefix, known in ((SHARED, OF_BOTH), (f"os_migrate_{side}_conversion_", OF_A_SIDE)):
-        for name, field in known.items():
-            said = value(variables, prefix + name)
-            if said is None or said == "" or (said is False and not isinstance(field, fields.Boolean)):
-                continue  # OS Migrate's ways to say nothing
-            try:
-                found[name] = _plain(field.deserialize(said))
-            except ValidationError as error:
-                raise Error(f"{prefix}{name}: {' '.join(map(str, error.messages))}") from None
+    for name, field in (OF_BOTH | OF_A_SIDE).items():
+        of_both = _said(variables, SHARED + name, field)
+        of_side = _said(variables, f"os_migrate_{side}_conversion_{name}", field) if name in OF_A_SIDE else None
+        if None not in (of_both, of_side) and of_both != of_side:
+            raise Error(
+                f"{SHARED}{name} is {of_both!r} and os_migrate_{side}_conversion_{name} is {of_side!r}: "
+                "OS Migrate takes the former for both sides; remove one of them"
+            )
+        if (known := of_side if of_both is None else of_both) is not None:
+            found[name] = known
     return found
 
 
-def unread(variables: dict[str, Any]) -> list[str]:
-    """The variables about conversion hosts that are there and have no effect here."""
-    read = {SHARED + name for name in OF_BOTH}
-    read |= {f"os_migrate_{side}_conversion_{name}" for side in ("src", "dst") for name in OF_A_SIDE}
-    return sorted(name for name in variables if ABOUT_HOSTS.match(str(name)) and name not in read)
+def _said(variables: dict[str, Any], name: str, field: fields.Field) -> Any:
+    said = value(variables, name)
+    if said is None or said == "" or (said is False and not isinstance(field, fields.Boolean)):
+        return None  # OS Migrate's ways to say nothing
+    try:
+        return _plain(field.deserialize(said))
+    except ValidationError as error:
+        raise Error(f"{name}: {' '.join(map(str, error.messages))}") from None
 
 
 def _plain(said: Any) -> Any:

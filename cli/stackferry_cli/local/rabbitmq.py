@@ -35,6 +35,10 @@ class Node:
         known = self._known()
         return f"amqp://{user}:{known['passwords'][user]}@127.0.0.1:{known['port']}//"
 
+    def users(self) -> list[str]:
+        """Who may connect."""
+        return sorted(self._known()["passwords"])
+
     def start(self, timeout: float = 90) -> None:
         """Start the node unless it runs; raise BrokerUnavailable with the reason when it can't."""
         if self.process.pid() is not None:

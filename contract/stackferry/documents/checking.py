@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,8 @@ from ..resources import BY_TYPE
 from ..resources.migration_params import wrong_choices
 from .document import KNOWN_TYPES, Document, identity
 
+MAX_DOCUMENT = 900 << 10  # bytes: a message stays under 1 MiB
+
 
 def problems(named: Iterable[tuple[str, Any]]) -> list[str]:
     """Return what is wrong with (file, document) pairs taken together, one line each."""
@@ -17,7 +20,9 @@ def problems(named: Iterable[tuple[str, Any]]) -> list[str]:
     seen: Counter[tuple[str, str]] = Counter()
     for file, document in named:
         wrong = wrong_form(document)
-        if not wrong:
+        if not wrong and (size := len(json.dumps(document))) > MAX_DOCUMENT:
+            wrong = [f"has {size >> 10} KiB; a message carries {MAX_DOCUMENT >> 10} at most"]
+        elif not wrong:
             wrong = _wrong_fields(document)
             if one := identity(document):
                 seen[one] += 1

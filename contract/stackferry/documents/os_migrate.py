@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from ..resources import BY_TYPE, Kind
@@ -32,8 +34,18 @@ OUR_FACTS: dict[str, frozenset[str]] = {
     "port": frozenset({"created_at", "project_id", "status", "updated_at"}),
     "volume": frozenset({"created_at", "is_encrypted", "is_multiattach", "project_id", "status", "updated_at"}),
 }
+#: what most resources have in these fields: nothing is lost with it
+USUAL: dict[str, Any] = {"is_admin_state_up": True, "is_port_security_enabled": True, "stateful": True,
+                         "is_shared": False, "enable_snat": True}  # fmt: skip
+#: fields that stand among the facts as well
+ALSO_FACTS = frozenset({"is_bootable", "size"})
 #: those of them that can't be left out of a document: a rule for an address group would let everybody in
 VITAL: dict[str, frozenset[str]] = {"security_group_rule": frozenset({"remote_address_group_ref"})}
+_HYPERVISOR = "disks are read through the clouds' APIs only, not from hypervisors"
+#: what OS Migrate's documents may say of how they're moved, and we don't do → why
+UNREAD_PARAMS = dict.fromkeys(
+    ("use_nbdkit_direct", "nbdkit_socket_uri", "nbdkit_export_name", "nbdkit_disks", "nbdkit_port"), _HYPERVISOR
+)
 #: params that OS Migrate wants to see and we don't use, by type
 EXPECTED = {"openstack.subnet.Subnet": ("use_default_subnet_pool",)}
 
@@ -46,6 +58,51 @@ def obstacle_for_os_migrate(document: Document) -> str | None:
     if lost := [name for name in sorted(VITAL.get(kind, ())) if document["params"].get(name)]:
         return f"OS Migrate doesn't know {', '.join(lost)}, and without it this would mean something else"
     return None
+
+
+def obstacles_for_os_migrate(documents: list[Document]) -> dict[int, str]:
+    """Why OS Migrate 1.0.5 can't be given some of these documents, by their place: what its ``validate_data_dir`` would
+    refuse, and what would mean something else there.
+
+    Of namesakes none is given: each would be taken for the other, and so would what refers to them.
+    """
+    found = {number: why for number, one in enumerate(documents) if (why := obstacle_for_os_migrate(one))}
+    namesakes: dict[Any, list[int]] = defaultdict(list)
+    for number, document in enumerate(documents):
+        params = document["params"]
+        if number in found or "name" not in BY_TYPE[document["type"]].declared():
+            continue
+        if not params.get("name"):
+            found[number] = "it has no name, and OS Migrate knows resources by their names"
+        else:
+            user = params.get("user_ref") or {}
+            namesakes[(document["type"], params["name"], user.get("name"), user.get("domain_name"))].append(number)
+    for same in namesakes.values():
+        if len(same) > 1:
+            found |= dict.fromkeys(same, f"{len(same)} are called so, and OS Migrate can't tell them apart")
+    return found
+
+
+def left_out(document: Document, path: str = "") -> Iterator[str]:
+    """Yield the fields of a document that say something, and that :func:`for_os_migrate` leaves out."""
+    kind, params = BY_TYPE[document["type"]], document["params"]
+    nothing = dict.fromkeys(OURS.get(kind.kind, ()), None) | USUAL
+    for name in sorted(OURS.get(kind.kind, ())):
+        if name not in ALSO_FACTS and params.get(name) not in (None, "", [], {}, nothing[name]):
+            yield f"{path}params.{name}"
+    gateway = params.get("external_gateway_refinfo") or {}
+    yield from (
+        f"{path}params.external_gateway_refinfo.{name}"
+        for name, said in gateway.items()
+        if name != "network_ref" and said not in (None, [], USUAL.get(name))
+    )
+    said = document.get("_migration_params") or {}
+    for param in kind.choices:
+        if param.ours and said.get(param.name, param.default) not in (None, param.default):
+            yield f"{path}_migration_params.{param.name}"
+    for name in nested_in(kind):
+        for inner in [] if name in OURS.get(kind.kind, ()) else params.get(name) or []:
+            yield from left_out(inner, f"{path}{name}.")
 
 
 def for_os_migrate(document: Document) -> Document:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from ..undone import UNDOING
 from .standing import Standing, together
 from .workload import CHANGES, Row, Workload
 
@@ -20,6 +21,7 @@ class Progress:
         self._groups: dict[str, Workload] = {}
         self._group_of: dict[str, str] = {}
         self._said: dict[str, Standing] = {}
+        self._undoing = False
 
     def load(self, steps: Iterable[Row], now: float) -> None:
         """Take in all steps, as they are now (``Client.show``)."""
@@ -31,9 +33,12 @@ class Progress:
                 self._group_of[row["key"]] = group
         for key, rows in by_group.items():
             self._groups[key] = Workload(key, rows, now, old.get(key))
+            self._groups[key].undoing = self._undoing
 
     def take(self, name: str, data: Row, now: float) -> None:
         """Take in a fact, by its name (``step-progressed``)."""
+        if name == "migration-changed":
+            self._told_of_phase(str(data["phase"]))
         if name == "workload-changed":
             key = data["workload"]
         else:
@@ -43,6 +48,12 @@ class Progress:
         if workload is not None and (change := CHANGES.get(name)):
             change(workload, data, now)
             self._said.pop(key, None)
+
+    def _told_of_phase(self, phase: str) -> None:
+        self._undoing = phase in UNDOING
+        for workload in self._groups.values():
+            workload.undoing = self._undoing
+        self._said.clear()
 
     def standings(self, now: float) -> list[Standing]:
         """Every workload, in order."""

@@ -24,6 +24,7 @@ class Workload:
         self.failing: str | None = head.get("failing")
         self.results = dict(head.get("results") or {})
         self._said = ""
+        self.undoing = False  # the whole migration
         self.steps = {row["key"]: Known(row) for row in rows}
         names = {row["key"]: row.get("name") or "" for row in rows}
         self.disks: dict[str, Disk] = {}
@@ -112,10 +113,10 @@ class Workload:
         )  # fmt: skip
 
     def _phase(self) -> tuple[str, str | None]:
+        if self.state == "removed" or (self.state == "failed" and self._was_undone()):
+            return "taken back", None
         if self.state in ("failed", "skipped"):
             return self.state, self.reason
-        if self.state == "removed":
-            return "taken back", None
         undoing = any(step.takes_back and step.active for step in self.steps.values())
         if self.failing or undoing:
             return "taking back", self.failing
@@ -127,6 +128,11 @@ class Workload:
         """Why something that was tried is tried again; the reason is still said while it is."""
         failed = [step for step in _own(self.steps.values()) if step.active and step.reason]
         return next((f"{step.reason} (tries so far: {step.attempt})" for step in failed), None)
+
+    def _was_undone(self) -> bool:
+        """Whether it failed only because everything was to be taken back, and was."""
+        taking = [step for step in self.steps.values() if step.takes_back]
+        return self.undoing and bool(taking) and all(step.state in ("done", "removed") for step in taking)
 
     def _between_passes(self) -> bool:
         """Whether a warm pass is over, and nothing tells whether there will be another."""

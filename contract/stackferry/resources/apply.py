@@ -51,6 +51,7 @@ class Outcome:
     reason: str | None = None
     also_made: list[str] = field(default_factory=list)
     payload_missing: bool = False
+    results: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class _Case:
     def outcome(self, word: str, **more: Any) -> Outcome:
         """What came of it, about the resource that was found."""
         found: Record = self.found or {}
-        return Outcome(word, found["id"], notes=self.notes, payload_missing=self.kind.payload_missing(found), **more)
+        more |= {"payload_missing": self.kind.payload_missing(found), "results": self.kind.results(found)}
+        return Outcome(word, found["id"], notes=self.notes, **more)
 
     def holding(self, found: Record, view: View, hints: Hints) -> _Case:
         """The same, held against *found*."""
@@ -145,7 +147,8 @@ def _create(case: _Case, document: Document, view: View, hints: Hints) -> Outcom
         case = case.holding(_made(kind, made, view, hints, ours=True), view, hints)
         if case.changes:
             _update(case, view, hints)
-    return Outcome("created", made["id"], notes=case.notes, payload_missing=kind.payload_missing(made))
+    missing, results = kind.payload_missing(made), kind.results(made)
+    return Outcome("created", made["id"], notes=case.notes, payload_missing=missing, results=results)
 
 
 def _made(kind: type[Kind], record: Record, view: View, hints: Hints, ours: bool) -> Record:

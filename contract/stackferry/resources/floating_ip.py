@@ -111,6 +111,11 @@ class FloatingIp(Kind):
         return super().update(view, record, body, hints)
 
     @classmethod
+    def results(cls, record: Record) -> dict[str, Any]:
+        """The address that it got."""
+        return {"address": record["floating_ip_address"]}
+
+    @classmethod
     def take_back(cls, view: View, record: Record, hints: dict[str, Any]) -> None:
         """Delete it; one that was there before stays, and leads nowhere again."""
         if hints.get("mode") == "existing":

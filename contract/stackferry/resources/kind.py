@@ -187,6 +187,11 @@ class Kind(Declaration):
         getattr(view.proxy(cls.service), f"delete_{cls.singular}")(record["id"], ignore_missing=True)
 
     @classmethod
+    def results(cls, record: Record) -> dict[str, Any]:
+        """What people want to know of it, once it's there, and couldn't know before."""
+        return {}
+
+    @classmethod
     def take_back(cls, view: View, record: Record, hints: Hints) -> None:
         """Undo what this migration did with it; most kinds are deleted."""
         cls.delete(view, record)

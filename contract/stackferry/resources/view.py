@@ -210,10 +210,15 @@ class View:
     def _project_names(self, project_id: str) -> tuple[str | None, str | None]:
         if not self.is_admin:  # a member may not read other projects: the name alone must do
             return None, None
-        project = self.proxy("identity").find_project(project_id, ignore_missing=True)
-        if project is None:
-            return None, None
-        domain = self.proxy("identity").find_domain(project.domain_id, ignore_missing=True)
+        try:
+            project = self.proxy("identity").find_project(project_id, ignore_missing=True)
+            if project is None:
+                return None, None
+            domain = self.proxy("identity").find_domain(project.domain_id, ignore_missing=True)
+        except Exception as error:
+            if getattr(error, "status_code", None) != 403:
+                raise
+            return None, None  # an administrator of this project need not be one of the whole cloud
         return project.name, domain.name if domain else None
 
     def resolve(self, kind: str, ref: dict[str, Any]) -> str:

@@ -14,10 +14,10 @@ WARM, LAST = "volume/v/warm-copy/0", "volume/v/copy/0"
 def ledger(epoch: int, last_epoch: int = 0, **passes: Any) -> Ledger:
     """A volume that was so often on other hosts during the passes, and for the last one; *passes*: what these noted."""
     found = Ledger(Head("m", {}))
-    found.put(Step("volume/v/warm-assign", "assign", hints={"epoch": epoch}, results={"destination_host": "d1"}))
-    found.put(Step("volume/v/assign", "assign", hints={"epoch": last_epoch, "warm": True}))
-    found.put(Step(WARM, "copy", hints=passes))
-    found.put(Step(LAST, "copy"))
+    found.add(Step("volume/v/warm-assign", "assign", hints={"epoch": epoch}, results={"destination_host": "d1"}))
+    found.add(Step("volume/v/assign", "assign", hints={"epoch": last_epoch, "warm": True}))
+    found.add(Step(WARM, "copy", hints=passes))
+    found.add(Step(LAST, "copy"))
     return found
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from stackferry.errors import Error
-from stackferry_cli.hosts import variables
 from stackferry_cli.hosts.options import Place, all_wanted
 from stackferry_cli.hosts.wanted import Network, Wanted
 
@@ -136,16 +135,23 @@ def test_a_variable_that_makes_no_sense_is_named(variable: str, value: Any, word
         both(FLAVORS | {variable: value})
 
 
-def test_variables_without_effect_are_named() -> None:
-    said = FLAVORS | {
-        "os_migrate_conversion_rhsm_manage": True, "os_migrate_src_conversion_keypair_name": "k",
-        "os_migrate_link_conversion_hosts": True, "os_migrate_networks_filter": [],
-    }  # fmt: skip
-    assert variables.unread(said) == [
-        "os_migrate_conversion_rhsm_manage",
-        "os_migrate_link_conversion_hosts",
-        "os_migrate_src_conversion_keypair_name",
-    ]
+WALKTHROUGH = {
+    "os_migrate_conversion_flavor_name": "m1.large",
+    "os_migrate_conversion_external_network_name": "public",
+    "os_migrate_conversion_image_name": "centos",
+}
+
+
+def test_what_is_said_without_a_side_is_said_for_both() -> None:
+    for one in both(WALKTHROUGH):
+        assert (one.flavor, one.image, one.external) == ("m1.large", "centos", "public")
+
+
+def test_what_is_said_for_one_side_and_otherwise_for_both_is_refused() -> None:
+    same = {"os_migrate_dst_conversion_flavor_name": "m1.large"}
+    assert both(WALKTHROUGH | same)[1].flavor == "m1.large"
+    with pytest.raises(Error, match="os_migrate_conversion_flavor_name is 'm1.large' and os_migrate_dst_.* is 'v1'"):
+        both(WALKTHROUGH | {"os_migrate_dst_conversion_flavor_name": "v1"})
 
 
 def test_public_keys_are_beside_the_private_one_that_the_variable_names(tmp_path: Any) -> None:

@@ -1,4 +1,4 @@
-"""OS Migrate's variables file: credentials of both clouds, and filters. Source: OS Migrate's variables guide."""
+"""What OS Migrate's variables file says: credentials of both clouds, filters, folders. Source: its variables guide."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from stackferry.documents import parse, read_text
 from stackferry.errors import Error
 from stackferry.selection import invalid_filters
 
@@ -22,6 +23,7 @@ FILTERS = {
     "os_migrate_volumes_filter": "volume",  # of its export
     "os_migrate_detached_volumes_filter": "volume",  # of its import
 }
+MOST = 1 << 20  # bytes of a variables file
 STOP = "os_migrate_workload_stop_before_migration"
 #: variable (after os_migrate_src_ or os_migrate_dst_) → key in clouds.yaml
 CLOUD_KEYS = {
@@ -37,10 +39,10 @@ CLOUD_KEYS = {
 def read(path: Path) -> dict[str, Any]:
     """Return the variables; raise Error naming the file, and quoting nothing of it: it holds passwords."""
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Error(f"{path} can't be read: {error}") from None
-    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
+        content = parse(read_text(path, MOST))
+    except Error as error:
+        raise Error(f"{path} {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise Error(f"{path}{where}: no YAML that can be read without Ansible (as a !vault can't)") from None
@@ -65,28 +67,43 @@ def filters(variables: dict[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
-def unread_filters(variables: dict[str, Any]) -> list[str]:
-    """The variables that look like filters and are none of ours: who wrote them expects that they leave things out."""
-    return sorted(
-        name for name in variables
-        if str(name).startswith("os_migrate_") and str(name).endswith("_filter") and name not in FILTERS
-    )  # fmt: skip
-
-
 def leaves_running(variables: dict[str, Any]) -> bool:
     """Whether the variables say that nobody shall stop servers. OS Migrate also means that where they say nothing."""
-    said = value(variables, STOP)
-    if not isinstance(said, bool | None):
-        raise Error(f"{STOP}: expected true or false")
-    return said is False
+    return _flag(variables, STOP) is False
+
+
+def boot_disk_copy(variables: dict[str, Any]) -> bool | None:
+    """Whether the boot disks of all servers are copied; None where nothing is said."""
+    return _flag(variables, "os_migrate_workloads_boot_disk_copy")
+
+
+def wants_image_blobs(variables: dict[str, Any]) -> bool | None:
+    """Whether an export writes the payloads of images; None where nothing is said."""
+    return _flag(variables, "os_migrate_export_images_blobs")
 
 
 def image_blobs_dir(variables: dict[str, Any]) -> str | None:
     """Return the folder of the images' payloads, if the variables say one."""
-    folder = value(variables, "os_migrate_image_blobs_dir")
-    if not isinstance(folder, str | None):
-        raise Error("os_migrate_image_blobs_dir: expected a path")
-    return folder
+    return _path(variables, "os_migrate_image_blobs_dir")
+
+
+def data_dir(variables: dict[str, Any]) -> str | None:
+    """Return the data directory, if the variables say one."""
+    return _path(variables, "os_migrate_data_dir")
+
+
+def _flag(variables: dict[str, Any], name: str) -> bool | None:
+    said = value(variables, name)
+    if not isinstance(said, bool | None):
+        raise Error(f"{name}: expected true or false")
+    return said
+
+
+def _path(variables: dict[str, Any], name: str) -> str | None:
+    said = value(variables, name)
+    if not isinstance(said, str | None):
+        raise Error(f"{name}: expected a path")
+    return said
 
 
 def clouds(variables: dict[str, Any]) -> dict[str, Any]:
