@@ -25,7 +25,7 @@ from xdist.scheduler import LoadScopeScheduling
 RABBITMQ_IMAGE = os.environ.get("STACKFERRY_RABBITMQ_IMAGE", "rabbitmq:3-management")
 
 
-CLOUDS = ("tests/clouds/", "tests/sandbox/")
+CLOUDS = ("tests/clouds/", "tests/sandbox/", "tests/tenants/")
 
 
 class OnePairOfClouds(LoadScopeScheduling):  # type: ignore[misc]
