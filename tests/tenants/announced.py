@@ -55,6 +55,10 @@ def announced(one: Difference, said: list[Saying], source: Reading) -> str | Non
     """Return what announced it; None if nothing did."""
     if one.field == "surplus":
         return None
+    if one.because:
+        gone = [Difference(source[id_], "missing", None, None) for id_ in one.because]
+        texts = [announced(lost, said, source) for lost in gone]
+        return str(texts[0]) if all(texts) else None
     mine = [saying for saying in said if _about(saying, one.about, source)]
     if one.field == "missing":
         whole = [s for s in mine if s.bad or re.search(r"stays|left out|left behind|not moved|doesn't cross", s.text)]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .pairing import pair
-from .reading import Object, Reading, plain
+from .reading import Object, Reading, links, plain, without
 
-#: rules of a kind of field that is the cloud's own: they're compared in what a tenant says of them only
 NOTHING = "nothing"
 
 
@@ -21,6 +20,7 @@ class Difference:
     field: str
     expected: Any
     seen: Any
+    because: tuple[str, ...] = ()  # it only lacks what these objects are, which didn't arrive
 
     def __str__(self) -> str:
         return (
@@ -38,10 +38,12 @@ def differences(source: Reading, destination: Reading, before: Reading) -> Itera
             yield Difference(one, "missing", _told(one, source), NOTHING)
             continue
         for name, value in one.fields.items():
+            lost = tuple(id_ for id_ in links(value) if id_ not in called and id_ in source)
             expected = plain(value, lambda id_: called.get(id_, f"(no counterpart of {source.get(id_, id_)})"))
             seen = plain(other.fields.get(name), str)
             if expected != seen:
-                yield Difference(one, name, _readable(expected, destination), _readable(seen, destination))
+                because = lost if lost and plain(without(value, set(lost)), lambda i: called.get(i, i)) == seen else ()
+                yield Difference(one, name, _readable(expected, destination), _readable(seen, destination), because)
     taken = set(counterparts.values())
     for other in destination.values():
         if other.id not in taken and other.id not in before:

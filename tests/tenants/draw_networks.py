@@ -50,6 +50,11 @@ class Net:
     thing: Thing
     ranges: list[Range] = field(default_factory=list)
 
+    @property
+    def mtu(self) -> int:
+        """The largest packet; Neutron's own choice is 1450 here."""
+        return int(self.thing.body.get("mtu", 1450))
+
     def usable(self, version: int | None = None) -> list[Range]:
         """Ranges in which a port of a tenant gets an address."""
         return [r for r in self.ranges if not r.reserved and version in (None, r.cidr.version)]
@@ -163,6 +168,8 @@ def _legs(draw: Draw, made: Description, router: Thing, ranges: list[Range], gat
         if at_gateway and (where == "gateway" or range_.automatic):
             made.add("leg", {"subnet_id": ref(range_.thing)}, router=ref(router))
             range_.routed = True
+        elif any(other.advertised for other in range_.net.ranges):
+            continue  # the port gets an address there by itself, and Neutron refuses it as a leg
         else:
             port: Body = {"network_id": ref(range_.net.thing),
                           "fixed_ips": [{"subnet_id": ref(range_.thing), "ip_address": range_.address()}]}  # fmt: skip

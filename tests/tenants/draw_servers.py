@@ -107,7 +107,9 @@ class Servers:
     def trunk(self, parent: Thing) -> None:
         """Make a trunk of a port, with some sub-ports."""
         draw, inside = self.draw, []
-        for number, net in enumerate(draw.some(self.nets, 2, "sub-ports")):
+        most = next(net.mtu for net in self.nets if ref(net.thing) == parent.body["network_id"])
+        able = [net for net in self.nets if net.mtu <= most]
+        for number, net in enumerate(draw.some(able, 2, "sub-ports")):
             port, _ = self.port(net, "sub-port")
             inside.append({"port_id": ref(port), "segmentation_type": "vlan", "segmentation_id": 7 + number})
         body: Body = {"port_id": ref(parent), "sub_ports": inside, "name": draw.name("trunk"),
@@ -120,7 +122,9 @@ class Servers:
     def server(self) -> None:
         """One server with all that belongs to it."""
         draw, made = self.draw, self.made
-        body: Body = {"name": draw.name("server", SERVER_NAMES), "networks": self._legs() or "none"}
+        named = any("dns_domain" in net.thing.body for net in self.nets)  # then Nova makes a DNS name of the server's
+        names = [name for name in SERVER_NAMES if name.isascii() and len(name) < 64] if named else SERVER_NAMES
+        body: Body = {"name": draw.name("server", names), "networks": self._legs() or "none"}
         more: Body = {"flavor": "m1.tiny"}
         images = [thing for thing in made.of("image") if has_payload(thing)]
         how = draw.pick(("image", "volume", "volume", "image in a volume"), "server boots from")

@@ -79,6 +79,17 @@ def links(value: Any) -> Iterator[str]:
             yield from links(one)
 
 
+def without(value: Any, lost: set[str]) -> Any:
+    """A field without these objects, as if nothing had ever referred to them."""
+    if isinstance(value, Link):
+        return None if value.id in lost else value
+    if isinstance(value, Bag | list):
+        items = value.items if isinstance(value, Bag) else value
+        kept = [one for one in items if not set(links(one)) & lost]
+        return Bag(tuple(kept)) if isinstance(value, Bag) else kept
+    return value
+
+
 def raw(reading: Reading) -> dict[str, Any]:
     """The reading with its ids: equal before and after, when nothing was touched."""
     return {id_: {"kind": one.kind, **plain(one.fields, str)} for id_, one in sorted(reading.items())}
