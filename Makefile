@@ -45,15 +45,19 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 .PHONY: test
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
 	@deploy/system-packages data-plane
-	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest and not tenants" $(ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds
-	$(BIN)/python -m pytest -m "not chaos and not guest and not integration and not clouds and not postgresql" $(ARGS)
+	$(BIN)/python -m pytest -m "not chaos and not guest and not tenants and not integration and not clouds and not postgresql" $(ARGS)
 
 .PHONY: chaos
 chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILLS while servers cross)
 	SEED=$(SEED) SIZE=$(SIZE) KILLS=$(KILLS) $(BIN)/python -m pytest -m chaos $(ARGS)
+
+.PHONY: tenants
+tenants: install sandbox ## Move random tenants and judge what arrives (SEED: the first; N: how many)
+	SEED=$(SEED) N=$(N) $(BIN)/python -m pytest -m tenants $(ARGS)
 
 .PHONY: test-guest
 test-guest: install ## Conversion hosts and servers as real guests under QEMU (needs root; minutes long)

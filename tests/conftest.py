@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Skips())
 
 
-CLOUDS = ("tests/clouds/", "tests/sandbox/")
+CLOUDS = ("tests/clouds/", "tests/sandbox/", "tests/tenants/")
 
 
 class OnePairOfClouds(LoadScopeScheduling):  # type: ignore[misc]
