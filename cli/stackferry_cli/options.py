@@ -88,8 +88,8 @@ Prune = Annotated[
     bool,
     typer.Option(
         "--prune",
-        help="Take Neutron's own rules away from security groups that are there already, where the files hold others of "
-        "theirs. Without it only where the files were exported by us.",
+        help="Take Neutron's own rules away from security groups that are there already, where the files hold others "
+        "of theirs. Without it only where the files were exported by us.",
     ),
 ]
 Migration = Annotated[str, typer.Argument(help="Id of the migration, or its beginning.")]

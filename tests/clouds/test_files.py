@@ -160,7 +160,7 @@ def test_what_stays_behind_is_said(cli, source, destination, tmp_path):
     volume = c.block_storage.wait_for_status(c.block_storage.create_volume(name="v", size=1), "available", interval=0.1)
     c.block_storage.create_snapshot(volume_id=volume.id, name="before")
     net = c.network.create_network(name="n")
-    c.network.create_port(network_id=net.id, name="vip")
+    c.network.create_port(network_id=net.id, name="vip", device_owner="Octavia", device_id="lb-1")
     c.network.create_rbac_policy(
         object_type="network", object_id=net.id, action="access_as_shared", target_project_id=c.current_project_id
     )
@@ -175,7 +175,7 @@ def test_what_stays_behind_is_said(cli, source, destination, tmp_path):
         assert "1 image: half: it's queued" in section
         assert "1 volume snapshot: before: a volume crosses as it is now" in section
         assert f"1 RBAC policy: network {net.id} access_as_shared" in section
-        assert "1 port: vip: it belongs to no server" in section
+        assert "1 free port: vip: Octavia uses it" in section
         assert "could not be listed" not in section
     assert "stays behind" not in cli("plan", *sides, "-k", "keypair")
 

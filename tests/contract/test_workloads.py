@@ -712,3 +712,22 @@ def test_an_update_of_image_metadata_leaves_alone_what_else_a_volume_has(moved: 
     assert row["volume_image_metadata"] == {
         "checksum": "c", "disk_format": "raw", "hw_firmware_type": "bios", "image_name": "base"
     }  # fmt: skip
+
+
+def test_the_plan_of_a_server_tells_what_will_be_left_out_of_its_parts() -> None:
+    source = with_servers(admin=True)
+    pet = servers(source)["pet"]
+    destination = ground(source, admin=True)
+    next(row for row in destination.all(Network) if row["name"] == "net").update(
+        project_id=destination.operators["id"], is_shared=True
+    )
+    (leg,) = [port for port in pet["params"]["ports"] if port["params"]["name"] == "leg"]
+    leg["params"]["network_ref"] = {"name": "net", "project_name": None, "domain_name": None}
+    pet["params"] |= {"key_name": None}
+    planned = apply.compare("server", pet, view(destination), {})
+    assert (planned.outcome, planned.reason) == ("created", None)
+    assert [note for note in planned.notes if note.startswith("port leg: binding_profile = ")]
+    assert (
+        "port leg: fixed_ips_refs was left out: network 'net' belongs to another project, which alone chooses it"
+        in (planned.notes)
+    )

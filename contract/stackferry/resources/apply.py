@@ -22,6 +22,7 @@ of the destination, and *hints*:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ from ..errors import EndedInError
 from .comparing import body_of, differences, said, sendable
 from .finding import find, made_by_an_earlier_try
 from .kind import KINDS, Kind
+from .nested import nested_in
 from .settling import await_end, settle
 from .view import Ambiguous, Missing, Record, Taken, View
 
@@ -91,11 +93,23 @@ def compare(kind_name: str, document: Document, view: View, hints: Hints) -> Out
         whole = _whole_body(case, document, view, hints)
         if isinstance(whole, Outcome):
             return whole
-        notes = [*case.notes, *case.kind.provisos(view, document)]
+        notes = [*case.notes, *_notes_inside(case.kind, document, view), *case.kind.provisos(view, document)]
         return Outcome("created", None, notes=notes, payload_missing=case.kind.has_payload(document))
     if blocked := _blocked(case):
         return blocked
     return case.outcome("updated" if case.changes else "unchanged", changes=case.changes)
+
+
+def _notes_inside(kind: type[Kind], document: Document, view: View) -> Iterator[str]:
+    """What would be left out of the documents inside of one, such as a server's ports: each has steps of its own."""
+    for name, inner in nested_in(kind).items():
+        for part in document["params"].get(name) or ():
+            try:
+                params = said(inner, part)
+                _, notes = inner.prepare(params, view)
+            except (Missing, Ambiguous, Taken, ValidationError):
+                continue  # that is told where it's looked for
+            yield from (f"{inner.kind.replace('_', ' ')} {inner.title(params)}: {note}" for note in notes)
 
 
 def ensure(kind_name: str, document: Document, view: View, hints: Hints) -> Outcome:

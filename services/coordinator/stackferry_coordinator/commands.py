@@ -23,7 +23,7 @@ MESSAGES: dict[str, type[Message]] = {
     "remove": messages.RemoveResource,
 }
 #: hints that only we read
-OURS = ("twin_keys", "first_asked", "foreign")
+OURS = ("twin_keys", "first_asked", "foreign", "held_up", "met")
 Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]
@@ -137,6 +137,6 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
         hints["only_look"] = True
     if step.group and step.action in ("ensure", "check", "remove"):
         hints |= workload_commands.hints(ledger, step)
-    if do.attempt > 1:
+    if do.attempt > 1 or step.hints.get("met"):
         hints |= {"look": True, "first_asked": step.hints.get("first_asked")}
     return hints

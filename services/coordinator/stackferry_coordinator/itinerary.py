@@ -27,6 +27,7 @@ from .ledger import Head, Ledger, Step
 
 IN_FLIGHT = 32  # tries under way at once in one migration
 BY_PLACE = 2  # and so many more for each volume that has a place on the conversion hosts
+HELD_UP, LONGEST_HELD_UP = 2.0, 60.0  # seconds that a step rests whose thing another migration is at
 MOVING = ("transfer", "copy", "verify")  # actions of which one side offers bytes, and the other fetches them
 OFFERED = ("address", "certificate", "size", "pump", "hash_algo", "hash_value")
 
@@ -142,6 +143,25 @@ def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     ledger.change(step, state="resting", due=now + moves.SETTLE, **told)
 
 
+def _held_up(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """Another migration is at the same thing: this one rests, for a while that grows, and isn't counted."""
+    step = ledger.step(data["step"])
+    if step is None or (step.state, step.attempt) != ("asked", data["attempt"]):
+        return
+    hints = {name: value for name, value in step.hints.items() if name != "first_asked"}  # nothing was asked for
+    since = hints.setdefault("held_up", now)
+    pause = min(max(HELD_UP, (now - since) / 4), LONGEST_HELD_UP)
+    told = {"hints": hints, "tries": step.tries - 1, "reason": data["reason"]}
+    ledger.change(step, state="resting", due=now + pause, **told)
+
+
+def _met(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """Another migration has been at the same thing: what it made is looked for, and isn't this one's."""
+    step = ledger.step(data["step"])
+    if step is not None and (step.state, step.attempt) == ("asked", data["attempt"]):
+        ledger.change(step, hints={**step.hints, "met": True, "first_asked": now + 1}, reason=None)
+
+
 def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     """A delivery wants to work on a try: the first one may (see :func:`granted`)."""
     step = ledger.step(data["step"])
@@ -213,6 +233,8 @@ HANDLERS: dict[str, Handler] = {
     "unassignable": places.unassignable,
     "host-lost": places.host_lost,
     "postponed": _postponed,
+    "held-up": _held_up,
+    "met": _met,
     "tick": _ticked,
 }
 

@@ -20,7 +20,7 @@ from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
 from stackferry.phases import refusal
 
-from . import cleaning, fleet, identities, news, offers, outbox, rounds
+from . import cleaning, fleet, identities, news, offers, outbox, rounds, turns
 from . import tables as t
 from .assignment import assign
 from .commands import command
@@ -30,6 +30,7 @@ from .itinerary import Do, granted, opened, react
 from .ledger import Head
 from .offers import Peers
 from .store import Store
+from .turns import Turns
 
 SOURCE = "stackferry/coordinator"
 BATCH = 64
@@ -121,6 +122,8 @@ class Coordinator:
         dues += self._assign(connection, store, facts, now, name in ("tick", "control-migration"))
         peers = Peers(connection, now)
         dues = offers.possible(store, dues, peers.of, facts, now)
+        if store.head.mode == "run":
+            dues = Turns(connection, self.upsert, store, now).possible(dues, facts)
         store.flush(now)
         identities.learn(connection, self.upsert, store, name, data)
         connection.execute(_NOTE, [{"migration": store.head.id, "at": now, **fact} for fact in facts])
@@ -182,6 +185,7 @@ class Coordinator:
         """Forget the ids of messages that can't come again, and workers that left without a word."""
         with self.engine.begin() as connection:
             connection.execute(delete(t.inbox).where(t.inbox.c.at < self.clock() - INBOX_KEPT))
+            turns.forget(connection, self.clock() - INBOX_KEPT)
             fleet.forget(connection, self.clock())
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:

@@ -116,6 +116,18 @@ identity = Table(
     Column("destination_id", String(255), nullable=False),
 )  # fmt: skip
 
+#: which migration makes what at a destination (see ``turns``), or made it last
+turn = Table(
+    "turn", metadata,
+    Column("destination", String(255), primary_key=True),
+    Column("project", String(255), primary_key=True),
+    Column("thing", String(64), primary_key=True),  # a digest of its kind and name, or of its kind and the source's id
+    Column("migration", ID, nullable=False),
+    Column("step", String(255), nullable=False),
+    Column("group", String(255), nullable=False),
+    Column("at", Float, nullable=False),
+)  # fmt: skip
+
 #: ids of the messages that were taken in: a second delivery changes nothing
 inbox = Table(
     "inbox", metadata,
