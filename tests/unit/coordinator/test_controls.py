@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from stackferry_coordinator import compensation
 from stackferry_coordinator.itinerary import granted, opened, react
-from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.ledger import Ledger, Step
 from stackferry_coordinator.moves import SETTLE, TRIES, known
 
 from .documents import network
@@ -133,3 +134,16 @@ def test_an_undo_removes_nothing_that_nobody_has_begun_to_make() -> None:
     play.documents()
     assert play.control("undo") == []
     assert (play.ledger.head.phase, claimed(play, NETWORK)) == ("undone", False)
+
+
+def test_another_round_of_a_workload_knows_nothing_of_the_first() -> None:
+    ledger = opened({"migration": MIGRATION, "destination": {"cloud": "dst"}, "parts": 1})
+    names = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode", "first_asked", "doubt")  # fmt: skip
+    hints: dict[str, Any] = {**dict.fromkeys(names, 1), "length": 9}
+    about: dict[str, Any] = {"hints": hints, "made": ("d1",), "destination_id": "d1", "results": {"over": 1.0}}
+    ledger.put(Step("server/a", "ensure", group="server/a", outcome="created", **about))
+    ledger.put(Step("server/a/undo/d1", "remove", group="server/a", outcome="removed", **about))
+    compensation.begin_again(ledger, "server/a")
+    fresh = known(ledger, "server/a")
+    assert (fresh.hints, fresh.made, fresh.destination_id, fresh.results) == ({"length": 9}, (), None, {})
+    assert known(ledger, "server/a/undo/d1").outcome == "removed"  # what was taken back, was
