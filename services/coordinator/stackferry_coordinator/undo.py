@@ -28,8 +28,15 @@ def drop_unasked(ledger: Ledger, reason: str) -> None:
     for step in ledger.fresh(ledger.all()):
         if step.compensates or (step.group and _sees_to_itself(ledger, step.group)):
             continue
-        if step.state in ("waiting", "ready", "wanting", "resting") and step.action != "remove":
+        idle = step.state in ("waiting", "ready", "wanting", "resting") or _unbegun(step)
+        if idle and step.action != "remove":
             ledger.change(step, state="skipped", reason=reason, due=None)
+
+
+def _unbegun(step: Step) -> bool:
+    """Whether nobody is at it, or has anything to end: who claims it from now on is refused, and an export makes
+    nothing. To wait for them might be for ever."""
+    return not step.group and step.state == "asked" and (step.claim is None or step.action == "export")
 
 
 def _sees_to_itself(ledger: Ledger, group: str) -> bool:

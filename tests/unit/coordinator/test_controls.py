@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.itinerary import opened, react
-from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator import compensation
+from stackferry_coordinator.itinerary import granted, opened, react
+from stackferry_coordinator.ledger import Ledger, Step
 from stackferry_coordinator.moves import SETTLE, TRIES, known
 
 from .documents import network
@@ -92,3 +93,57 @@ def test_what_could_not_be_removed_is_tried_again(word: str) -> None:
     assert (play.ledger.head.phase, play.ledger.head.reason) == ("undoing", None)
     play.tell("step-ended", step=removal, attempt=2, outcome="removed")
     assert play.ledger.head.phase == "undone"
+
+
+def claimed(play: Play, key: str) -> bool:
+    """Whether a worker may begin the first try of a step."""
+    data = {"step": key, "attempt": 1, "token": "t", "again": False}
+    play.tell("step-claimed", **data)
+    return granted(play.ledger, data)
+
+
+@pytest.mark.parametrize("mode", ["run", "plan"])
+def test_a_cancel_waits_for_nobody_who_has_begun_nothing(mode: str) -> None:
+    """Such as an importer that isn't there: were it waited for, the migration would never end."""
+    play = Play(mode)
+    play.documents()
+    play.control("cancel")
+    assert (play.ledger.head.phase, known(play.ledger, NETWORK).state) == ("cancelled", "skipped")
+    assert not claimed(play, NETWORK)
+
+
+def test_a_cancel_waits_for_no_exporter() -> None:
+    play = Play(parts=None)
+    assert known(play.ledger, "export").state == "asked"
+    play.control("cancel")
+    assert play.ledger.head.phase == "cancelled"
+
+
+def test_a_cancel_waits_for_what_was_begun() -> None:
+    play = Play()
+    play.documents()
+    assert claimed(play, NETWORK)
+    play.control("cancel")
+    assert play.ledger.head.phase == "cancelling"
+    play.tell("step-ended", step=NETWORK, attempt=1, outcome="created", destination_id="d1")
+    assert (play.ledger.head.phase, known(play.ledger, NETWORK).destination_id) == ("cancelled", "d1")
+
+
+def test_an_undo_removes_nothing_that_nobody_has_begun_to_make() -> None:
+    play = Play()
+    play.documents()
+    assert play.control("undo") == []
+    assert (play.ledger.head.phase, claimed(play, NETWORK)) == ("undone", False)
+
+
+def test_another_round_of_a_workload_knows_nothing_of_the_first() -> None:
+    ledger = opened({"migration": MIGRATION, "destination": {"cloud": "dst"}, "parts": 1})
+    names = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode", "first_asked", "doubt")  # fmt: skip
+    hints: dict[str, Any] = {**dict.fromkeys(names, 1), "length": 9}
+    about: dict[str, Any] = {"hints": hints, "made": ("d1",), "destination_id": "d1", "results": {"over": 1.0}}
+    ledger.add(Step("server/a", "ensure", group="server/a", outcome="created", **about))
+    ledger.add(Step("server/a/undo/d1", "remove", group="server/a", outcome="removed", **about))
+    compensation.begin_again(ledger, "server/a")
+    fresh = known(ledger, "server/a")
+    assert (fresh.hints, fresh.made, fresh.destination_id, fresh.results) == ({"length": 9}, (), None, {})
+    assert known(ledger, "server/a/undo/d1").outcome == "removed"  # what was taken back, was

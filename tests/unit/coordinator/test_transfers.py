@@ -180,6 +180,7 @@ def test_a_payload_that_was_given_up_does_not_hold_up_undo() -> None:
 def test_undo_does_not_begin_a_payload_again() -> None:
     play = Play()
     play.made()
+    play.tell("step-claimed", step=TRANSFER, attempt=1, token="t", again=False)
     play.offered()
     play.tell("control-migration", action="undo")
     assert play.ledger.head.phase == "undoing"
