@@ -14,11 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
+from sqlalchemy.exc import SQLAlchemyError
 from stackferry import messages, topology
 from stackferry.bus import Publisher
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
 from stackferry.phases import refusal
+from stackferry_runtime.logs import logger
 
 from . import cleaning, fleet, identities, news, offers, outbox, rounds, turns
 from . import tables as t
@@ -32,6 +34,7 @@ from .offers import Peers
 from .store import Store
 from .turns import Turns
 
+log = logger(__name__)
 SOURCE = "stackferry/coordinator"
 BATCH = 64
 _NOTE = insert(t.fact)
@@ -177,9 +180,18 @@ class Coordinator:
             # While no agent at all was heard, it was the broker, or this process, that was away.
             lost = fleet.lost(connection, now, self.host_lost) if now - self.hears_since >= self.host_lost else []
         for migration in late:
-            self._internal(migration, "tick", {"migration": migration}, now)
+            self._timely(migration, "tick", {"migration": migration}, now)
         for migration, step, hosts in lost:
-            self._internal(migration, "host-lost", {"migration": migration, "step": step, "hosts": hosts}, now)
+            self._timely(migration, "host-lost", {"migration": migration, "step": step, "hosts": hosts}, now)
+
+    def _timely(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
+        """Take in what time has brought; what one migration can't digest mustn't stop the clock of the others."""
+        try:
+            self._internal(migration, name, data, now)
+        except SQLAlchemyError:  # the database is away, for all of them
+            raise
+        except Exception:
+            log.exception("a migration can't be taken on", migration=migration, because=name)
 
     def forget(self) -> None:
         """Forget the ids of messages that can't come again, and workers that left without a word."""
