@@ -117,7 +117,11 @@ def test_several_commands_see_the_same_migration(cli, small, destination):
     [
         (["migrate", "-s", "nowhere", "-d", "nobody"], 4, "Cloud nowhere was not found"),
         (["migrate", "-s", "nobody", "-d", "nobody"], 4, "does not answer"),
-        (["plan", "-s", "nobody", "-d", "nobody"], 4, "stuck: cloud 'nobody' does not answer"),
+        (
+            ["plan", "-s", "nobody", "-d", "nobody"],
+            4,
+            "stuck: the source can't be read: cloud 'nobody' does not answer",
+        ),
         (["clouds", "check", "nobody"], 1, "does not answer"),
         (["export", "{tmp}/x", "-s", "nobody"], 2, "does not answer"),
         (["export", "{tmp}/x", "-s", "nobody", "-f", "network~("], 2, "can't be used"),
