@@ -22,14 +22,15 @@ from .test_workloads import CLASSES, ground, move, servers, with_servers
 EXEMPT = {
     "no resource of any cloud is without it": {
         "image.container_format", "image.disk_format", "image.hash_algo", "image.hash_value", "image.visibility",
-        "keypair.type", "port.binding_vnic_type", "port.mac_address", "router_interface.device_owner",
+        "floating_ip.floating_ip_address", "free_floating_ip.floating_ip_address", "free_port.binding_vnic_type",
+        "free_port.mac_address", "keypair.type", "port.binding_vnic_type", "port.mac_address", "router_interface.device_owner",
         "router_interface.fixed_ips_refs", "router_interface.mac_address", "security_group_rule.direction", "security_group_rule.ether_type",
         "server.availability_zone", "server.disk_config", "server.hostname", "server_group.name",
         "sub_port.binding_vnic_type", "sub_port.mac_address", "subnet.cidr", "volume.availability_zone",
         "volume.volume_type",
     },
     "APIs know it as null, never as an empty text or list, and null is what a cloud makes of nothing": {
-        "network.provider_network_type", "network.provider_physical_network", "network.segments", "port.binding_profile",
+        "free_port.binding_profile", "network.provider_network_type", "network.provider_physical_network", "network.segments", "port.binding_profile",
         "security_group_rule.protocol", "server.key_name", "server.user_data", "server_group.rules",
         "sub_port.binding_profile", "subnet.ipv6_address_mode", "subnet.ipv6_ra_mode", "volume.volume_image_metadata",
     },
@@ -37,7 +38,7 @@ EXEMPT = {
     "Nova makes it of the server's host name": {"port.dns_name"},
     "our own mark is in it until the server has arrived": {"volume.metadata"},
     "it's put together of the server's parts, which are in this test by themselves": {
-        "server.floating_ips", "server.ports", "server.scheduler_hints", "server.security_group_refs",
+        "free_trunk.sub_ports", "server.floating_ips", "server.ports", "server.scheduler_hints", "server.security_group_refs",
         "server.sub_ports", "server.trunks", "server.volumes",
     },
 }  # fmt: skip

@@ -10,6 +10,7 @@ from openstack.identity.v3.project import Project
 from openstack.image.v2.image import Image
 from stackferry.resources import apply
 from stackferry.resources.export import documents as documents_in
+from stackferry.resources.view import record
 
 from .fake_cloud import Cloud
 from .fake_glance import seed_image
@@ -220,3 +221,11 @@ def test_a_signature_is_left_out_with_a_note() -> None:
     assert "signature" in ended.notes[0]
     assert ours(destination)[0]["properties"] == {"kept": "1"}
     assert apply.ensure("image", document, view(destination), {}).outcome == "unchanged"
+
+
+@pytest.mark.parametrize("text", ["yes", "no", "true", "False", "1"])
+def test_a_property_is_the_text_that_glance_keeps(text: str) -> None:
+    """openstacksdk makes a boolean of it, and takes any text for true."""
+    shown = Image.existing(id="i", name="i", os_require_quiesce=text, hw_boot_menu=text)
+    known = record("image", shown)
+    assert (known["os_require_quiesce"], known["is_hw_boot_menu_enabled"]) == (text, text)

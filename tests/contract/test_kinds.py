@@ -14,7 +14,7 @@ import pytest
 from stackferry.resources import KINDS, apply, order
 from stackferry.resources.fields import Address, Bag, Cidr, Flag, Many, Number, Portable, Ref, Struct
 from stackferry.resources.image_fields import Hash, Properties, Property
-from stackferry.resources.view import LOOKUPS
+from stackferry.resources.view import LOOKUPS, PENDING
 
 from .fake_cloud import BESIDES, PROXIES, SERVICES, Cloud, Proxy, is_attribute
 from .fake_glance import seed_image
@@ -82,8 +82,8 @@ def changed(field: Portable, value: Any) -> Any:
             return {**value, "com.example/changed": "1"}
         case Property() if isinstance(value, bool):
             return not value
-        case Property() if isinstance(value, int | float):
-            return value + 1
+        case Property() if isinstance(value, int | float) or str(value).replace(".", "").isdecimal():
+            return str(float(value) + 1).removesuffix(".0")
         case Bag():
             return {**value, "provider:segmentation_id": 8}
         case Ref():
@@ -846,3 +846,15 @@ def test_special_calls_have_the_parameters_of_openstacksdk(service: str, call: s
     real, ours = signature(getattr(SERVICES[service][0], call)), signature(getattr(PROXIES.get(service, Proxy), call))
     taken = list(ours.parameters)
     assert taken[2:] == list(real.parameters)[2 : len(taken)]
+
+
+@pytest.mark.parametrize(
+    ("direction", "more", "outcome"),
+    [("egress", {}, "unchanged"), ("ingress", {}, "created"), ("egress", {"protocol": "tcp"}, "created")],
+)
+def test_a_plan_knows_which_rules_neutron_makes_with_a_group(direction: str, more: Any, outcome: str) -> None:
+    group = {"name": "g", "id": PENDING}
+    params = {"direction": direction, "ether_type": "IPv4", "security_group_ref": group, **more}
+    document = {"type": KINDS["security_group_rule"].type, "params": params, "_info": {}}
+    found = apply.compare("security_group_rule", document, view(infrastructure()), {})
+    assert (found.outcome, found.destination_id) == (outcome, None)

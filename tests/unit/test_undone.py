@@ -12,7 +12,7 @@ from stackferry.progress import Progress
 from stackferry_cli import output, report
 
 from .coordinator.documents import server, volume
-from .coordinator.workload_world import Unkind, WorkloadWorld
+from .coordinator.workload_world import MIGRATION, Unkind, WorkloadWorld
 from .test_progress import rows
 
 
@@ -20,7 +20,7 @@ def played(*documents: Any, undo: bool = True, **unkind: Any) -> WorkloadWorld:
     world = WorkloadWorld(list(documents), 1, Unkind(0, 0, 0, 0, **unkind))
     world.run()
     if undo:
-        world._control("undo")
+        world._tell("control-migration", {"migration": MIGRATION, "action": "undo"})
         while not world._over():
             world._step()
     return world
@@ -79,7 +79,7 @@ def test_whoever_looks_on_hears_that_it_was_taken_back() -> None:
     progress = Progress()
     progress.load(rows(world.ledger), 0.0)
     progress.take("migration-changed", {"phase": "undoing"}, 1.0)
-    world._control("undo")
+    world._tell("control-migration", {"migration": MIGRATION, "action": "undo"})
     while not world._over():
         world._step()
     for row in rows(world.ledger):

@@ -74,6 +74,11 @@ class Declaration(Schema):
         return cls.declared()[name].attribute or name
 
     @classmethod
+    def by_attribute(cls) -> dict[str, Portable]:
+        """SDK attribute → the field that it's behind."""
+        return _by_attribute(cls)
+
+    @classmethod
     def attributes(cls) -> frozenset[str]:
         """Every SDK attribute that we read."""
         read = {*cls.info, *cls.reads, "id", "name", cls.owner}
@@ -117,6 +122,11 @@ class Declaration(Schema):
         """What people call this document."""
         name = params.get("name")
         return name if isinstance(name, str) and name else "(no name)"
+
+
+@cache
+def _by_attribute(cls: type[Declaration]) -> dict[str, Portable]:
+    return {cls.attribute(name): field for name, field in cls.declared().items()}
 
 
 @cache

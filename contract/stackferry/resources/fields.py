@@ -34,6 +34,10 @@ class Portable(fields.Field[Any]):
         super().__init__(**kwargs)
         self.nullable, self.empty = nullable, empty
 
+    def read(self, resource: Any, attribute: str) -> Any:
+        """Return the value that an SDK resource has."""
+        return getattr(resource, attribute, None)
+
     def export(self, value: Any, view: View) -> Any:
         """Return *value* of a cloud as a document has it."""
         return value

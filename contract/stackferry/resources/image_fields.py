@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
@@ -19,6 +20,12 @@ RESERVED = "os_glance_"
 
 class Property(Portable):
     """A property that Glance keeps as text, and openstacksdk may show as a number or a boolean."""
+
+    def read(self, resource: Any, attribute: str) -> Any:
+        """The text itself: openstacksdk takes ``no`` for true, as Python does with any text."""
+        said = getattr(getattr(resource, "_body", None), "attributes", {})
+        name = getattr(getattr_static(type(resource), attribute, None), "name", attribute)
+        return said[name] if isinstance(said.get(name), str) else super().read(resource, attribute)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(value, str | int | float):

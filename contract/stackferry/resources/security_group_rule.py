@@ -6,7 +6,8 @@ from typing import Any
 
 from .fields import Cidr, Number, Portable, Ref, Text
 from .kind import Kind
-from .view import Record, View
+from .security_group import automatic
+from .view import PENDING, Record, View
 
 #: IANA protocol numbers that Neutron also knows by name
 NAMES = {
@@ -81,6 +82,8 @@ class SecurityGroupRule(Kind):
     @classmethod
     def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
         """The group's rules that allow the same."""
+        if body["security_group_id"] == PENDING and (automatic(PENDING, body) or "").startswith("egress"):
+            return [{**dict.fromkeys(cls.attributes()), **body, "id": None}]  # Neutron makes it with its group
         compared: dict[str, Portable] = {cls.attribute(n): f for n, f in cls.declared().items() if n != "description"}
         return [
             record

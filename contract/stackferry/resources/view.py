@@ -319,7 +319,11 @@ def is_absent(error: Exception) -> bool:
 def record(kind: str, resource: Any) -> Record:
     """Return the attributes of an SDK resource that we use, as plain data; its project is always ``project_id``."""
     names = KINDS[kind].attributes() if kind in KINDS else ("id", "name", "project_id", *LOOKUPS[kind].reads)
-    known = {name: _plain(getattr(resource, name, None)) for name in names}
+    fields = KINDS[kind].by_attribute() if kind in KINDS else {}
+    known = {
+        name: _plain(fields[name].read(resource, name) if name in fields else getattr(resource, name, None))
+        for name in names
+    }
     return known if kind not in KINDS else KINDS[kind].taken({**known, "project_id": known[KINDS[kind].owner]})
 
 

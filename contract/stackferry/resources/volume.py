@@ -120,7 +120,7 @@ class Volume(Kind):
                 ("may be attached to several servers", record["is_multiattach"]),
             )
             if true
-        ]
+        ] + ([f"{what} is read-only: the copy isn't"] if _is_readonly(record) else [])
 
     @classmethod
     def told(cls, document: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +185,10 @@ class Volume(Kind):
         if users or fresh["status"] == "in-use":
             raise Unfinished(f"{named(cls, fresh)} is still attached ({', '.join(users)})")
         super().delete(view, fresh)
+
+
+def _is_readonly(record: Record) -> bool:
+    return str((record["metadata"] or {}).get("readonly")).lower() == "true"
 
 
 def unmark(view: View, id_: str) -> None:

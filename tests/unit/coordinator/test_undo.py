@@ -12,7 +12,8 @@ def test_what_came_later_goes_first_also_when_it_did_not_need_the_other(hard: bo
     ledger = Ledger(Head("m", {}))
     ledger.link("router_interface/leg", "free_floating_ip/door", hard)
     removals = [
-        Step(f"{key}/undo/x", "remove", destination_id="x") for key in ("router_interface/leg", "free_floating_ip/door")
+        ledger.add(Step(f"{key}/undo/x", "remove", destination_id="x"))
+        for key in ("router_interface/leg", "free_floating_ip/door")
     ]
     undo.order(ledger, removals)
     leg, door = (ledger.steps[removal.key] for removal in removals)
