@@ -69,11 +69,11 @@ def announced(one: Difference, said: list[Saying], source: Reading) -> str | Non
 
 def _about(saying: Saying, one: Object, source: Reading) -> bool:
     """Whether it's about an object: of its step, of the step of the server that it's part of, or by its name."""
+    owners = _owners(one, source)
     if saying.source_id:
-        return (
-            saying.source_id in {one.id, one.id.removeprefix("keypair/"), *_owners(one, source)}
-            or one.id in saying.text
-        )
+        return saying.source_id in {one.id, one.id.removeprefix("keypair/"), *owners} or one.id in saying.text
+    if any(owner in saying.text for owner in owners):
+        return True
     named = one.name and one.name in saying.text and one.kind.replace("_", " ") in saying.text.replace("_", " ").lower()
     return bool(named) or one.id in saying.text or _label(one) in saying.text
 
