@@ -45,8 +45,9 @@ def sayings(migration: dict[str, Any]) -> Iterator[Saying]:
         for text in [step["reason"], *(step["notes"] or ())]:
             if text or bad:
                 yield Saying(step["source_id"] or "", step.get("group") or "", step["kind"], bad, str(text or ""))
-    for section in migration.get("stays_behind") or ():
-        yield Saying("", "", "", True, str(section))
+    for entry in migration.get("stays_behind") or ():
+        names = ", ".join(entry["names"]) or "no name is told"
+        yield Saying("", "", entry["type"], True, f"stays behind: {entry['type']} {names}: {entry['reason']}")
     if migration.get("reason"):
         yield Saying("", "", "", False, str(migration["reason"]))
 
@@ -69,11 +70,13 @@ def announced(one: Difference, said: list[Saying], source: Reading) -> str | Non
 
 def _about(saying: Saying, one: Object, source: Reading) -> bool:
     """Whether it's about an object: of its step, of the step of the server that it's part of, or by its name."""
+    owners = _owners(one, source)
     if saying.source_id:
-        return (
-            saying.source_id in {one.id, one.id.removeprefix("keypair/"), *_owners(one, source)}
-            or one.id in saying.text
-        )
+        return saying.source_id in {one.id, one.id.removeprefix("keypair/"), *owners} or one.id in saying.text
+    if any(owner in saying.text for owner in owners):
+        return True
+    if not one.name and not saying.source_id and saying.kind and one.kind.replace("_", " ") in saying.kind.lower():
+        return True  # one of so many that have no name
     named = one.name and one.name in saying.text and one.kind.replace("_", " ") in saying.text.replace("_", " ").lower()
     return bool(named) or one.id in saying.text or _label(one) in saying.text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from . import reader
@@ -13,6 +12,7 @@ from .announced import announced, sayings
 from .change import changes
 from .comparing import differences
 from .description import Description
+from .outcomes import as_was, at_rest, outcomes, unsuccessful
 from .reading import Reading, raw
 from .seeding import Seeding
 from .verdict import Verdict
@@ -64,7 +64,7 @@ class Judge:
             self._compare(source, after, before, said)
             self._promises(plan, done)
             with self._timed("second run"):
-                self._again(after, bool(_unsuccessful(done)))
+                self._again(after, bool(unsuccessful(done)))
             with self._timed("change"):
                 changed = self._changed(source, before, said, done)
             with self._timed("undo"):
@@ -131,7 +131,7 @@ class Judge:
 
     def _promises(self, plan: dict[str, Any], done: dict[str, Any]) -> None:
         """What the plan said of each object is what became of it."""
-        promised, kept = _outcomes(plan), _outcomes(done)
+        promised, kept = outcomes(plan), outcomes(done)
         for key in sorted(promised.keys() | kept.keys()):
             (outcome, why), (became, reason) = promised.get(key, ("", "")), kept.get(key, ("", ""))
             if outcome != became:
@@ -146,7 +146,7 @@ class Judge:
         since = time.time()
         for mode in ("plan", "run"):
             again = self._migrate(mode=mode)
-            for key, (outcome, why) in _outcomes(again).items():
+            for key, (outcome, why) in outcomes(again).items():
                 step = next(s for s in again["steps"] if s["key"] == key)
                 if outcome in ("created", "updated") and not retried:
                     self.verdict.find(f"second {mode}", f"{key} {step['name']!r} {outcome}: {step['changes']} {why}")
@@ -163,7 +163,7 @@ class Judge:
         if change is None:
             return False
         change.make(self.source)
-        now = _as_was(self.read(self.source), source)
+        now = as_was(self.read(self.source), source)
         again = self._migrate()
         updated = {s["source_id"] for s in again["steps"] if s["outcome"] == "updated"}
         if updated != {change.object.id.removeprefix("keypair/")}:
@@ -178,7 +178,7 @@ class Judge:
 
     def _undone(self, done: dict[str, Any], before: Reading, source: Reading, changed: bool) -> None:
         """Undo leaves the destination as it was, and the source, too."""
-        source = _as_was(self.read(self.source), source) if changed else source
+        source = as_was(self.read(self.source), source) if changed else source
         self.ferry.control(done["id"], "undo")
         state = self._ended(done["id"], ("undone", "stuck"))
         for step in state["steps"]:
@@ -186,34 +186,3 @@ class Judge:
                 self.verdict.find("undo", f"{step['key']} {step['state']}: {step['reason']}")
         self._same("undo", before, self.read(self.destination))
         self._same("undo touches the source", source, self.read(self.source))
-
-
-def at_rest(reading: Reading) -> Reading:
-    """A reading in which no server runs: who moves servers stops them, and undo starts them again."""
-    return {
-        id_: replace(one, fields=one.fields | {"status": "SHUTOFF"}) if one.fields.get("status") == "ACTIVE" and
-        one.kind == "server" else one for id_, one in reading.items()
-    }  # fmt: skip
-
-
-def _as_was(now: Reading, before: Reading) -> Reading:
-    """A reading with the servers' states of before they were moved."""
-    return {
-        id_: replace(one, fields=one.fields | {"status": before[id_].fields["status"]})
-        if one.kind == "server" and id_ in before else one for id_, one in now.items()
-    }  # fmt: skip
-
-
-def _unsuccessful(migration: dict[str, Any]) -> list[str]:
-    return [s["key"] for s in migration["steps"] if s["kind"] and s["state"] in ("failed", "skipped")]
-
-
-def _outcomes(migration: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Step of an object → what was said of it or became of it, and why."""
-    found = {}
-    for step in migration["steps"]:
-        if step["action"] in ("ensure", "compare", "check") and step["kind"] and step["source_id"]:
-            inside = step.get("group") and step["group"] != step["key"]
-            if not inside:
-                found[step["key"]] = (step["outcome"] or step["state"], step["reason"] or "")
-    return found

@@ -18,7 +18,7 @@ from .verdict import Verdict
 
 pytestmark = pytest.mark.clouds
 #: small ones that `make test` tries
-SEEDS = (8, 21)
+SEEDS = (8, 10)
 #: of so many seeds all that is ever drawn is counted
 MANY = 2000
 
@@ -60,9 +60,9 @@ def test_tenants(stack, sandbox, clouds_file, ferry, capfd):
         bad += [seed] if verdict.findings else []
         with capfd.disabled():
             print(f"\n{verdict}", flush=True)
-    ever = {feature for seed in range(1, MANY) for feature in generate(seed).features}
+    ever = {one for seed in range(1, MANY) for one in generate(seed).features if " name=" not in one}
     with capfd.disabled():
-        print(f"\nreached {len(reached)} of {len(ever)} choices; not reached: {sorted(ever - set(reached))}")
+        print(f"\nreached {len(ever & set(reached))} of {len(ever)} choices; not: {sorted(ever - set(reached))}")
         print("announced differences: " + ", ".join(f"{many} times {what}" for what, many in sorted(announced.items())))
         print(f"findings: {dict(kinds)}; seeds with findings: {bad}")
     assert not bad
