@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
+from stackferry.client import Client
+
+from .inventory import inventory
 
 pytestmark = pytest.mark.clouds
 
@@ -77,3 +81,30 @@ def test_servers_networks_and_subnets_that_share_their_names_all_cross(source, d
     ferry.control(state["id"], "undo")
     ferry.wait_for(state["id"], "undone", timeout=120)
     assert facts(destination) == []
+
+
+TIMES = int(os.environ.get("TIMES") or 2)
+
+
+@pytest.mark.parametrize("number", range(TIMES))
+def test_two_that_move_the_same_at_the_same_instant_make_one_set_of_it(source, destination, ferry, stack, number):
+    c = source.connect()
+    net = c.network.create_network(name="net")
+    subnet = c.network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr="10.5.0.0/24")
+    router = c.network.create_router(name="edge")
+    c.network.add_interface_to_router(router, subnet=subnet.id)
+    group = c.network.create_security_group(name="web")
+    c.network.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol="tcp")
+    image = boot_image(source)
+    for name, address in (("a", "10.5.0.10"), ("b", "10.5.0.11")):
+        booted(source, name, image, subnet, address)
+    with Client(stack.uri()) as other:
+        ids = [client.migrate(source.entry, destination.entry) for client in (ferry, other)]
+        states = [client.wait(id_, timeout=120) for client, id_ in zip((ferry, other), ids, strict=True)]
+    assert [(state["phase"], bad(state)) for state in states] == [("done", [])] * 2
+    assert inventory(destination.connect()) == inventory(c)
+    assert facts(destination) == facts(source)
+    made = [
+        s["key"] for state in states for s in state["steps"] if s["outcome"] == "created" and s["action"] == "ensure"
+    ]
+    assert len(made) == len(set(made))  # each thing was made by one of them

@@ -81,6 +81,22 @@ def test_another_projects_group_never_becomes_our_own(cloud: Cloud, admin: bool)
 
 
 @ROLES
+@pytest.mark.parametrize("kind", ["network", "subnet"])
+def test_nor_does_another_projects_network_that_everybody_could_use(cloud: Cloud, admin: bool, kind: str) -> None:
+    ours = seed(cloud, network.Network, "ours", name="net")
+    inside = seed(cloud, subnet.Subnet, "ours", name="net", network_id=ours, cidr="10.0.0.0/24")
+    assert meant(view(cloud, admin), kind, "net", IN_OWN) == {"network": ours, "subnet": inside}[kind]
+    assert meant(view(cloud, admin), kind, "net", {**ANYWHERE, FOREIGN: True}) is None
+
+
+@ROLES
+@pytest.mark.parametrize("how", ["is_shared", "is_router_external"])
+def test_an_own_network_that_is_for_everybody_is_as_good_as_anybodys(cloud: Cloud, admin: bool, how: str) -> None:
+    ours = seed(cloud, network.Network, "ours", name="public", **{how: True})
+    assert meant(view(cloud, admin), "network", "public", {**ANYWHERE, FOREIGN: True}) == ours
+
+
+@ROLES
 def test_a_group_that_is_shared_with_the_project_is_meant(cloud: Cloud, admin: bool) -> None:
     seed(cloud, security_group.SecurityGroup, "ours", name="web")
     theirs = seed(cloud, security_group.SecurityGroup, name="web", is_shared=True)

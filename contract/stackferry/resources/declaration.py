@@ -49,6 +49,8 @@ class Declaration(Schema):
     owner: ClassVar[str] = "project_id"
     #: whether it may belong to whomever in each cloud: public images, external networks
     for_everybody: ClassVar[bool] = False
+    #: whether the project's own stands in for somebody else's of its name: people copy images from cloud to cloud
+    stands_in: ClassVar[bool] = False
     #: whether its id can be chosen at creation (``hints.new_id``), so that it can't be made twice
     takes_id: ClassVar[bool] = False
     #: whether the cloud goes on making and deleting it after it has answered, so that we wait (``settled``)

@@ -40,6 +40,7 @@ class Image(Kind):
     owner = "owner_id"
     takes_id = True
     for_everybody = True
+    stands_in = True
     fixed = frozenset({"container_format", "disk_format", "hash_algo", "hash_value"})
     info = (
         "checksum",

@@ -256,8 +256,8 @@ class View:
         may_use_its = KINDS[kind].usable_by_project if kind in KINDS else _shared
         found = [r for r in self.named(kind, ref["name"]) if self._is_own(r) or may_use(self, r)]
         if ref.get("project_name") is None or ref["project_name"] == self._project_name():
-            others = [r for r in found if not self._is_own(r)]
-            return others if ref.get(FOREIGN) and (others or not _for_everybody(kind)) else found
+            others = [r for r in found if not self._is_own(r) or r.get("is_shared") or r.get("is_router_external")]
+            return others if ref.get(FOREIGN) and (others or not KINDS[kind].stands_in) else found
         in_project = [r for r in self.named(kind, ref["name"]) if self._is_in(r, ref) and may_use_its(self, r)]
         return in_project or ([r for r in found if not self._is_own(r)] if _for_everybody(kind) else [])
 
