@@ -158,6 +158,16 @@ def test_a_host_boots_from_a_volume_and_has_the_given_floating_ip(hosts, source,
     assert list(storage.volumes()) == []
 
 
+@pytest.fixture
+def known_as_src(source, clouds_file):
+    """The services call the source's project as OS Migrate does, for as long as a test lasts."""
+    clouds_file.add("src", source.auth)
+    yield
+    del clouds_file.entries["src"]
+    clouds_file.add(source.entry, source.auth)
+
+
+@pytest.mark.usefixtures("known_as_src")
 def test_a_variables_file_of_os_migrate_is_enough(hosts, source, image, tmp_path, monkeypatch):
     file = tmp_path / "vars.yml"
     said = {
@@ -178,7 +188,7 @@ def test_a_variables_file_of_os_migrate_is_enough(hosts, source, image, tmp_path
     with monkeypatch.context() as without:
         without.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "none.yaml"))
         out = hosts("deploy", "-s", "src", "--vars", file, "--timeout", 60)
-        assert "no effect here: os_migrate_conversion_host_ssh_user" in out
+        assert "os_migrate_conversion_host_ssh_user: nobody logs in" in out
         (subnet,) = source.connect().network.subnets(project_id=source.connect().current_project_id)
         assert (subnet.cidr, subnet.gateway_ip, subnet.dns_nameservers) == ("10.78.0.0/24", "10.78.0.2", ["192.0.2.53"])
         (host,) = source.connect().compute.servers()

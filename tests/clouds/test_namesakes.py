@@ -102,7 +102,11 @@ def test_two_that_move_the_same_at_the_same_instant_make_one_set_of_it(source, d
         ids = [client.migrate(source.entry, destination.entry) for client in (ferry, other)]
         states = [client.wait(id_, timeout=120) for client, id_ in zip((ferry, other), ids, strict=True)]
     assert [(state["phase"], bad(state)) for state in states] == [("done", [])] * 2
-    assert inventory(destination.connect()) == inventory(c)
+    there, here = (
+        {thing: many for thing, many in inventory(connection).items() if "compute:nova" not in thing}
+        for connection in (destination.connect(), c)
+    )  # ports of servers are told with the servers
+    assert there == here
     assert facts(destination) == facts(source)
     made = [
         s["key"] for state in states for s in state["steps"] if s["outcome"] == "created" and s["action"] == "ensure"

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from openstack.compute.v2.flavor import Flavor
 from openstack.image.v2 import image
 from openstack.network.v2 import network, security_group, subnet
 from stackferry.resources.view import FOREIGN, OWN, Ambiguous, Missing, View
@@ -131,3 +132,10 @@ def test_an_own_image_stands_in_where_there_is_no_public_one(cloud: Cloud) -> No
     assert meant(view(cloud, True), "image", "debian", {**ANYWHERE, FOREIGN: True}) == ours
     public = seed(cloud, image.Image, name="debian", visibility="public")
     assert meant(view(cloud, True), "image", "debian", {**ANYWHERE, FOREIGN: True}) == public
+
+
+@ROLES
+@pytest.mark.parametrize("where", [ANYWHERE, {**ANYWHERE, FOREIGN: True}])
+def test_a_flavor_belongs_to_no_project(cloud: Cloud, admin: bool, where: dict[str, Any]) -> None:
+    there = cloud.seed(Flavor, name="m1", vcpus=1, ram=1, disk=1)["id"]
+    assert meant(view(cloud, admin), "flavor", "m1", where) == there

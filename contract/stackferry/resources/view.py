@@ -257,7 +257,8 @@ class View:
         found = [r for r in self.named(kind, ref["name"]) if self._is_own(r) or may_use(self, r)]
         if ref.get("project_name") is None or ref["project_name"] == self._project_name():
             others = [r for r in found if not self._is_own(r) or r.get("is_shared") or r.get("is_router_external")]
-            return others if ref.get(FOREIGN) and (others or not KINDS[kind].stands_in) else found
+            is_foreign = ref.get(FOREIGN) and kind in KINDS  # flavors and the like belong to no project
+            return others if is_foreign and (others or not KINDS[kind].stands_in) else found
         in_project = [r for r in self.named(kind, ref["name"]) if self._is_in(r, ref) and may_use_its(self, r)]
         return in_project or ([r for r in found if not self._is_own(r)] if _for_everybody(kind) else [])
 

@@ -138,5 +138,7 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
     if step.group and step.action in ("ensure", "check", "remove"):
         hints |= workload_commands.hints(ledger, step)
     if do.attempt > 1 or step.hints.get("met"):
-        hints |= {"look": True, "first_asked": step.hints.get("first_asked")}
+        hints["look"] = True
+    if step.tries > 1 or step.hints.get("doubt"):  # else no try has made anything: what is young is somebody else's
+        hints["first_asked"] = step.hints.get("first_asked")
     return hints
