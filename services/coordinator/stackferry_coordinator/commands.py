@@ -23,7 +23,7 @@ MESSAGES: dict[str, type[Message]] = {
     "remove": messages.RemoveResource,
 }
 #: hints that only we read
-OURS = ("twin_keys", "first_asked", "foreign", "held_up", "met")
+OURS = ("twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met")
 Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]
@@ -139,6 +139,6 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
         hints |= workload_commands.hints(ledger, step)
     if do.attempt > 1 or step.hints.get("met"):
         hints["look"] = True
-    if step.tries > 1 or step.hints.get("doubt"):  # else no try has made anything: what is young is somebody else's
+    if step.hints.get("asked_before"):  # else no try has made anything: what is young is somebody else's
         hints["first_asked"] = step.hints.get("first_asked")
     return hints

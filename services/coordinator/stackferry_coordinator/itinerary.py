@@ -268,7 +268,7 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
     room = IN_FLIGHT + BY_PLACE * head.counts.get("holding", 0) - head.counts.get("asked", 0)
     due = []
     for step in ledger.ready(max(room, 0)):
-        hints = {"first_asked": now, **step.hints}
+        hints = {"first_asked": now, **step.hints, "asked_before": "first_asked" in step.hints}
         if step.action == "stop":
             hints = {"since": now, **hints}
         count = {"attempt": step.attempt + 1, "tries": step.tries + 1}

@@ -36,6 +36,13 @@ ACTIONS = {
 UNCLAIMED = ("export", "fetch")
 
 
+def recognised(id_: str, born: float, hints: dict[str, Any]) -> bool:
+    """Whether an importer, with all it's told, knows what an earlier try has made."""
+    if id_ in (hints.get("destination_id"), hints.get("new_id")) or hints.get("marker"):
+        return True
+    return hints.get("first_asked") is not None and born >= int(hints["first_asked"])
+
+
 @dataclass
 class Command:
     """A command in the queue; ``delivered``: somebody got it once already."""
@@ -85,6 +92,7 @@ class World:
     facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     begun: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)  # what will happen, and when
     resources: dict[str, str] = field(default_factory=dict)  # id → key of the step that it's for
+    born: dict[str, float] = field(default_factory=dict)  # id → when it was made
     log: list[tuple[str, dict[str, Any], float]] = field(default_factory=list)
     undone: int = 0  # how often it was told to
 
@@ -240,8 +248,10 @@ class World:
             return
         self._check_order(command)
         found = [id_ for id_, key in self.resources.items() if key == command.key]
+        if command.action == "ensure":
+            found = [id_ for id_ in found if recognised(id_, self.born[id_], command.hints)]
         looks = command.hints.get("look") and not self.faults.never_look
-        if command.action == "finish" or (looks and found):  # what is younger than the first try is known as ours
+        if command.action == "finish" or (looks and found):
             self._found(command, found, alive)
         elif command.hints.get("only_look"):
             self._reply(command, "unchanged", alive)
@@ -283,6 +293,7 @@ class World:
         if id_ not in self.resources and command.hints.get("new_id"):
             self.payloads.copies[id_] = Copy()
         self.resources[id_] = command.key
+        self.born[id_] = self.now
         if alive and not slow and self.chance("crash"):  # it worked, but the answer was lost
             self._reply(command, "interrupted", alive, retryable=True)
         else:

@@ -23,7 +23,7 @@ from stackferry_coordinator.moves import SETTLE
 from stackferry_coordinator.workload import place_of
 
 from .operator import OVER, Operator
-from .simulation import MIGRATION, Violation
+from .simulation import MIGRATION, Violation, recognised
 
 Answer = dict[str, Any]
 
@@ -70,6 +70,7 @@ class Clouds:
     attached: dict[str, str | None] = field(default_factory=dict)  # volume of either cloud → server
     clones: dict[str, str] = field(default_factory=dict)  # marker → volume at the source
     made: dict[str, str] = field(default_factory=dict)  # id at the destination → step
+    born: dict[str, float] = field(default_factory=dict)  # the same → when it was made
     trunks: dict[str, list[str]] = field(default_factory=dict)  # trunk at the destination → its ports
     written: dict[str, int] = field(default_factory=dict)  # source volume → how often its server has written to it
     frozen: dict[str, int] = field(default_factory=dict)  # clone → the same when it was made
@@ -371,14 +372,15 @@ class WorkloadWorld:
         return {"outcome": "done"}
 
     def _ensure(self, step: Any, data: Answer) -> Answer:
-        found = [id_ for id_, key in self.clouds.made.items() if key == step.key]
-        if found and step.attempt > 1:
+        there = [id_ for id_, key in self.clouds.made.items() if key == step.key]
+        found = [id_ for id_ in there if recognised(id_, self.clouds.born[id_], data["hints"])]
+        if found and data["hints"].get("look"):
             return {"outcome": "created", "destination_id": found[0], "also_made": found[1:]}
         if data["hints"].get("only_look"):
             return {"outcome": "unchanged"}
         self.counter += 1
         id_ = f"d{self.counter}"
-        self.clouds.made[id_] = step.key
+        self.clouds.made[id_], self.clouds.born[id_] = step.key, self.now
         if step.kind == "volume":
             self.clouds.attached[id_] = None
         if step.kind == "server":
