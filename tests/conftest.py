@@ -20,8 +20,8 @@ from stackferry.client import Client
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
 from stackferry_cli.local.stack import Stack
-from xdist.scheduler import LoadScopeScheduling
 
+from . import workers
 from .skips import Skips
 
 RABBITMQ_IMAGE = os.environ.get("STACKFERRY_RABBITMQ_IMAGE", "rabbitmq:3-management")
@@ -29,21 +29,7 @@ RABBITMQ_IMAGE = os.environ.get("STACKFERRY_RABBITMQ_IMAGE", "rabbitmq:3-managem
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Skips())
-
-
-CLOUDS = ("tests/clouds/", "tests/sandbox/", "tests/tenants/")
-
-
-class OnePairOfClouds(LoadScopeScheduling):  # type: ignore[misc]
-    """Of several workers, one has all tests with the clouds: some of them stop, slow or fill what others use."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "clouds" if nodeid.startswith(CLOUDS) else nodeid
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OnePairOfClouds:
-    return OnePairOfClouds(config, log)
+    config.pluginmanager.register(workers)
 
 
 @contextmanager
