@@ -12,7 +12,8 @@ from . import words
 from .output import console
 
 AGAIN = 10.0  # seconds between two lines about the same copy
-GOOD = ("created", "updated", "unchanged", "removed", "done")
+GOOD = ("created", "updated", "unchanged", "removed", "restored", "done")
+SILENT = ("done", "differs")  # what says nothing to people: the step goes on
 MOVING = ("copying", "verifying")
 
 
@@ -71,7 +72,7 @@ def told(fact: Envelope) -> str:
     data = fact.data
     if fact.type == StepEnded.type:
         only_looked = data["outcome"] in GOOD and data["step"].endswith("/check")
-        return "" if only_looked or data["outcome"] == "done" else _step(data)
+        return "" if only_looked or data["outcome"] in SILENT else _step(data)
     if fact.type == MigrationChanged.type:
         text = f"{data['phase']}{' (paused)' if data.get('paused') else ''}"
         return f"{text}: {data['reason']}" if data.get("reason") else text

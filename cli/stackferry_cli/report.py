@@ -15,7 +15,7 @@ from stackferry.resources import order
 from . import output, words, workloads
 from .stays_behind import print_stays_behind
 
-COLUMNS = ("kind", "created", "updated", "unchanged", "removed", "failed", "skipped", "seconds")
+COLUMNS = ("kind", "created", "updated", "unchanged", "removed", "restored", "failed", "skipped", "seconds")
 BAD = ("failed", "conflict", "missing")
 ALIKE = 5  # of what is skipped for the same reason, so many are named
 
@@ -73,7 +73,7 @@ def print_report(migration: dict[str, Any], format_: output.Format) -> None:
         return
     steps = migration["steps"]
     kinds = by_kind(steps)
-    output.show(kinds, format_, [c for c in COLUMNS if c != "removed" or kinds[-1][c]])
+    output.show(kinds, format_, [c for c in COLUMNS if c not in ("removed", "restored") or kinds[-1][c]])
     workloads.print_workloads(*report(steps, time.monotonic()))
     for note in notes_of_export(migration):
         output.console.print(f"  note: {note}")
@@ -93,7 +93,7 @@ def ended(migration: dict[str, Any]) -> str:
     """How a migration stands, and how long it took by the clock; the seconds of a table are sums of work."""
     text = migration["phase"] + (f": {migration['reason']}" if migration.get("reason") else "")
     if migration["phase"] == "undone":
-        text += ": what it created is removed"
+        text += ": what it created is removed, what it changed is as it was"
     begun, over = migration.get("created"), migration.get("changed")
     if migration["phase"] in FINAL and begun is not None and over is not None:
         text += f", {words.duration(max(over - begun, 0))} after it was asked for"

@@ -1,4 +1,5 @@
-"""What became of the steps of a migration that was undone: what was created and taken back is *removed*. Pure.
+"""What became of the steps of a migration that was undone: what was created is *removed*, what was changed is
+*restored*. Pure.
 
 A step remembers what it did; that it was taken back later is another step's doing (``<key>/undo/...``). People and
 programs want to know what is there now.
@@ -46,4 +47,5 @@ def _now(phase: str, step: Row, taking: list[Row], by_group: dict[str, list[Row]
         is_gone = phase in UNDOING and bool(of_it) and all(one["state"] in GONE for one in of_it)
     elif step["state"] not in ("done", "removed"):
         return step
-    return {**step, "state": "removed", "outcome": "removed", "reason": None} if is_gone else step
+    word = "restored" if removals and all(one["outcome"] == "restored" for one in removals) else "removed"
+    return {**step, "state": word, "outcome": word, "reason": None} if is_gone else step

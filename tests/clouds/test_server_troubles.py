@@ -255,11 +255,15 @@ def test_floating_ips_are_found_made_left_out_and_given_back(ground: Any) -> Non
     assert (plan.outcome, [c["field"] for c in plan.changes][-1]) == ("updated", "port")
 
     for mode in ("existing", "auto"):
-        taken = apply.ensure("floating_ip", door(address), look(ground), {**hints, "mode": mode})
+        told = {**hints, "mode": mode, "replaced": {}}
+        before = apply.ensure("floating_ip", door(address), look(ground), told)
+        assert (before.outcome, before.replaces["port_id"]) == ("differs", [None, leg])
+        recorded = {kept.id: before.replaces}
+        taken = apply.ensure("floating_ip", door(address), look(ground), {**told, "replaced": recorded})
         assert (taken.outcome, taken.destination_id) == ("updated", kept.id)
         assert network.get_ip(kept.id).port_id == leg
         assert apply.ensure("floating_ip", door(address), look(ground), {**hints, "mode": mode}).outcome == "unchanged"
-        apply.remove("floating_ip", door(), look(ground), {"destination_id": kept.id, "mode": "existing"})
+        apply.remove("floating_ip", door(), look(ground), {"destination_id": kept.id, "replaced": recorded})
         assert network.get_ip(kept.id).port_id is None
 
     fresh = ensure("floating_ip", door(address), look(ground), mode="new", **hints)

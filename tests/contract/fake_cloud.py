@@ -338,7 +338,7 @@ class Proxy(Compute):
             refuse(404, f"No {cls.__name__} found for {name_or_id}")
         return self._show(cls, found[0]) if found else None
 
-    def _get(self, cls: type[Resource], id_: str) -> Any:
+    def _get(self, cls: type[Resource], id_: str, *owner: str) -> Any:
         self._advance(cls, id_)
         return self._show(cls, self._row(cls, id_))
 

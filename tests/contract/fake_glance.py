@@ -84,6 +84,13 @@ class ImageProxy(Proxy):
             refuse(409, f"Image member {attrs['member_id']} already exists for image {image}")
         row["members"] = [*row["members"], attrs["member_id"]]
 
+    def remove_member(self, member: str, image: str, ignore_missing: bool = True) -> None:
+        self._write("member", Image)
+        row = self._shared(image)
+        if member not in row["members"] and not ignore_missing:
+            refuse(404, f"{member} not found in the member list of the image {image}")
+        row["members"] = [m for m in row["members"] if m != member]
+
     def post(self, url: str, json: dict[str, Any]) -> requests.Response:  # type: ignore[override]
         assert url == "/images"
         self._write("create", Image)
@@ -91,9 +98,12 @@ class ImageProxy(Proxy):
 
     def patch(self, url: str, json: list[dict[str, Any]], headers: dict[str, str]) -> requests.Response:
         assert headers == PATCH
-        assert {change["op"] for change in json} == {"add"}
         self._write("update", Image)
-        return answered(200, lambda: self._change(url.removeprefix("/images/"), _patched(json)))
+        id_ = url.removeprefix("/images/")
+        if {change["op"] for change in json} == {"remove"}:
+            return answered(200, lambda: self._take_away(id_, [_name(change) for change in json]))
+        assert {change["op"] for change in json} == {"add"}
+        return answered(200, lambda: self._change(id_, _patched(json)))
 
     def put(self, url: str, data: bytes, headers: dict[str, str]) -> requests.Response:
         assert headers == BINARY
@@ -115,6 +125,17 @@ class ImageProxy(Proxy):
         if row["status"] != "queued" and {"container_format", "disk_format"} & content.keys():
             refuse(403, "Attribute 'disk_format' can be only replaced for a queued image.")
         row.update(_attributes(content, row["properties"]), updated_at=self.cloud.now())
+        return row
+
+    def _take_away(self, id_: str, names: list[str]) -> dict[str, Any]:
+        row = self._row(Image, id_)
+        for name in names:
+            attribute = ATTRIBUTES.get(name, name)
+            if name in TYPES:
+                refuse(403, f"Property {name} may not be removed.")
+            if row["properties"].pop(name, None) is None and row.pop(attribute, None) is None:
+                refuse(409, f"Property {name} does not exist.")
+        row["updated_at"] = self.cloud.now()
         return row
 
     def _fill(self, id_: str, payload: bytes) -> dict[str, Any]:
@@ -152,10 +173,14 @@ def _attributes(content: dict[str, Any], properties: dict[str, Any]) -> dict[str
 
 def _patched(changes: list[dict[str, Any]]) -> dict[str, Any]:
     """What a patch sets, by the API's names."""
-    for change in changes:
-        if change["path"].count("/") != 1:
-            refuse(400, f"Invalid JSON pointer for this resource: {change['path']!r}")
-    return {change["path"][1:].replace("~1", "/").replace("~0", "~"): change["value"] for change in changes}
+    return {_name(change): change["value"] for change in changes}
+
+
+def _name(change: dict[str, Any]) -> str:
+    if change["path"].count("/") != 1:
+        refuse(400, f"Invalid JSON pointer for this resource: {change['path']!r}")
+    name: str = change["path"][1:].replace("~1", "/").replace("~0", "~")
+    return name
 
 
 PROXIES["image"] = ImageProxy

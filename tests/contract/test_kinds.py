@@ -265,6 +265,49 @@ def test_a_changed_field_is_updated_and_no_other(moved: Any, kind: str, name: st
     assert (again.outcome, destination.writes) == ("unchanged", [])
 
 
+def updated_as_recorded(cloud: Cloud, kind: str, document: Document, hints: dict[str, Any]) -> dict[str, Any]:
+    """Let the document be updated in two tries, as the coordinator asks for it; return what undo must be told."""
+    hints = {**hints, "made": [], "replaced": {}}
+    told = apply.ensure(kind, document, view(cloud, admin=True), hints)
+    assert (told.outcome, cloud.writes) == ("differs", [])
+    recorded = json.loads(json.dumps({told.destination_id: told.replaces}))
+    assert apply.ensure(kind, document, view(cloud, admin=True), {**hints, "replaced": recorded}).outcome == "updated"
+    return {"destination_id": told.destination_id, "replaced": recorded}
+
+
+@pytest.mark.parametrize(("kind", "name"), fields_where(updatable))
+def test_a_changed_field_is_brought_back(moved: Any, kind: str, name: str) -> None:
+    documents, destination = moved
+    document = plain(documents, kind)
+    hints = known(kind, document, destination)
+    had = apply.compare(kind, document, view(destination, admin=True), hints)
+    before = row_of(destination, kind, had.destination_id)
+    document["params"][name] = changed(KINDS[kind].declared()[name], document["params"][name])
+    undo = updated_as_recorded(destination, kind, document, hints)
+    for _ in range(2):  # its answer may be lost
+        ended = apply.remove(kind, document, view(destination, admin=True), undo)
+        assert (ended.outcome, ended.notes) == ("restored", [])
+        after = row_of(destination, kind, had.destination_id)
+        assert {n for n in after if after[n] != before.get(n)} - {"updated_at"} == set()
+        destination.writes.clear()
+
+
+@pytest.mark.parametrize(("kind", "name"), fields_where(lambda k, n, f: n == "description" and updatable(k, n, f)))
+def test_what_somebody_has_changed_since_stays(moved: Any, kind: str, name: str) -> None:
+    documents, destination = moved
+    document = plain(documents, kind)
+    hints = known(kind, document, destination)
+    document["params"][name] = "ours"
+    undo = updated_as_recorded(destination, kind, document, hints)
+    document["params"][name] = "somebody else's"
+    apply.ensure(kind, document, view(destination, admin=True), {"destination_id": undo["destination_id"]})
+    theirs = row_of(destination, kind, undo["destination_id"])
+    destination.writes.clear()
+    ended = apply.remove(kind, document, view(destination, admin=True), undo)
+    assert (ended.outcome, ended.notes) == ("restored", ["somebody has changed it since, so it stays: description"])
+    assert (row_of(destination, kind, undo["destination_id"]), destination.writes) == (theirs, [])
+
+
 @pytest.mark.parametrize(("kind", "name"), fields_where(lambda k, n, _: n in KINDS[k].late))
 def test_a_late_field_is_set_by_the_second_step_only(moved: Any, kind: str, name: str) -> None:
     documents, destination = moved

@@ -43,7 +43,7 @@ STEPS = [
 def test_a_row_counts_the_steps_of_its_kind() -> None:
     rows = {row["kind"]: row for row in report.by_kind(STEPS)}
     assert rows["network"] == {
-        "kind": "network", "created": 1, "updated": 1, "unchanged": 1, "removed": 0, "failed": 1, "skipped": 1,
+        "kind": "network", "created": 1, "updated": 1, "unchanged": 1, "removed": 0, "restored": 0, "failed": 1, "skipped": 1,
         "seconds": 4.5,
     }  # fmt: skip
     assert (rows["subnet"]["created"], rows["router"]["failed"], rows["router"]["created"]) == (1, 1, 0)

@@ -46,6 +46,8 @@ def step(key: str, state: str = "done", outcome: str = "created", **more: Any) -
 @pytest.mark.parametrize(
     ("removal", "expected"),
     [([], "done"), ([step("network/n/undo/1", "removed", "removed")], "removed"),
+     ([step("network/n/undo/1", "removed", "restored")], "restored"),
+     ([step("network/n/undo/1", "removed", "restored"), step("network/n/undo/2", "removed", "removed")], "removed"),
      ([step("network/n/undo/1", "failed", "failed")], "done"),
      ([step("network/n/undo/1", "removed"), step("network/n/undo/2", "asked")], "done"),
      ([step("network/n/surplus/1", "removed")], "done")],
@@ -113,7 +115,7 @@ def test_an_undo_that_worked_is_a_success(console: Any) -> None:
     assert "need attention" not in text
     head, row, *_ = text.splitlines()
     assert dict(zip(head.split(), row.split(), strict=True))["removed"] == "1"
-    assert "undone: what it created is removed, 1:05 after it was asked for" in text
+    assert "undone: what it created is removed, what it changed is as it was, 1:05 after it was asked for" in text
 
 
 def test_a_table_of_a_run_has_no_column_for_what_was_removed(console: Any) -> None:

@@ -13,6 +13,8 @@ OUTCOMES = (
     "updated",
     "unchanged",
     "removed",
+    "restored",
+    "differs",
     "conflict",
     "missing",
     "failed",
@@ -65,6 +67,12 @@ class StepEnded(StepFields, Fact):
     )
     changes = fields.List(
         fields.Dict(), metadata={"description": "fields that differ: {field, from, to}"}, load_default=list
+    )
+    replaces = fields.Dict(
+        load_default=dict,
+        metadata={
+            "description": "with outcome differs: what the update would replace, {attribute: [before, afterwards]}"
+        },
     )
     notes = fields.List(fields.String(), metadata={"description": "what was left out, and why"}, load_default=list)
     results = fields.Dict(

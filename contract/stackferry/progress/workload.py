@@ -9,7 +9,7 @@ from .disks import Disk, Known
 from .standing import Amount, Standing, together
 from .words import CUTOVER, RANKS, SILENT, WARM, steady, word
 
-GOOD = ("created", "updated", "unchanged", "done", "removed")
+GOOD = ("created", "updated", "unchanged", "done", "removed", "restored")
 CLOSED = ("done", "failed", "skipped", "removed")
 Row = dict[str, Any]
 
@@ -63,7 +63,7 @@ class Workload:
             return
         step.attempt = data["attempt"]
         if data["outcome"] not in GOOD:
-            again = data.get("retryable") or data["outcome"] in ("interrupted", "pending")
+            again = data.get("retryable") or data["outcome"] in ("interrupted", "pending", "differs")
             if again:
                 step.rest(data.get("reason"))
             else:

@@ -12,6 +12,9 @@ of the destination, and *hints*:
 ``first_asked``      with ``look``: when the first try was asked for, in seconds since the epoch
 ``patience``         how many seconds to wait for what the cloud goes on with by itself
 ``led``              see ``ways_out``
+``made``             ids of what this migration has made of it
+``replaced``         what is known of what updates replace: {id: {attribute: [before, afterwards]}}; an update that
+                     would replace anything else says so instead (``differs``), and is asked for again
 ``automatic_rules``, ``prune``                   see ``security_group``
 ``marker``           see ``volume``, ``server``
 ``mode``, ``port_id``, ``device_id``             see ``floating_ip``, ``port``
@@ -31,8 +34,9 @@ from marshmallow import ValidationError
 from ..errors import EndedInError
 from .comparing import body_of, differences, said, sendable
 from .finding import find, made_by_an_earlier_try
-from .kind import KINDS, Kind
+from .kind import KINDS, Kind, Replaced
 from .nested import nested_in
+from .replacing import bring_back, stale, unrecorded
 from .settling import await_end, settle
 from .view import Ambiguous, Missing, Record, Taken, View
 
@@ -54,6 +58,7 @@ class Outcome:
     also_made: list[str] = field(default_factory=list)
     payload_missing: bool = False
     results: dict[str, Any] = field(default_factory=dict)
+    replaces: Replaced = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ def ensure(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
             return case.outcome("conflict", reason=f"it exists here already, and is of no use: {error}")
     if blocked := _blocked(case):
         return blocked
+    if unknown := {} if ours else unrecorded(case.kind, case.found or {}, case.body, case.changes, view, hints):
+        return case.outcome("differs", changes=case.changes, replaces=unknown)
     if case.changes:
         _update(case, view, hints)
     if ours:
@@ -191,9 +198,7 @@ def _whole_body(case: _Case, document: Document, view: View, hints: Hints) -> di
 
 
 def _update(case: _Case, view: View, hints: Hints) -> None:
-    found: Record = case.found or {}
-    stale = {case.kind.attribute(c["field"]) for c in case.changes if c["field"] in case.kind.declared()}
-    body = {a: v for a, v in case.body.items() if a in stale}
+    found, body = case.found or {}, stale(case.kind, case.body, case.changes)
     if updated := case.kind.update(view, found, body, hints):
         view.remember(case.kind.kind, updated)
 
@@ -209,14 +214,20 @@ def finish(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
     changes = differences(kind, params, body, found)
     if not changes:
         return Outcome("unchanged", found["id"])
+    if unknown := unrecorded(kind, found, body, changes, view, hints):
+        return Outcome("differs", found["id"], changes, replaces=unknown)
     view.remember(kind_name, kind.update(view, found, body, hints))
     return Outcome("updated", found["id"], changes)
 
 
 def remove(kind_name: str, document: Document, view: View, hints: Hints) -> Outcome:
-    """Delete what this migration created; gone already is fine."""
+    """Delete what this migration created, or bring back what it has replaced (``hints.replaced``); gone already is
+    fine."""
     kind, id_ = KINDS[kind_name], hints["destination_id"]
     found = view.own(kind_name, id_) or view.get(kind_name, id_)
+    if replaced := (hints.get("replaced") or {}).get(id_):
+        notes = bring_back(kind, found, view, replaced) if found is not None else ["it's gone by now"]
+        return Outcome("restored", id_, notes=notes)
     if found is not None:
         kind.take_back(view, found, hints)
         if kind.gradual:

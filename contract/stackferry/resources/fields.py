@@ -54,6 +54,10 @@ class Portable(fields.Field[Any]):
         """Whether the destination's value must change."""
         return bool(self.canonical(want) != self.canonical(have))
 
+    def earlier(self, was: Any, becomes: Any, now: Any) -> Any:
+        """What to set to bring back what *was* there before *becomes* was set; *now* may have more."""
+        return was
+
     def links(self, value: Any, path: str) -> Iterator[Link]:
         """Yield (path, field, reference) of each link in a document's *value*."""
         yield from ()
@@ -134,6 +138,22 @@ class Bag(Portable, fields.Dict):
         return value or {}
 
 
+class Partial(Bag):
+    """A bag of which the destination may have more: what a document doesn't say stays."""
+
+    def item(self, value: Any) -> Any:
+        """Return one of its values in a form in which equal ones are equal."""
+        return value
+
+    def differs(self, want: Any, have: Any) -> bool:
+        return any(self.item((have or {}).get(n)) != self.item(v) for n, v in (want or {}).items())
+
+    def earlier(self, was: Any, becomes: Any, now: Any) -> Any:
+        """The keys that were set as they were, or gone."""
+        others = {n: v for n, v in (now or {}).items() if n not in becomes}
+        return {**others, **{n: v for n, v in (was or {}).items() if n in becomes}}
+
+
 class Struct(Portable):
     """An object with declared members; only the members that a document has are compared."""
 
@@ -177,6 +197,10 @@ class Struct(Portable):
             return None
         by_attribute = {self._attribute(n): m for n, m in self.members.items()}
         return {a: m.canonical(value[a]) for a, m in by_attribute.items() if value.get(a) is not None}
+
+    def earlier(self, was: Any, becomes: Any, now: Any) -> Any:
+        """Only the members that were said: the others, which may need rights, are as they were."""
+        return {name: was.get(name) for name in becomes} if was and becomes else was
 
     def differs(self, want: Any, have: Any) -> bool:
         if not want or not have:

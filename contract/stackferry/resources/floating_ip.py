@@ -10,7 +10,7 @@ from typing import Any
 
 from . import quotas
 from .fields import Address, Many, Ref, Text
-from .kind import Kind
+from .kind import Kind, Replaced
 from .port import owner
 from .view import Record, Taken, View
 
@@ -81,8 +81,12 @@ class FloatingIp(Kind):
     @classmethod
     def extra_changes(cls, view: View, record: Record, hints: dict[str, Any]) -> list[dict[str, Any]]:
         """The port that it leads to."""
+        return [{"field": "port", "from": was, "to": to} for was, to in cls.also_replaced(view, record, hints).values()]
+
+    @classmethod
+    def also_replaced(cls, view: View, record: Record, hints: dict[str, Any]) -> Replaced:
         port = hints.get("port_id")
-        return [{"field": "port", "from": record["port_id"], "to": port}] if port and port != record["port_id"] else []
+        return {"port_id": [record["port_id"], port]} if port and port != record["port_id"] else {}
 
     @classmethod
     def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
@@ -106,7 +110,7 @@ class FloatingIp(Kind):
         """Change it, and let it lead to the port."""
         if cls.extra_changes(view, record, hints):
             body["port_id"] = hints["port_id"]
-        elif "fixed_ip_address" in body:
+        elif "fixed_ip_address" in body and "port_id" not in body:
             body["port_id"] = record["port_id"]  # Neutron wants both
         return super().update(view, record, body, hints)
 
@@ -114,11 +118,3 @@ class FloatingIp(Kind):
     def results(cls, record: Record) -> dict[str, Any]:
         """The address that it got."""
         return {"address": record["floating_ip_address"]}
-
-    @classmethod
-    def take_back(cls, view: View, record: Record, hints: dict[str, Any]) -> None:
-        """Delete it; one that was there before stays, and leads nowhere again."""
-        if hints.get("mode") == "existing":
-            view.proxy("network").update_ip(record["id"], port_id=None)
-        else:
-            cls.delete(view, record)

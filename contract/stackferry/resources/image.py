@@ -214,15 +214,21 @@ class Image(Kind):
         have = record["properties"] or {}
         wanted = {n: v for n, v in body.get("properties", {}).items() if Property().canonical(have.get(n)) != v}
         content = _for_glance({**body, "properties": wanted})
-        # Only names need escapes. "add" also replaces.
-        operations = [
-            {"op": "add", "path": f"/{name.replace('~', '~0').replace('/', '~1')}", "value": value}
-            for name, value in content.items()
-        ]
-        if operations:
-            checked(image.patch(f"/images/{record['id']}", json=operations, headers={"Content-Type": PATCH}))
+        _patch(view, record, [{"op": "add", "path": _path(n), "value": v} for n, v in content.items()])  # or replace
         _share(view, record["id"], [m for m in members if m not in (record.get("members") or ())])
         return image.get_image(record["id"])
+
+    @classmethod
+    def bring_back(cls, view: View, record: Record, body: dict[str, Any]) -> None:
+        """Take away properties and members that were added, and set the others."""
+        now: dict[str, Any] = record["properties"] or {}
+        gone = [GLANCE.get(n, n) for n, v in body.items() if v is None and cls.by_attribute()[n].__class__ is Property]
+        gone += now.keys() - body.get("properties", now).keys()
+        _patch(view, record, [{"op": "remove", "path": _path(name)} for name in sorted(gone)])
+        members: list[str] = record.get("members") or []
+        for member in sorted(set(members) - set(body.get("members", members))):
+            view.proxy("image").remove_member(member, image=record["id"], ignore_missing=True)
+        super().bring_back(view, record, {n: v for n, v in body.items() if GLANCE.get(n, n) not in gone})
 
     @classmethod
     def delete(cls, view: View, record: Record) -> None:
@@ -236,6 +242,17 @@ def _for_glance(body: dict[str, Any]) -> dict[str, Any]:
     """The API's names; without what Glance computes itself."""
     told = {n: v for n, v in body.items() if n not in ("hash_algo", "hash_value", "properties")}
     return {GLANCE.get(n, n): v for n, v in told.items()} | (body.get("properties") or {})
+
+
+def _path(name: str) -> str:
+    """A JSON pointer to one of its properties (RFC 6901); only names need escapes."""
+    return f"/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+def _patch(view: View, record: Record, operations: list[dict[str, Any]]) -> None:
+    if operations:
+        url, headers = f"/images/{record['id']}", {"Content-Type": PATCH}
+        checked(view.proxy("image").patch(url, json=operations, headers=headers))
 
 
 def _exists(view: View, ref: dict[str, Any]) -> bool:

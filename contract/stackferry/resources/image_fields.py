@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from .fields import Bag, Many, Portable, Text
+from .fields import Many, Partial, Portable, Text
 
 if TYPE_CHECKING:
     from .view import View
@@ -41,7 +41,7 @@ class Property(Portable):
         return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class Properties(Bag):
+class Properties(Partial):
     """Free properties; those that only the destination has stay as they are."""
 
     def export(self, value: Any, view: View) -> Any:
@@ -49,10 +49,10 @@ class Properties(Bag):
         return {n: v for n, v in sorted(theirs.items()) if v is not None}
 
     def resolve(self, value: Any, view: View) -> Any:
-        return {n: Property().canonical(v) for n, v in self.export(value, view).items()}
+        return {n: self.item(v) for n, v in self.export(value, view).items()}
 
-    def differs(self, want: Any, have: Any) -> bool:
-        return any(Property().canonical((have or {}).get(n)) != v for n, v in (want or {}).items())
+    def item(self, value: Any) -> Any:
+        return Property().canonical(value)
 
 
 class Hash(Text):
@@ -74,3 +74,7 @@ class Members(Many):
 
     def differs(self, want: Any, have: Any) -> bool:
         return not set(want or ()) <= set(have or ())
+
+    def earlier(self, was: Any, becomes: Any, now: Any) -> Any:
+        """Without those that were added; others may have come meanwhile."""
+        return [member for member in now or () if member in (was or ()) or member not in becomes]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .view import Record, View
 
 Hints = dict[str, Any]
+#: SDK attribute → [its value before an update, its value afterwards], as JSON
+Replaced = dict[str, list[Any]]
 KINDS: dict[str, type[Kind]] = {}
 BY_TYPE: dict[str, type[Kind]] = {}
 
@@ -105,6 +107,11 @@ class Kind(Declaration):
         """The SDK's resource of an id, the project's own or any that is visible; None when there's none."""
         return getattr(view.proxy(cls.service), f"find_{cls.singular}")(id_, ignore_missing=True)
 
+    @classmethod
+    def afresh(cls, view: View, record: Record) -> Record | None:
+        """The record as it is now; None when it's gone."""
+        return view.refresh(cls.kind, record["id"])
+
     # -- finding -----------------------------------------------------------------------------------------
 
     @classmethod
@@ -180,6 +187,16 @@ class Kind(Declaration):
         if tags is not None:
             set_tags(view, cls.service, resource, tags)
         return resource
+
+    @classmethod
+    def also_replaced(cls, view: View, record: Record, hints: Hints) -> Replaced:
+        """What of ``extra_changes`` an update replaces."""
+        return {}
+
+    @classmethod
+    def bring_back(cls, view: View, record: Record, body: dict[str, Any]) -> None:
+        """Set what an update has replaced (``undo``), given as SDK attributes."""
+        cls.update(view, record, body, {})
 
     @classmethod
     def delete(cls, view: View, record: Record) -> None:

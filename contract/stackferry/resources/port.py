@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .fields import Address, Bag, Cidr, Flag, Many, Number, Pattern, Ref, Struct, Text
+from .fields import Address, Cidr, Flag, Many, Number, Partial, Pattern, Ref, Struct, Text
 from .finding import made_by_an_earlier_try
 from .kind import Kind
 from .subnet import choosable
@@ -27,7 +27,7 @@ class Mac(Text):
         return (value or "").lower()
 
 
-class Profile(Bag):
+class Profile(Partial):
     """A binding profile, without what is true of one host only."""
 
     def export(self, value: Any, view: View) -> Any:
@@ -35,9 +35,6 @@ class Profile(Bag):
 
     def resolve(self, value: Any, view: View) -> Any:
         return self.export(value, view) or {}
-
-    def differs(self, want: Any, have: Any) -> bool:
-        return any((have or {}).get(n) != v for n, v in (want or {}).items())
 
 
 class Port(Kind):

@@ -77,5 +77,11 @@ class PortForwarding(Kind):
         return view.proxy("network").update_port_forwarding(record["id"], record["floatingip_id"], **{**whole, **body})
 
     @classmethod
+    def afresh(cls, view: View, record: Record) -> Record | None:
+        """It's found below its floating IP only."""
+        now = view.proxy("network").get_port_forwarding(record["id"], record["floatingip_id"])
+        return view.remember(cls.kind, now)
+
+    @classmethod
     def delete(cls, view: View, record: Record) -> None:
         view.proxy("network").delete_port_forwarding(record["id"], record["floatingip_id"], ignore_missing=True)

@@ -83,6 +83,14 @@ class Router(Kind):
             notes.append("the gateway's fixed addresses were left out: they aren't in the external network's ranges")
         return {**params, _GATEWAY: gateway}, notes
 
+    @classmethod
+    def bring_back(cls, view: View, record: Record, body: dict[str, Any]) -> None:
+        """A member sets neither SNAT nor the addresses of the gateway."""
+        if (gateway := body.get("external_gateway_info")) and not view.is_admin:
+            mine = {n: v for n, v in gateway.items() if n in ("network_id", "qos_policy_id")}
+            body = {**body, "external_gateway_info": mine}
+        super().bring_back(view, record, body)
+
 
 def _addresses(view: View, router_id: str) -> list[str]:
     legs = view.records_of("router_interface", "device_id", router_id)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .fields import Flag, Many, Text
-from .kind import Kind
+from .kind import Kind, Replaced
 from .view import Record, View
+
+#: what there is to say of an automatic rule
+OF_AUTOMATIC = ("direction", "ether_type", "remote_group_id", "description")
 
 
 class SecurityGroup(Kind):
@@ -55,6 +58,22 @@ class SecurityGroup(Kind):
         return [{"field": "automatic_rules", "from": automatic(record["id"], r), "to": None} for r in unwanted]
 
     @classmethod
+    def also_replaced(cls, view: View, record: Record, hints: dict[str, Any]) -> Replaced:
+        gone = [{n: rule[n] for n in OF_AUTOMATIC} for rule in _superfluous(view, record, hints)]
+        return {"automatic_rules": [gone, []]} if gone else {}
+
+    @classmethod
+    def bring_back(cls, view: View, record: Record, body: dict[str, Any]) -> None:
+        """Make the rules anew that were taken away."""
+        here = [{n: rule[n] for n in OF_AUTOMATIC} for rule in _rules(view, record)]
+        for rule in body.pop("automatic_rules", ()):
+            if rule not in here:
+                view.proxy("network").create_security_group_rule(security_group_id=record["id"], **_said(rule))
+                view.forget("security_group_rule")
+        if body:
+            super().bring_back(view, record, body)
+
+    @classmethod
     def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Set the fields, and take away the automatic rules that the source doesn't have."""
         _remove(view, _superfluous(view, record, hints))
@@ -75,8 +94,15 @@ def _superfluous(view: View, record: Record, hints: dict[str, Any]) -> list[dict
     """What is to be taken away from a group that is here already."""
     if hints.get("automatic_rules") is None or not hints.get("prune"):
         return []
-    rules = view.records_of("security_group_rule", "security_group_id", record["id"])
-    return _unwanted(record["id"], rules, hints)
+    return _unwanted(record["id"], _rules(view, record), hints)
+
+
+def _rules(view: View, record: Record) -> list[Record]:
+    return view.records_of("security_group_rule", "security_group_id", record["id"])
+
+
+def _said(rule: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rule.items() if value}
 
 
 def _unwanted(group_id: str, rules: Any, hints: dict[str, Any]) -> list[dict[str, Any]]:

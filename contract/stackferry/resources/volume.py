@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import EndedInError, Unfinished
 from . import quotas
 from .answer import checked
-from .fields import Bag, Flag, Number, Text
+from .fields import Bag, Flag, Number, Partial, Text
 from .finding import MARK, marked
 from .image_fields import Property
 from .kind import Kind
@@ -39,18 +39,21 @@ class Metadata(Bag):
     def canonical(self, value: Any) -> Any:
         return {n: str(v) for n, v in sorted((value or {}).items()) if n not in (MARK, *CINDERS)}
 
+    def earlier(self, was: Any, becomes: Any, now: Any) -> Any:
+        return self.canonical(was)
 
-class ImageMetadata(Bag):
+
+class ImageMetadata(Partial):
     """What the guest's hardware must be like; what only the destination has stays."""
 
     def export(self, value: Any, view: View) -> Any:
         return for_guests(value) or None
 
     def resolve(self, value: Any, view: View) -> Any:
-        return {n: Property().canonical(v) for n, v in for_guests(value).items()}
+        return {n: self.item(v) for n, v in for_guests(value).items()}
 
-    def differs(self, want: Any, have: Any) -> bool:
-        return any(Property().canonical((have or {}).get(n)) != v for n, v in (want or {}).items())
+    def item(self, value: Any) -> Any:
+        return Property().canonical(value)
 
 
 def for_guests(metadata: dict[str, Any] | None) -> dict[str, Any]:
@@ -174,6 +177,15 @@ class Volume(Kind):
         if body:
             storage.update_volume(id_, **body)
         return storage.get_volume(id_)
+
+    @classmethod
+    def bring_back(cls, view: View, record: Record, body: dict[str, Any]) -> None:
+        """Image metadata that was set anew is taken away by a call for each key."""
+        now: dict[str, Any] = record["volume_image_metadata"] or {}
+        for key in sorted(now.keys() - body.get("volume_image_metadata", now).keys()):
+            action = {"os-unset_image_metadata": {"key": key}}
+            checked(view.proxy("block_storage").post(f"/volumes/{record['id']}/action", json=action))
+        super().bring_back(view, record, body)
 
     @classmethod
     def delete(cls, view: View, record: Record) -> None:

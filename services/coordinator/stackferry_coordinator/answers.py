@@ -14,7 +14,7 @@ from .copies import epoch_of
 from .ledger import Ledger, Step
 from .workload_commands import downtime
 
-GOOD = ("created", "updated", "unchanged", "done", "removed")
+GOOD = ("created", "updated", "unchanged", "done", "removed", "restored")
 
 
 def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -34,12 +34,25 @@ def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if not (current and waiting) and not _arrived(ledger, step, data):  # late: another try answers for it, or has
         _remove_surplus(ledger, step)
         return
-    if data["outcome"] in GOOD:
+    if data["outcome"] == "differs":
+        _record(ledger, step, data)
+    elif data["outcome"] in GOOD:
         succeeded(ledger, step, data, now)
     elif data["outcome"] == "interrupted" or data.get("retryable") or moves.given_up(ledger, step):
         moves.again(ledger, step, data, now)
     else:
         moves.close(ledger, step, "failed", outcome=data["outcome"], reason=data.get("reason"), **_details(data))
+
+
+def _record(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
+    """Keep what an update would replace, and ask for it again: nothing is written that undo could not bring back."""
+    if moves.ends_here(ledger, step):
+        moves.close(ledger, step, "skipped", reason="nothing was changed")
+        return
+    hints = {name: value for name, value in step.hints.items() if name != "first_asked"}  # nothing was asked of a cloud
+    known, id_ = hints.get("replaced", {}), data["destination_id"]
+    hints["replaced"] = {**known, id_: {**known.get(id_, {}), **data["replaces"]}}
+    ledger.change(step, state="ready", due=None, hints=hints, changes=tuple(data.get("changes") or ()))
 
 
 def _arrived(ledger: Ledger, step: Step, data: dict[str, Any]) -> bool:
@@ -64,8 +77,11 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
     outcome = data["outcome"]
     if step.made and outcome in ("unchanged", "updated") and data.get("destination_id") in step.made:
         outcome = "created"  # an earlier try of this step made it, and this one found it
+    elif outcome == "unchanged" and data.get("destination_id") in step.hints.get("replaced", ()):
+        outcome, data = "updated", {**data, "changes": step.changes}  # likewise
     if step.action == "remove":
-        moves.close(ledger, step, "removed", outcome="removed", reason=None)
+        notes = tuple(data.get("notes") or ())
+        moves.close(ledger, step, "removed", outcome=outcome, reason=None, notes=notes)
         return
     if step.compensates:
         moves.close(ledger, step, "done", outcome=outcome, reason=None)

@@ -119,13 +119,15 @@ def _outlives_migrations(step: Step) -> bool:
 def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
     hints = {name: value for name, value in step.hints.items() if name not in OURS}
     destination_id = step.destination_id or (step.made[-1] if step.made else None)
+    owner = ledger.step(step.key.removesuffix("/finish")) or step
     if step.action == "finish":
-        owner = ledger.step(step.key.removesuffix("/finish"))
-        destination_id = owner.destination_id if owner else None
+        destination_id = owner.destination_id
     if destination_id is None and step.source_id and _outlives_migrations(step):
         destination_id = known(step.kind, step.source_id)
     if destination_id:
         hints["destination_id"] = destination_id
+    if step.action in ("ensure", "finish"):
+        hints = {"replaced": {}, **hints, "made": list(owner.made)}
     if step.action == "ensure" and KINDS[step.kind].takes_id:
         # The same in each try, and another one when the image of an earlier try is gone for good.
         hints["new_id"] = str(uuid.uuid5(uuid.UUID(ledger.head.id), f"{step.key} {len(step.made)}"))

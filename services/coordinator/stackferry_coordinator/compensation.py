@@ -15,7 +15,7 @@ from .workload import COORDINATOR, Task, task_of
 
 #: hints that say nothing about another round
 OF_A_ROUND = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode", "first_asked",
-              "doubt")  # fmt: skip
+              "doubt", "replaced")  # fmt: skip
 
 
 def follow(ledger: Ledger, now: float) -> None:
@@ -117,15 +117,23 @@ def _compensations(steps: list[Step]) -> list[Step]:
             continue
         task = task_of(step.key)
         if step.action == "ensure":
-            found += [_removal(step, id_) for id_ in step.made]
+            found += removals(step)
         elif task is not None and task.undo and task.side != COORDINATOR:
             found.append(_taking_back(step, task))
     return found
 
 
-def _removal(step: Step, id_: str) -> Step:
+def removals(step: Step) -> list[Step]:
+    """The steps that take away what a step has made, and bring back what it has replaced."""
+    replaced = {id_: told for id_, told in step.hints.get("replaced", {}).items() if id_ not in step.made}
+    return [_removal(step, id_, {}) for id_ in step.made] + [
+        _removal(step, id_, {"replaced": {id_: told}}) for id_, told in replaced.items()
+    ]
+
+
+def _removal(step: Step, id_: str, hints: dict[str, Any]) -> Step:
     key = f"{step.key}/undo/{id_}"
-    return Step(key, "remove", step.kind, step.name, -step.order, group=step.group, destination_id=id_)
+    return Step(key, "remove", step.kind, step.name, -step.order, group=step.group, destination_id=id_, hints=hints)
 
 
 def _taking_back(step: Step, task: Task) -> Step:

@@ -101,7 +101,7 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     if given_up(ledger, step):
         _leave(ledger, step, data, now)
         return
-    if ledger.head.phase == "cancelling" and not (step.compensates or (step.group and arrived(ledger, step.group))):
+    if _cancelled(ledger, step):
         close(ledger, step, "skipped", outcome=data["outcome"], reason="cancelled")
         return
     if data["outcome"] == "pending":
@@ -117,6 +117,17 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
         return
     pause = SETTLE if data["outcome"] == "interrupted" else BACKOFF[min(step.tries, len(BACKOFF)) - 1]
     _rest(ledger, step, data, now + pause)
+
+
+def _cancelled(ledger: Ledger, step: Step) -> bool:
+    """Whether a step that didn't work isn't tried again, since everything is cancelled that isn't nearly over."""
+    nearly_over = step.compensates or (step.group and arrived(ledger, step.group))
+    return ledger.head.phase == "cancelling" and not nearly_over
+
+
+def ends_here(ledger: Ledger, step: Step) -> bool:
+    """Whether a step that has written nothing needn't."""
+    return _cancelled(ledger, step) or given_up(ledger, step) or ledger.head.phase == "undoing"
 
 
 def _rest(ledger: Ledger, step: Step, data: dict[str, Any], until: float) -> None:

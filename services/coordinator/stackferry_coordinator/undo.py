@@ -45,14 +45,11 @@ def _sees_to_itself(ledger: Ledger, group: str) -> bool:
 
 def carry_on(ledger: Ledger) -> None:
     """Once nothing is under way: remove what was made, last first; when that's over, say so."""
-    made = [s for s in ledger.all() if s.made and s.action == "ensure" and s.state != "removed" and not s.group]
     begun = {s.key for s in ledger.all() if s.action == "remove"}
-    for step in made:
-        for id_ in step.made:
-            key = f"{step.key}/undo/{id_}"
-            if key in begun or f"{step.key}/surplus/{id_}" in begun:
-                continue
-            ledger.add(Step(key, "remove", step.kind, step.name, -step.order, destination_id=id_))
+    for step in [s for s in ledger.all() if s.action in ("ensure", "finish") and s.state != "removed" and not s.group]:
+        for removal in compensation.removals(step):
+            if removal.key not in begun and f"{step.key}/surplus/{removal.destination_id}" not in begun:
+                ledger.add(removal)
     if new := [s for s in ledger.all() if s.action == "remove" and s.key not in begun]:
         order(ledger, new)
     if ledger.head.open:

@@ -32,8 +32,14 @@ ACTIONS = {
     messages.ExportProject: "export", messages.OfferImage: "offer", messages.FetchImage: "fetch",
     messages.EnsureResource: "ensure", messages.CompareResource: "compare", messages.FinishResource: "finish", messages.RemoveResource: "remove",
 }  # fmt: skip
+THEIRS, OURS = "theirs", "ours"
 #: what does no harm when it's done twice
 UNCLAIMED = ("export", "fetch")
+
+
+def id_of_theirs(key: str) -> str:
+    """The id of what was there before a step was asked for."""
+    return f"theirs-{key}"
 
 
 def recognised(id_: str, born: float, hints: dict[str, Any]) -> bool:
@@ -72,6 +78,8 @@ class Faults:
     work_unclaimed: bool = False
     never_look: bool = False
     half_is_whole: bool = False
+    write_unrecorded: bool = False
+    there: float = 0.2  # how many of the networks are there before
 
     @property
     def none(self) -> bool:
@@ -95,6 +103,7 @@ class World:
     born: dict[str, float] = field(default_factory=dict)  # id → when it was made
     log: list[tuple[str, dict[str, Any], float]] = field(default_factory=list)
     undone: int = 0  # how often it was told to
+    theirs: dict[str, str] = field(default_factory=dict)  # step → what is written on what was there before it
 
     def __post_init__(self) -> None:
         self.random, self.numbers = random.Random(self.seed), itertools.count(1)
@@ -106,6 +115,9 @@ class World:
         self.ledger = opened(self.request)
         self.operator = Operator(list(self.faults.controls), self.random, self.faults.haste)
         self.payloads = Payloads(self)
+        before = random.Random(f"{self.seed} before")
+        keys = [f"network/{d['_info']['id']}" for d in self.documents if d["type"] == "openstack.network.Network"]
+        self.theirs = {key: THEIRS for key in keys if before.random() < self.faults.there}
         self.importers_from = self.random.uniform(0, 200) if self.chance("crash") else 0.0
 
     def run(self) -> str:
@@ -247,6 +259,9 @@ class World:
             self._reply(command, "failed" if failed else "created", alive, **more)
             return
         self._check_order(command)
+        if command.key in self.theirs and command.action == "ensure":
+            self._update(command, alive)
+            return
         found = [id_ for id_, key in self.resources.items() if key == command.key]
         if command.action == "ensure":
             found = [id_ for id_ in found if recognised(id_, self.born[id_], command.hints)]
@@ -264,7 +279,31 @@ class World:
             slow = takes > SETTLE * 0.9 and not unlimited
             self.later(takes, partial(self._land, command, alive, slow))
 
+    def _update(self, command: Command, alive: bool) -> None:
+        """What was there before is changed, once it's known what it was."""
+        hints, there = command.hints, {"destination_id": id_of_theirs(command.key)}
+        if hints.get("only_look") or self.theirs[command.key] == OURS:
+            self._reply(command, "unchanged", alive, **there)
+        elif there["destination_id"] not in hints["replaced"] and not self.faults.write_unrecorded:
+            self._reply(command, "differs", alive, **there, replaces={"description": [THEIRS, OURS]})
+        elif self.chance("fail"):
+            self._reply(command, "failed", alive, retryable=not self.chance("permanent"), reason="no")
+        else:
+            self.later(self.random.uniform(0, SETTLE * 0.9), partial(self._land_update, command, alive, there))
+
+    def _land_update(self, command: Command, alive: bool, there: dict[str, Any]) -> None:
+        self.theirs[command.key] = OURS
+        lost = alive and self.chance("crash")
+        self._reply(command, "interrupted" if lost else "updated", alive, **({"retryable": True} if lost else there))
+
     def _remove(self, command: Command, alive: bool) -> None:
+        if command.hints.get("replaced"):
+            if self.chance("fail"):
+                self._reply(command, "failed", alive, retryable=not self.chance("permanent"), reason="it's busy")
+                return
+            self.theirs[command.key.partition("/undo/")[0]] = THEIRS
+            self._reply(command, "restored", alive)
+            return
         id_, (owner, undo, _) = command.hints["destination_id"], command.key.partition("/undo/")
         upon = [self.ledger.step(key) for key, hard in self.ledger.after(owner) if hard]
         there = [step for step in upon if step and self.resources.get(str(step.destination_id)) == step.key]
@@ -280,7 +319,8 @@ class World:
 
     def _check_order(self, command: Command) -> None:
         for before, hard in self.ledger.before(command.key):
-            if hard and before not in self.resources.values() and not self.ledger.step(before).action == "finish":
+            there = before in self.theirs or before in self.resources.values()
+            if hard and not there and not self.ledger.step(before).action == "finish":
                 raise Violation(f"{command.key} was begun before {before} was there")
 
     def _found(self, command: Command, found: list[str], alive: bool) -> None:
@@ -331,6 +371,9 @@ class World:
 
     def _check_resource(self, step: Step, there: list[str]) -> None:
         phase = self.ledger.head.phase
+        if step.key in self.theirs:
+            self._check_theirs(step, there)
+            return
         if phase == "done" and step.state == "done" and there != [step.destination_id]:
             raise Violation(f"{step.key} is {step.destination_id}, but the world has {there}")
         if phase == "done" and step.state == "skipped" and there:
@@ -338,9 +381,20 @@ class World:
         if phase == "undone" and there:
             raise Violation(f"{step.key} was undone, but the world has {there}")
 
+    def _check_theirs(self, step: Step, there: list[str]) -> None:
+        phase, is_ours = self.ledger.head.phase, self.theirs[step.key] == OURS
+        if there:
+            raise Violation(f"{step.key} was there before, and the world has {there}, too")
+        if phase == "undone" and is_ours:
+            raise Violation(f"{step.key} was undone, but isn't as it was before")
+        told, right = (step.destination_id, step.outcome, is_ours), (id_of_theirs(step.key), "updated", True)
+        if phase == "done" and step.state == "done" and told != right:
+            raise Violation(f"{step.key} is {told}, not {right}")
+
     def _check_step(self, step: Step) -> None:
         needs = [key for key, hard in self.ledger.before(step.key) if hard]
         if step.state == "done" and any(self.ledger.step(key).state != "done" for key in needs):
             raise Violation(f"{step.key} is done without what it needs")
-        if self.faults.none and "retry" not in self.faults.controls and step.attempt > 1 + self.faults.planned:
+        tries = 1 + self.faults.planned + (step.key in self.theirs)
+        if self.faults.none and "retry" not in self.faults.controls and step.attempt > tries:
             raise Violation(f"nothing went wrong, but {step.key} was tried {step.attempt} times: {step.reason}")

@@ -39,7 +39,7 @@ def hints(ledger: Ledger) -> dict[str, Any]:
 
 
 def test_a_first_try_after_a_plan_looks_afresh_and_has_made_nothing_yet() -> None:
-    assert hints(planned()) == {"look": True}
+    assert hints(planned()) == {"look": True, "made": [], "replaced": {}}
 
 
 def test_what_a_lost_try_has_made_is_looked_for_from_its_beginning() -> None:

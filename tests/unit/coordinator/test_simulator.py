@@ -168,7 +168,7 @@ def test_the_simulator_notices_a_broken_rule(bug):
             world(seed).run()
 
 
-@pytest.mark.parametrize("promise", ["work_unclaimed", "never_look", "half_is_whole"])
+@pytest.mark.parametrize("promise", ["work_unclaimed", "never_look", "half_is_whole", "write_unrecorded"])
 def test_the_simulator_notices_a_broken_promise_of_the_workers(promise):
     with pytest.raises(Violation):
         for seed in range(3000):
