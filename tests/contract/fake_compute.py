@@ -168,8 +168,14 @@ class Compute:
     def act(self, url: str, json: dict[str, Any]) -> requests.Response:
         id_ = url.split("/")[2]
         (action, values), *_ = json.items()
-        assert action == "os-set_image_metadata"
         row = self._volume(id_)
+        if action == "os-update_readonly_flag":
+            row["metadata"] = {**(row["metadata"] or {}), "readonly": str(values["readonly"])}
+            return response(202, {})
+        if action == "os-unset_image_metadata":
+            del row["volume_image_metadata"][values["key"]]
+            return response(200, {})
+        assert action == "os-set_image_metadata"
         row["volume_image_metadata"] = {**(row["volume_image_metadata"] or {}), **values["metadata"]}
         return response(200, {})
 

@@ -36,6 +36,8 @@ from .fake_cloud import Cloud, is_attribute
 from .projects import NAMES, Document, by_name, exported, flat, infrastructure, migrate, populated, view
 from .test_kinds import changed
 
+#: what the cloud keeps elsewhere
+KEPT_IN = {"is_read_only": "metadata"}
 WORKLOADS = sorted(name for name, kind in KINDS.items() if kind.by_workload)
 CLASSES: dict[str, Any] = {"floating_ip": FloatingIP, "port": Port, "server": Server, "sub_port": Port,
                            "trunk": Trunk, "volume": Volume}  # fmt: skip
@@ -46,6 +48,7 @@ ITS_OWN = {"floating_ip": {"floating_ip_address"}, "port": {"dns_name"}, "server
 COMPOSED = {
     "server": {"flavor_sizes", "ports", "floating_ips", "volumes", "security_group_ids", "sub_ports", "trunks"},
     "sub_port": {"segmentation_id", "segmentation_type", "trunk_mac_address"},
+    "volume": {"is_read_only"},
     "trunk": {"created_at", "mac_address", "updated_at"},  # openstacksdk passes on what it doesn't know
 }
 
@@ -383,10 +386,33 @@ def test_a_changed_field_is_updated_and_no_other(moved: Any, kind: str, name: st
     assert (ended.outcome, [change["field"] for change in ended.changes]) == ("updated", [name])
     assert (planned.outcome, planned.changes) == ("updated", ended.changes)
     has = destination.rows[CLASSES[kind]][id_]
-    assert {n for n in has if has[n] != had.get(n)} - {"updated_at"} == {KINDS[kind].attribute(name)}
+    kept_in = KEPT_IN.get(name, KINDS[kind].attribute(name))
+    assert {n for n in has if has[n] != had.get(n)} - {"updated_at"} == {kept_in}
     destination.writes.clear()
     again = apply.ensure(kind, document, view(destination, admin=True), hints)
     assert (again.outcome, destination.writes) == ("unchanged", [])
+
+
+@pytest.mark.parametrize(("kind", "name"), fields_where(updatable))
+def test_a_changed_field_is_brought_back(moved: Any, kind: str, name: str) -> None:
+    destination = moved[1]
+    document, id_, hints = part_of(moved, kind)
+    hints |= {"made": [], "replaced": {}}
+    had = copy.deepcopy(destination.rows[CLASSES[kind]][id_])
+    document["params"][name] = other_value(KINDS[kind].declared()[name], name, document["params"][name])
+    told = apply.ensure(kind, document, view(destination, admin=True), hints)
+    assert (told.outcome, told.destination_id, destination.writes) == ("differs", id_, [])
+    recorded = json.loads(json.dumps({id_: told.replaces}))
+    look = view(destination, admin=True)
+    assert apply.ensure(kind, document, look, {**hints, "replaced": recorded}).outcome == "updated"
+    for _ in range(2):  # its answer may be lost
+        undo = {"destination_id": id_, "replaced": recorded}
+        ended = apply.remove(kind, document, view(destination, admin=True), undo)
+        assert (ended.outcome, ended.notes) == ("restored", [])
+        now = copy.deepcopy(destination.rows[CLASSES[kind]][id_])
+        if kind == "volume" and now["metadata"].get("readonly") == "False":
+            del now["metadata"]["readonly"]  # that is what no word of it means
+        assert {n: now[n] for n in now if n != "updated_at"} == {n: had.get(n) for n in now if n != "updated_at"}
 
 
 def other_value(field: Any, name: str, value: Any) -> Any:

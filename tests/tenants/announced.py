@@ -18,7 +18,7 @@ WORDS = {
     "floating_ip_address": "address|floating", "status": "ACTIVE|SHUTOFF|PAUSED|status|started|stopped|runs|power",
     "nics": "order|port|nic", "volumes": "order|volume|device", "boot_volume": "boot", "root_disk": "root disk|boot disk",
     "user_data": "user data|user_data", "hostname": "host ?name", "image": "image|boot disk", "content": "content|blocks",
-    "router:external": "external", "os_hidden": "hidden", "remote_group": "group", "readonly": "read.?only",
+    "router:external": "external", "os_hidden": "hidden", "remote_group": "group",
     "image_metadata": "image metadata|image_metadata", "key_name": "key", "members": "member|server",
     "OS-DCF:diskConfig": "disk_config", "dns_name": "dns_name|host name", "locked": "lock", "payload": "payload|bytes",
     "binding:vnic_type": "vnic_type", "dies_with_it": "delete_on_termination|deleted with", "tags": "tag",

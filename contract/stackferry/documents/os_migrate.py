@@ -25,7 +25,7 @@ OURS: dict[str, frozenset[str]] = {
                        "is_admin_state_up", "is_port_security_enabled", "name", "propagate_uplink_status",
                        "qos_policy_ref", "security_group_refs", "tags"}),
     "floating_ip": frozenset({"tags"}),
-    "volume": frozenset({"is_bootable", "metadata", "size"}),
+    "volume": frozenset({"is_bootable", "is_read_only", "metadata", "size"}),
 }  # fmt: skip
 #: facts that are ours alone, by kind
 OUR_FACTS: dict[str, frozenset[str]] = {
@@ -36,7 +36,7 @@ OUR_FACTS: dict[str, frozenset[str]] = {
 }
 #: what most resources have in these fields: nothing is lost with it
 USUAL: dict[str, Any] = {"is_admin_state_up": True, "is_port_security_enabled": True, "stateful": True,
-                         "is_shared": False, "enable_snat": True}  # fmt: skip
+                         "is_shared": False, "enable_snat": True, "is_read_only": False}  # fmt: skip
 #: fields that stand among the facts as well
 ALSO_FACTS = frozenset({"is_bootable", "size"})
 #: those of them that can't be left out of a document: a rule for an address group would let everybody in

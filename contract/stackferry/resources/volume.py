@@ -43,6 +43,13 @@ class Metadata(Bag):
         return self.canonical(was)
 
 
+class ReadOnly(Flag):
+    """Cinder keeps it among the metadata, as text, and sets it by an action."""
+
+    def read(self, resource: Any, attribute: str) -> Any:
+        return str((getattr(resource, "metadata", None) or {}).get("readonly")).lower() == "true"
+
+
 class ImageMetadata(Partial):
     """What the guest's hardware must be like; what only the destination has stays."""
 
@@ -89,6 +96,7 @@ class Volume(Kind):
     description = Text("free text", empty=True)
     availability_zone = Text("availability zone")
     is_bootable = Flag("whether servers may start from it")
+    is_read_only = ReadOnly("whether nobody may write to it; set once all of it has arrived")
     metadata = Metadata("free metadata")
     size = Number("GiB")
     volume_image_metadata = ImageMetadata("what a guest that starts from it needs: UEFI, machine type, disk bus ...")
@@ -123,7 +131,7 @@ class Volume(Kind):
                 ("may be attached to several servers", record["is_multiattach"]),
             )
             if true
-        ] + ([f"{what} is read-only: the copy isn't"] if _is_readonly(record) else [])
+        ]
 
     @classmethod
     def told(cls, document: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +158,7 @@ class Volume(Kind):
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
         """Make it empty; what it's good for is said once it's there."""
-        told = {n: v for n, v in body.items() if n not in ("is_bootable", "volume_image_metadata")}
+        told = {n: v for n, v in body.items() if n not in ("is_bootable", "is_read_only", "volume_image_metadata")}
         if hints.get("marker"):
             told["metadata"] = {**(told.get("metadata") or {}), MARK: hints["marker"]}
         return view.proxy("block_storage").create_volume(**told)
@@ -169,6 +177,9 @@ class Volume(Kind):
         if wanted := body.pop("volume_image_metadata", None):
             action = {"os-set_image_metadata": {"metadata": wanted}}
             checked(storage.post(f"/volumes/{id_}/action", json=action))
+        is_read_only = body.pop("is_read_only", None)
+        if is_read_only is not None and not hints.get("marker"):  # else its content is still to come
+            make_read_only(view, id_, is_read_only)
         if "is_bootable" in body:
             storage.set_volume_bootable_status(id_, body.pop("is_bootable"))
         if "metadata" in body:
@@ -199,8 +210,10 @@ class Volume(Kind):
         super().delete(view, fresh)
 
 
-def _is_readonly(record: Record) -> bool:
-    return str((record["metadata"] or {}).get("readonly")).lower() == "true"
+def make_read_only(view: View, id_: str, is_read_only: bool = True) -> None:
+    """Set whether a volume may be written to; it must be attached to nothing."""
+    action = {"os-update_readonly_flag": {"readonly": is_read_only}}
+    checked(view.proxy("block_storage").post(f"/volumes/{id_}/action", json=action))
 
 
 def unmark(view: View, id_: str) -> None:

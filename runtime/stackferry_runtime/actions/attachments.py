@@ -7,7 +7,7 @@ from typing import Any
 from openstack import exceptions
 from stackferry.errors import EndedInError, NotDone
 from stackferry.resources.view import Record, View
-from stackferry.resources.volume import Volume
+from stackferry.resources.volume import Volume, make_read_only
 
 from .done import Done, until
 
@@ -42,18 +42,22 @@ def _is_attached(volume: Record, server: str, asked: bool) -> bool:
 def detach(view: View, volume: str, known: dict[str, Any]) -> Done:
     """Detach a volume from a server (``known.server``); one that isn't attached there, or is gone, is fine.
 
-    One that is still being attached is waited for: until then it doesn't say where to.
+    One that is still being attached is waited for: until then it doesn't say where to. With ``known.read_only`` nobody
+    may write to it from then on.
     """
     record, server = _settled(view, volume) if volume else None, known.get("server")
-    if record is None or server not in users(record):
-        return Done()
-    if record["status"] == "in-use":
-        view.proxy("compute").delete_volume_attachment(server, volume, ignore_missing=True)
-    until(
-        lambda: _volume(view, volume),
-        lambda found: found is None or server not in users(found),
-        f"volume {volume} is still being detached",
-    )
+    if record is not None and server in users(record):
+        if record["status"] == "in-use":
+            view.proxy("compute").delete_volume_attachment(server, volume, ignore_missing=True)
+        record = until(
+            lambda: _volume(view, volume),
+            lambda found: found is None or server not in users(found),
+            f"volume {volume} is still being detached",
+        )
+    if record is not None and known.get("read_only") and not record["is_read_only"]:
+        is_free = lambda found: found is None or found["status"] == "available"  # noqa: E731
+        if until(lambda: _volume(view, volume), is_free, f"volume {volume} is still being detached") is not None:
+            make_read_only(view, volume)
     return Done()
 
 

@@ -193,7 +193,11 @@ def _attachment(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str
     side = "source" if task.side == SOURCE else "destination"
     exposed = work.exposed(subject, warm=task.name.startswith("warm-"))
     volume = exposed.get("volume") if side == "source" else work.id_of(subject)
-    return volume, {"server": work.results(place_of(f"{subject}/{task.name}")).get(f"{side}_host")}
+    known = {"server": work.results(place_of(f"{subject}/{task.name}")).get(f"{side}_host")}
+    has_arrived = task.id == "detach-destination"
+    if has_arrived and work.ledger.documents[subject]["params"].get("is_read_only"):
+        known["read_only"] = True
+    return volume, known
 
 
 def _settle(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
