@@ -173,6 +173,7 @@ class Servers:
                 self.trunk(port)
             if draw.chance(0.6, "floating IP of a server"):
                 self.floating(port, ips)
+        self._tag(places, "nic")
         return places
 
     def _disks(self, body: Body, root: Thing | None) -> None:
@@ -190,5 +191,12 @@ class Servers:
         if "imageRef" in body and disks:
             disks.insert(0, {"uuid": body["imageRef"], "source_type": "image", "destination_type": "local",
                              "boot_index": 0, "delete_on_termination": True})  # fmt: skip
+        self._tag(disks, "disk")
         if disks:
             body["block_device_mapping_v2"] = disks
+
+    def _tag(self, devices: list[Body], what: str) -> None:
+        """What the guest calls some of its devices."""
+        for number, device in enumerate(devices):
+            if device.get("source_type") != "image" and self.draw.chance(0.15, f"device tag of a {what}"):
+                device["tag"] = f"{what}: {number} {'ü' * self.draw.number(0, 3, 'letters of a device tag')}".strip()

@@ -92,6 +92,8 @@ def _server(tenant: Any, found: Answer, service: Any) -> Object:
     told = {name: found.get(name) for name in ("name", "description", "status", "metadata", "key_name", "locked",
                                                "config_drive", "OS-DCF:diskConfig")}  # fmt: skip
     attached = service.get(f"/servers/{id_}/os-volume_attachments", microversion=NOVA).json()["volumeAttachments"]
+    legs = service.get(f"/servers/{id_}/os-interface", microversion="2.70").json()["interfaceAttachments"]
+    tags = {leg["port_id"]: leg.get("tag") for leg in legs}
     attached.sort(key=lambda a: (len(a.get("device") or ""), a.get("device") or ""))
     root = found.get("OS-EXT-SRV-ATTR:root_device_name")
     boots = [a["volumeId"] for a in attached if a.get("device") == root]
@@ -113,5 +115,7 @@ def _server(tenant: Any, found: Answer, service: Any) -> Object:
             "dies_with_it": [a["volumeId"] and a.get("delete_on_termination") for a in attached],
             "boot_volume": link(boots[0]) if boots else None, "root_disk": root_disk,
             "nics": [link(nic["port_id"]) for nic in guest.get("networks") or ()],
+            "volume_tags": [a.get("tag") for a in attached],
+            "nic_tags": [tags.get(nic["port_id"]) for nic in guest.get("networks") or ()],
         },
     )  # fmt: skip

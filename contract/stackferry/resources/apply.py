@@ -19,7 +19,7 @@ of the destination, and *hints*:
 ``marker``           see ``volume``, ``server``
 ``mode``, ``port_id``, ``device_id``             see ``floating_ip``, ``port``
 ``port_id``, ``sub_ports``                       see ``trunk``
-``port_ids``, ``volume_ids``, ``boot_volume``, ``boot_volume_id`` see ``server``
+``port_ids``, ``volume_ids``, ``boot_volume``, ``boot_volume_id``, ``device_tags`` see ``server``
 """
 
 from __future__ import annotations

@@ -182,7 +182,9 @@ class Server(Kind):
         told["flavor_id"] = body["flavor"]
         if hints.get("marker"):
             told["metadata"] = {**(told.get("metadata") or {}), MARK: hints["marker"]}
-        told["networks"] = [{"port": id_} for id_ in hints.get("port_ids") or () if id_] or "none"
+        tags = hints.get("device_tags") or {}
+        ports = [id_ for id_ in hints.get("port_ids") or () if id_]
+        told["networks"] = [{"port": id_, **({"tag": tags[id_]} if id_ in tags else {})} for id_ in ports] or "none"
         told |= server_disks.mapping(body, hints)
         if server_parts.may_choose(body.get("hostname"), view):
             told["hostname"] = body["hostname"]

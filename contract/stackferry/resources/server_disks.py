@@ -10,7 +10,15 @@ Document = dict[str, Any]
 
 
 def mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
-    """Return what a creation says of disks: an image, volumes, or both."""
+    """Return what a creation says of disks: an image, volumes, or both; those whose tag is known with their tag."""
+    found, tags = _mapping(body, hints), hints.get("device_tags") or {}
+    for entry in found.get("block_device_mapping", ()):
+        if entry["uuid"] in tags:
+            entry["tag"] = tags[entry["uuid"]]
+    return found
+
+
+def _mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
     documents = body.get("volumes") or []
     ids = list(hints.get("volume_ids") or [])
     copy, boot = hints.get("boot_volume_id"), hints.get("boot_volume")

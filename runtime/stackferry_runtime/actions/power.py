@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from openstack import exceptions
 from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources.server import Server
 from stackferry.resources.view import Record, View
@@ -24,7 +25,19 @@ def look(view: View, server: str, known: dict[str, Any]) -> Done:
             f"server {record['name']!r} has other disks than its document says "
             f"(new: {', '.join(more) or 'none'}; gone: {', '.join(less) or 'none'}): export it again"
         )
-    return Done({"status": record["status"]})
+    tags = device_tags(view, server)
+    return Done({"status": record["status"], **({"device_tags": tags} if tags else {})})
+
+
+def device_tags(view: View, server: str) -> dict[str, str]:
+    """What its guest calls its ports and volumes: id → tag, as Nova shows them from 2.70 on, to whom it shows them."""
+    compute = view.proxy("compute")
+    try:
+        found = {port.port_id: port.tag for port in compute.server_interfaces(server)}
+        found |= {attachment.volume_id: attachment.tag for attachment in compute.volume_attachments(server)}
+    except exceptions.ForbiddenException:
+        return {}
+    return {str(id_): str(tag) for id_, tag in found.items() if tag}
 
 
 def wait(view: View, server: str, known: dict[str, Any]) -> Done:

@@ -104,6 +104,7 @@ def _trunk_hints(work: Workload, mac_address: str) -> dict[str, Any]:
 def _server_hints(work: Workload) -> dict[str, Any]:
     ports, volumes = work.parts("port"), work.document["params"].get("volumes") or []
     found: dict[str, Any] = {"marker": work.marker(work.group), "port_ids": [work.id_of(key) for key in ports]}
+    found |= _device_tags(work)
     if work.asked.get("data_copy") is False:
         given = [(work.asked.get("boot_volume") or {}).get("uuid"),
                  *[v.get("uuid") for v in work.asked.get("additional_volumes") or ()]]  # fmt: skip
@@ -112,6 +113,14 @@ def _server_hints(work: Workload) -> dict[str, Any]:
     found["volume_ids"] = [work.id_of(f"volume/{volume['_info']['id']}") for volume in volumes]
     found["boot_volume"] = boot_volume(work.document)
     return {**found, "boot_volume_id": work.id_of(boot)} if work.id_of(boot) else found
+
+
+def _device_tags(work: Workload) -> dict[str, Any]:
+    """What its guest calls its ports and volumes, by what these have become."""
+    said = looked(work).get("device_tags") or {}
+    became = {key.partition("/")[2]: work.id_of(key) for each in ("port", "volume") for key in work.parts(each)}
+    tags = {became[id_]: tag for id_, tag in said.items() if became.get(id_)}
+    return {"device_tags": tags} if tags else {}
 
 
 def sized(ledger: Ledger, step: Step) -> dict[str, Any]:
@@ -154,9 +163,13 @@ def _power(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any
 
 def power(work: Workload) -> str | None:
     """How the server was when it was last looked at, before it was stopped."""
-    again = work.results(f"{work.group}/look-again")
-    status: str | None = (again or work.results(f"{work.group}/look")).get("status")
+    status: str | None = looked(work).get("status")
     return status
+
+
+def looked(work: Workload) -> dict[str, Any]:
+    """What was found when the server was last looked at, before it was stopped."""
+    return work.results(f"{work.group}/look-again") or work.results(f"{work.group}/look")
 
 
 def downtime(ledger: Ledger, group: str, now: float) -> dict[str, Any]:
