@@ -71,6 +71,12 @@ StartServers = Annotated[
 VolumesAtOnce = Annotated[
     int | None, typer.Option(min=1, help="Volumes on the conversion hosts at the same time, at most.")
 ]
+ServersAtOnce = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Servers without a disk to copy that are stopped at the same time, at most.", show_default="8"
+    ),
+]
 Bandwidth = Annotated[
     int | None,
     typer.Option(min=1, help="Bytes a second that all volumes of this migration are sent with, at most, together."),

@@ -70,7 +70,7 @@ class Client:
         self, source: Place | None, destination: Place | None, *, mode: str = "run",
         selection: dict[str, Any] | None = None, documents: list[dict[str, Any]] | None = None,
         image_blobs: str | None = None, migration_params: dict[str, Any] | None = None,
-        volumes_at_once: int | None = None, bandwidth: int | None = None,
+        volumes_at_once: int | None = None, servers_at_once: int | None = None, bandwidth: int | None = None,
         mapping: dict[str, dict[str, str]] | None = None, prune: bool = False,
     ) -> str:  # fmt: skip
         """Request a migration; return its id.
@@ -80,8 +80,9 @@ class Client:
         resources to import instead of reading a source. *image_blobs*: folder, as the services see it, where an
         export leaves the payloads of images, and where the documents' images take theirs from. *migration_params*:
         what the servers' ``_migration_params`` say instead of their own, such as ``{"mode": "warm"}``.
-        *volumes_at_once*: how many are on the conversion hosts at the same time, at most. *bandwidth*: bytes a second
-        that all of them together are sent with, at most. *mapping*: what is called otherwise at the destination,
+        *volumes_at_once*: how many are on the conversion hosts at the same time, at most. *servers_at_once*: how many
+        servers without a disk to copy are stopped at the same time, at most. *bandwidth*: bytes a second that all
+        volumes together are sent with, at most. *mapping*: what is called otherwise at the destination,
         ``{kind: {name: name there}}`` (see ``stackferry.mapping``). *prune*: groups that are there lose Neutron's own
         rules where the documents hold others of theirs. Raises InvalidMessage for a request that makes no
         sense.
@@ -100,6 +101,8 @@ class Client:
             request["migration_params"] = migration_params
         if volumes_at_once:
             request["volumes_at_once"] = volumes_at_once
+        if servers_at_once:
+            request["servers_at_once"] = servers_at_once
         if bandwidth:
             request["bandwidth"] = bandwidth
         if mapping:

@@ -120,7 +120,7 @@ def populated(admin: bool) -> Cloud:
         routes=[{"destination": "10.77.0.0/16", "nexthop": "10.0.0.7"}],
     )  # fmt: skip
     cloud.seed(
-        Port, network_id=net["id"], device_id=router["id"], device_owner="network:router_interface", name="leg of it",
+        Port, network_id=net["id"], device_id=router["id"], device_owner="network:router_interface", name="leg of it", description="the way out", tags=["leg"],
         fixed_ips=[{"subnet_id": subnet["id"], "ip_address": "10.0.0.2"}], mac_address="fa:16:3e:00:00:01",
     )  # fmt: skip
     group = cloud.seed(

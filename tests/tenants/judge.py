@@ -106,7 +106,8 @@ class Judge:
     # -- the checks
 
     def _same(self, check: str, before: Reading, after: Reading) -> None:
-        """Both readings are equal, ids and all."""
+        """Both readings are equal, ids and all; but a rule that was taken away can't come back with its id."""
+        before, after = _rules_by_content(before), _rules_by_content(after)
         was, is_ = raw(before), raw(after)
         for id_ in sorted(was.keys() | is_.keys()):
             one = before.get(id_) or after[id_]
@@ -186,3 +187,9 @@ class Judge:
                 self.verdict.find("undo", f"{step['key']} {step['state']}: {step['reason']}")
         self._same("undo", before, self.read(self.destination))
         self._same("undo touches the source", source, self.read(self.source))
+
+
+def _rules_by_content(reading: Reading) -> Reading:
+    """A reading whose security group rules have what they say in the place of their ids."""
+    told = raw(reading)
+    return {f"rule {told[id_]}" if one.kind == "rule" else id_: one for id_, one in reading.items()}

@@ -23,6 +23,7 @@ from ..options import (
     Map,
     Output,
     Prune,
+    ServersAtOnce,
     Source,
     SourceProject,
     StartServers,
@@ -147,6 +148,7 @@ def plan(
     wait_for_shutdown: WaitForShutdown = False,
     start_servers: StartServers = False,
     volumes_at_once: VolumesAtOnce = None,
+    servers_at_once: ServersAtOnce = None,
     bandwidth: Bandwidth = None,
     prune: Prune = False,
     maps: Map = None,
@@ -171,7 +173,7 @@ def plan(
         what = {"selection": chosen} if directory is None else _from_files(ferry, directory, sides[0], chosen, said)
         migration = ferry.migrate(
             *sides, mode="plan", mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
-            bandwidth=bandwidth, prune=prune, **what,
+            servers_at_once=servers_at_once, bandwidth=bandwidth, prune=prune, **what,
         )  # fmt: skip
         state = _finish(ferry, migration, format_, quiet=not output.console.is_terminal)
     options.note_unmatched(chosen, state)
@@ -194,6 +196,7 @@ def import_(
     wait_for_shutdown: WaitForShutdown = False,
     start_servers: StartServers = False,
     volumes_at_once: VolumesAtOnce = None,
+    servers_at_once: ServersAtOnce = None,
     bandwidth: Bandwidth = None,
     prune: Prune = False,
     maps: Map = None,
@@ -212,8 +215,8 @@ def import_(
         os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
         what = _from_files(ferry, directory, sides[0], chosen, said)
         migration = ferry.migrate(
-            *sides, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once, bandwidth=bandwidth,
-            prune=prune, **what,
+            *sides, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
+            servers_at_once=servers_at_once, bandwidth=bandwidth, prune=prune, **what,
         )  # fmt: skip
         state = _finish(ferry, migration, format_)
     options.note_unmatched(chosen, state)

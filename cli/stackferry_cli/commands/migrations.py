@@ -21,6 +21,7 @@ from ..options import (
     Map,
     Migration,
     Output,
+    ServersAtOnce,
     Source,
     SourceProject,
     StartServers,
@@ -47,6 +48,7 @@ def migrate(
     wait_for_shutdown: WaitForShutdown = False,
     start_servers: StartServers = False,
     volumes_at_once: VolumesAtOnce = None,
+    servers_at_once: ServersAtOnce = None,
     bandwidth: Bandwidth = None,
     maps: Map = None,
     detach: Annotated[bool, typer.Option("--detach", help="Only request it and print its id.")] = False,
@@ -62,7 +64,7 @@ def migrate(
         os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
-            bandwidth=bandwidth,
+            servers_at_once=servers_at_once, bandwidth=bandwidth,
         )  # fmt: skip
         if detach:
             output.tell(format_, {"id": migration}, migration)

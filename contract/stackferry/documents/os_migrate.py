@@ -17,7 +17,7 @@ OS_MIGRATE_KINDS = ("network", "subnet", "router", "router_interface", "security
 OURS: dict[str, frozenset[str]] = {
     "subnet": frozenset({"dns_publish_fixed_ip"}),
     "router": frozenset({"routes"}),
-    "router_interface": frozenset({"leg_name", "mac_address"}),
+    "router_interface": frozenset({"description", "is_admin_state_up", "leg_name", "mac_address", "tags"}),
     "security_group": frozenset({"stateful", "tags", "is_shared"}),
     "image": frozenset({"tags", "members"}),
     "server": frozenset({"hostname", "server_group_ref", "sub_ports", "trunks"}),

@@ -41,6 +41,10 @@ class RequestMigration(Command):
         "volumes of this migration on the conversion hosts at the same time, at most; absent: as they have room",
         validate=validate.Range(1),
     )
+    servers_at_once = number(
+        "servers without a disk to copy that are stopped, and not yet made, at the same time, at most; absent: 8",
+        validate=validate.Range(1),
+    )
     bandwidth = number(
         "bytes a second that all its volumes together are sent with, at most; absent: as their agents allow",
         validate=validate.Range(1),

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from .fields import Address, Pattern, Ref, Struct, Text
-from .kind import Kind
+from .fields import Address, Flag, Many, Pattern, Ref, Struct, Text
+from .kind import Kind, set_tags
 from .port import Mac
 from .subnet import choosable
 from .view import Record, View
@@ -33,7 +33,9 @@ class RouterInterface(Kind):
     fixed = frozenset({"device_ref", "network_ref"})
     initial = frozenset({"leg_name", "mac_address"})
     info = ("id", "project_id", "mac_address", "created_at", "updated_at", "revision_number")
+    reads = ("is_port_security_enabled", "security_group_ids")
 
+    description = Text("free text", empty=True)
     device_owner = Text("what kind of leg it is; the destination chooses its own")
     device_ref = Ref("router", "the router", attribute="device_id", required=True)
     network_ref = Ref("network", "the network it stands in", required=True)
@@ -42,8 +44,10 @@ class RouterInterface(Kind):
         "its addresses",
         attribute="fixed_ips",
     )
+    is_admin_state_up = Flag("whether it forwards packets")
     leg_name = Text("name of its port; mostly empty", attribute="name")
     mac_address = Mac("its MAC address")
+    tags = Many(Text(), "labels")
 
     @classmethod
     def title(cls, params: dict[str, Any]) -> str:
@@ -55,6 +59,13 @@ class RouterInterface(Kind):
     def listing(cls, view: View) -> Iterable[Any]:
         """The project's ports that belong to routers."""
         yield from view.proxy("network").ports(project_id=view.project_id, device_owner=list(OWNERS))
+
+    @classmethod
+    def remarks(cls, view: View, record: Record) -> Iterable[str]:
+        """A port that was made by hand, and plugged, may have what guards no router."""
+        if record["is_port_security_enabled"] or record["security_group_ids"]:
+            what = "its port_security and security groups stay, since they guard no leg of a router"
+            yield f"router interface {record['name'] or record['id']}: {what}"
 
     @classmethod
     def prepare(cls, params: dict[str, Any], view: View) -> tuple[dict[str, Any], list[str]]:
@@ -96,24 +107,25 @@ class RouterInterface(Kind):
         fixed_ips = body.get("fixed_ips") or []
         subnet = view.get("subnet", fixed_ips[0]["subnet_id"]) if len(fixed_ips) == 1 else None
         made = {"name": "", "project_id": view.project_id, **body}
-        told: dict[str, Any] = {n: body[n] for n in ("network_id", "name", "mac_address") if n in body}
+        tags = body.get("tags") or []
+        plain = ("description", "is_admin_state_up", "mac_address", "name", "network_id")
+        told: dict[str, Any] = {n: body[n] for n in plain if n in body}
         if _may_choose(view, body["network_id"]):
             told["device_owner"] = OWNERS[0]  # else automatic subnets give it an address each, and take none for it
         elif subnet is not None and subnet["gateway_ip"] == fixed_ips[0].get("ip_address"):
-            plugged = network.add_interface_to_router(router, subnet=subnet["id"])
-            return SimpleNamespace(**made, id=plugged["port_id"])
+            id_ = network.add_interface_to_router(router, subnet=subnet["id"])["port_id"]
+            said = {n: body[n] for n in ("description", "is_admin_state_up", "name", "tags") if body.get(n) is not None}
+            super().update(view, {"id": id_}, said, hints)
+            return SimpleNamespace(**made, id=id_)
         port = network.create_port(**told, fixed_ips=fixed_ips)
         try:
+            if tags:
+                set_tags(view, cls.service, port, tags)
             network.add_interface_to_router(router, port=port.id)
         except Exception:
             network.delete_port(port.id, ignore_missing=True)  # a port that nobody owns would be left over
             raise
         return SimpleNamespace(**made, id=port.id)
-
-    @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
-        """Change the addresses of the port."""
-        return view.proxy("network").update_port(record["id"], **body)
 
     @classmethod
     def delete(cls, view: View, record: Record) -> None:

@@ -52,7 +52,7 @@ def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
         elif step.state in ("failed", "skipped"):
             continue
         elif not (step.state == "resting" and step.outcome == "interrupted"):  # else a request may still take effect
-            ledger.change(step, state="skipped", due=None, reason=f"given up: {reason}")
+            moves.give_up(ledger, step, f"given up: {reason}")
     _carry_on(ledger, group)
 
 

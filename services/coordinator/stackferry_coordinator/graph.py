@@ -20,6 +20,7 @@ from stackferry.resources.security_group import automatic
 from stackferry.resources.view import OWN
 
 from . import legs, subjects
+from .at_once import few_at_once
 from .workload import stops as stops_of
 
 Document = dict[str, Any]
@@ -62,6 +63,7 @@ def build(
     prune: bool = False,
     workloads: bool = False,
     compared: bool = False,
+    servers_at_once: int | None = None,
 ) -> list[Node]:
     """Return the nodes, prerequisites first.
 
@@ -69,6 +71,7 @@ def build(
     server and its disks need, instead of one for each. *compared*: nothing will be made. *all_rules*: the documents
     hold every rule of their security groups, so that a group without rules is one that has none. *prune*: rules are
     taken away from groups that are there already, though the files don't say where they come from.
+    *servers_at_once*: see ``at_once``.
     """
     nodes = [_node(number, d) for number, d in enumerate(documents) if d["type"] in BY_TYPE]
     nodes = list({node.key: node for node in nodes}.values())
@@ -89,6 +92,7 @@ def build(
     plain = [node for node in nodes if node not in moved]
     _await_payloads(moved, transfers)
     found = _workloads(moved, index)
+    few_at_once(moved, found, servers_at_once)
     legs.await_legs(nodes, plain if compared else found)
     return _sorted(plain + _late(plain)) + transfers + found
 

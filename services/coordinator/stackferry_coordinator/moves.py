@@ -50,6 +50,17 @@ def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
                 free(ledger, known(ledger, key))
 
 
+def give_up(ledger: Ledger, step: Step, reason: str) -> None:
+    """Skip a step of a workload that is given up; what of other workloads waits for it needn't any longer."""
+    ledger.change(step, state="skipped", due=None, reason=reason)
+    for key, hard in ledger.after(step.key):
+        after = known(ledger, key)
+        if not hard and after.group != step.group and after.state == "waiting":
+            after = ledger.change(after, waits=after.waits - 1)
+            if not after.waits:
+                free(ledger, after)
+
+
 def free(ledger: Ledger, step: Step) -> None:
     """Nothing stands before a step any more: it may be asked, or does at once what only the coordinator does.
 

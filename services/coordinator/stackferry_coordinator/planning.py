@@ -39,7 +39,7 @@ def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
     documents = [_as_asked(document, head.request.get("migration_params")) for document in documents]
     return build(
         documents, payloads=payloads, all_rules=exported and rules, prune=bool(head.request.get("prune")),
-        workloads=moved, compared=head.mode != "run",
+        workloads=moved, compared=head.mode != "run", servers_at_once=head.request.get("servers_at_once"),
     )  # fmt: skip
 
 

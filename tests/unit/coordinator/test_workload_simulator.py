@@ -24,7 +24,7 @@ DOCUMENTS = (
     [server("a", 2)],
     [network("n"), subnet("s", "n"), trunked(server("a", 1, net="n")), as_found(server("b", 3, "SHUTOFF", net="n"))],
     [as_found(server(f"s{n}", n % 3, "ACTIVE" if n % 2 else "SHUTOFF")) for n in range(5)],
-    [server("big", 1, size=9), volume("loose", size=5)],
+    [server("big", 1, size=9), volume("loose", size=5), *[server(name, 0) for name in "pqr"]],
     [warm(trunked(server("w", 2))), server("a", 1), warm(server("off", 1, "SHUTOFF"))],
     [
         awaited(server("h", 2)),

@@ -102,7 +102,7 @@ class WorkloadWorld:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.request = {"migration": MIGRATION, "source": {"cloud": "src"}, "destination": {"cloud": "dst"},
-                        "mode": "plan" if self.unkind.planned else "run", "parts": 1}  # fmt: skip
+                        "mode": "plan" if self.unkind.planned else "run", "parts": 1, "servers_at_once": 2}  # fmt: skip
         self.operator = Operator(list(self.unkind.controls), self.random, self.unkind.haste)
         self.ledger = opened(self.request)
         self.servers = {d["_info"]["id"]: d for d in self.documents if "ports" in d["params"]}
