@@ -71,14 +71,21 @@ def announced(one: Difference, said: list[Saying], source: Reading) -> str | Non
 def _about(saying: Saying, one: Object, source: Reading) -> bool:
     """Whether it's about an object: of its step, of the step of the server that it's part of, or by its name."""
     owners = _owners(one, source)
+    if not saying.bad and not saying.source_id and re.search(rf"\b{one.kind}s\b", saying.text):
+        return True  # of all of its kind
     if saying.source_id:
         return saying.source_id in {one.id, one.id.removeprefix("keypair/"), *owners} or one.id in saying.text
-    if any(owner in saying.text for owner in owners):
+    if any(owner in saying.text or _is_named(saying, source[owner]) for owner in owners):
         return True
     if not one.name and not saying.source_id and saying.kind and one.kind.replace("_", " ") in saying.kind.lower():
         return True  # one of so many that have no name
-    named = one.name and one.name in saying.text and one.kind.replace("_", " ") in saying.text.replace("_", " ").lower()
-    return bool(named) or one.id in saying.text or _label(one) in saying.text
+    return _is_named(saying, one) or one.id in saying.text or _label(one) in saying.text
+
+
+def _is_named(saying: Saying, one: Object) -> bool:
+    """Whether it names an object and its kind; long names are cut."""
+    told = saying.text.replace("_", " ").lower()
+    return bool(one.name) and one.name[:100] in saying.text and one.kind.replace("_", " ") in told
 
 
 def _label(one: Object) -> str:

@@ -59,6 +59,7 @@ def read(service: Any, project: str) -> Iterator[Object]:
     for found in listing("security-groups"):
         yield _object("security_group", found, tags=bag(found["tags"]))
         for rule in found["security_group_rules"]:
+            rule = {**rule, "description": rule["description"] or ""}  # Neutron's own have none at all
             yield _object("rule", rule, group=link(rule["security_group_id"]), remote_group=link(rule["remote_group_id"]),
                           remote_address_group=link(rule["remote_address_group_id"]))  # fmt: skip
     for found in listing("address-groups"):

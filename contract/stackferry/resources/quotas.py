@@ -7,11 +7,25 @@ from typing import Any
 
 from .view import View
 
-#: what we count → the service that limits it
+#: what we count → the service that limits it; Cinder also counts by volume type (``gigabytes_fast``)
 SERVICES = {
-    "instances": "compute", "cores": "compute", "ram": "compute", "ports": "network", "floating_ips": "network",
+    "instances": "compute", "cores": "compute", "ram": "compute", "server_groups": "compute",
+    "networks": "network", "subnets": "network", "routers": "network", "ports": "network", "floating_ips": "network",
+    "security_groups": "network", "security_group_rules": "network",
     "volumes": "block_storage", "snapshots": "block_storage", "gigabytes": "block_storage",
+    "per_volume_gigabytes": "block_storage",
 }  # fmt: skip
+#: what limits each by itself: nothing of it is ever used up
+EACH = "per_volume_gigabytes"
+
+
+def of_type(name: str, volume_type: str) -> str:
+    """What Cinder calls a quota for the volumes of one type."""
+    return f"{name}_{volume_type}"
+
+
+def _service(name: str) -> str:
+    return SERVICES.get(name, "block_storage")
 
 
 Part = dict[str, Any]
@@ -20,24 +34,30 @@ Part = dict[str, Any]
 def beyond(view: View, needed: Mapping[str, int]) -> list[str]:
     """Say which quotas would not suffice; a cloud that doesn't tell is asked no more."""
     return [
-        f"the quota has {_left(part)} {name.replace('_', ' ')} left, and {needed[name]} are needed"
+        _too_big(part, needed[name]) if name == EACH
+        else f"the quota has {_left(part)} {name.replace('_', ' ')} left, and {needed[name]} are needed"
         for name, part in _short(view, needed)
-    ]
+    ]  # fmt: skip
 
 
 def shortfalls(view: View, needed: Mapping[str, int]) -> list[str]:
     """The same, with what is used and the limit."""
     return [
-        f"{needed[name]} {name.replace('_', ' ')} are needed, {_used(part)} of {part['limit']} are used"
+        _too_big(part, needed[name]) if name == EACH
+        else f"{needed[name]} {name.replace('_', ' ')} are needed, {_used(part)} of {part['limit']} are used"
         for name, part in _short(view, needed)
-    ]
+    ]  # fmt: skip
+
+
+def _too_big(part: Part, size: int) -> str:
+    return f"a volume may have {part['limit']} GiB, and one has {size}"
 
 
 def _short(view: View, needed: Mapping[str, int]) -> Iterator[tuple[str, Part]]:
     wanted = {name: many for name, many in needed.items() if many}
     found: dict[str, Part] = {}
-    for service in sorted({SERVICES[name] for name in wanted}):
-        found |= _parts(view, service, [name for name in wanted if SERVICES[name] == service])
+    for service in sorted({_service(name) for name in wanted}):
+        found |= _parts(view, service, [name for name in wanted if _service(name) == service])
     for name, many in wanted.items():
         left = _left(found.get(name) or {})
         if left is not None and left < many:

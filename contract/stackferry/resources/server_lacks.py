@@ -57,8 +57,20 @@ def _links(kind: type[Kind], view: View, document: Document, how: Document, hint
 
 
 def provisos(view: View, document: Document) -> list[str]:
-    """What will be otherwise: a smaller flavor of its name, wishes by id, a root disk that isn't copied."""
-    return [*_smaller(view, document), *_wishes(document), *_root_made_anew(document)]
+    """What will be otherwise: a smaller flavor of its name, wishes by id, a root disk that isn't copied, addresses."""
+    return [
+        *_smaller(view, document), *_wishes(document), *_root_made_anew(document), *_other_addresses(view, document),
+    ]  # fmt: skip
+
+
+def _other_addresses(view: View, document: Document) -> Iterator[str]:
+    """Floating IPs that aren't reserved here: nobody but Neutron chooses which ones these become."""
+    mode = chosen(SERVER, document)["floating_ip_mode"]
+    here = [ip["floating_ip_address"] for ip in view.records("floating_ip") if mode == "auto" and not ip["port_id"]]
+    for part in document["params"].get("floating_ips") or () if mode in ("auto", "new") else ():
+        address = part["params"].get("floating_ip_address")
+        if address and address not in here:
+            yield f"floating IP {address}: another address takes its place, since no floating IP here has it"
 
 
 def _smaller(view: View, document: Document) -> Iterator[str]:
@@ -181,6 +193,6 @@ def needed(view: View, document: Document, how: Document, hints: Hints) -> dict[
     """How much of which quota the server and its parts need, so far as they aren't made yet."""
     wanted = demand({**document, "_migration_params": how})
     made = ["ports"] if hints.get("port_ids") else []
-    made += ["volumes", "gigabytes", "boot"] if hints.get("volume_ids") else []
+    made += ["volumes", "gigabytes", "largest", "types", "boot"] if hints.get("volume_ids") else []
     made += ["boot"] if hints.get("boot_volume_id") else []
     return counted(view, {name: value for name, value in wanted.items() if name not in made})

@@ -23,15 +23,16 @@ UNREADABLE = "user data can be read by administrators only: servers are exported
 def in_short(record: Record) -> Record:
     """The parts of Nova's answer that are objects, reduced to what we use."""
     flavor, image = record["flavor"] or {}, record["image"] or {}
-    name, hostname = flavor.get("original_name"), record["hostname"]
+    name, hostname, own_hostname = flavor.get("original_name"), record["hostname"], None
     if hostname and record["id"] in hostname.lower():
-        hostname = None  # Nova's own, where the name had no letter to make one of
+        hostname, own_hostname = None, hostname  # Nova's own, where the name had no letter to make one of
     sizes = {size: int(flavor.get(size) or 0) for size in SIZES} if flavor.get("vcpus") else None
     return {
         "attached_volumes": {v["id"]: v.get("delete_on_termination") for v in record["attached_volumes"] or ()},
         "flavor": {"name": name or flavor.get("name"), "id": None if name else flavor.get("id")},
         "flavor_sizes": sizes,
         "hostname": hostname,
+        "own_hostname": own_hostname,
         "image": image.get("id"),
     }
 
@@ -128,6 +129,9 @@ def remarks(view: View, record: Record) -> list[str]:
     notes += [f"server {record['name']!r}: scheduler_hints.{wish} has ids of this cloud, and stays" for wish in wishes]
     if disks := unmoved_disks(view, record):
         notes.append(f"server {record['name']!r}: what is on its {' and '.join(disks)} can't be read, and stays behind")
+    if record.get("own_hostname"):
+        what = f"its host name {record['own_hostname']!r} is made of its id, and another one is made at the destination"
+        notes.append(f"server {record['name']!r}: {what}")
     if not record["order_is_certain"]:
         macs = ", ".join(str(port["mac_address"]) for port in record["ports"])
         how = "Nova doesn't tell the order of its NICs (they're shown network by network), and this one is assumed"

@@ -23,6 +23,7 @@ from .view import Record, View
 OF_ITS_CLOUD = ("cinder_", "image_id", "img_signature", "signature_")
 #: metadata that Cinder shows there by itself
 CINDERS = ("attached_mode", "readonly")
+OWN_IDS = "volumes of images: the image_id and the like in their image metadata are this cloud's, and stay"
 #: the states of a volume whose content can be read, and those that will pass
 STEADY, MAKING = ("available", "in-use"), ("creating", "downloading")
 
@@ -123,8 +124,10 @@ class Volume(Kind):
 
     @classmethod
     def remarks(cls, view: View, record: Record) -> list[str]:
+        """What the destination decides; and, once, that an id of the source stays."""
         what, decides = named(cls, record), "the volume type at the destination decides whether the copy is"
-        return [
+        of_its_cloud = any(name.startswith(OF_ITS_CLOUD) for name in record["volume_image_metadata"] or {})
+        return ([OWN_IDS] if of_its_cloud and OWN_IDS not in view.notes else []) + [
             f"{what} {how}: {decides}"
             for how, true in (
                 ("is encrypted", record["is_encrypted"]),
@@ -151,9 +154,12 @@ class Volume(Kind):
     @classmethod
     def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
         """Its type, its availability zone, or room for it."""
-        size = body.get("size")
+        size, type_ = int(body.get("size") or 0), body.get("volume_type")
         unsaid = [] if size else [f"{cls.title(document['params'])!r} has no size"]
-        return unsaid + missing_names(view, document) + quotas.beyond(view, {"volumes": 1, "gigabytes": int(size or 0)})
+        needed = {"volumes": 1, "gigabytes": size, quotas.EACH: size}
+        if type_:
+            needed |= {quotas.of_type("volumes", type_): 1, quotas.of_type("gigabytes", type_): size}
+        return unsaid + missing_names(view, document) + quotas.beyond(view, needed)
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:

@@ -12,8 +12,8 @@ from .done import Done
 
 
 def room(view: View, project: str, known: dict[str, Any]) -> Done:
-    """Raise EndedInError when the servers and volumes of ``known.demands`` don't fit into the quotas together."""
-    for kind in ("server", "volume", "floating_ip"):
+    """Raise EndedInError when the resources of ``known.demands`` don't fit into the quotas together."""
+    for kind in {*(wanted["kind"] for wanted in known["demands"]), "floating_ip"}:
         view.forget(kind)
     if short := together(view, known["demands"]):
         raise EndedInError(f"together they don't fit: {'; '.join(short)}. Raise the quotas there, or select less")

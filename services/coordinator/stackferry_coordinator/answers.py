@@ -97,7 +97,7 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
     there = data.get("destination_id") or step.destination_id
     step = ledger.change(step, destination_id=there, results=results, hints=hints)
     details = _details(data)
-    if _somebody_elses(step):
+    if _somebody_elses(ledger, step):
         reason = f"volume {step.destination_id} was there before: copying would overwrite it"
         moves.close(ledger, step, "failed", outcome="conflict", reason=reason, **details)
         return
@@ -121,10 +121,12 @@ def _spare_workload(ledger: Ledger, check: Step, outcome: str) -> None:
             moves.close(ledger, step, "done", outcome="unchanged", reason=None, destination_id=there)
 
 
-def _somebody_elses(step: Step) -> bool:
+def _somebody_elses(ledger: Ledger, step: Step) -> bool:
     """Whether the disk that was found to write to is none that this migration has made."""
     disk = bool(step.group) and (step.action, step.kind) == ("ensure", "volume")
-    return disk and step.destination_id is not None and step.destination_id not in step.made
+    check = ledger.step(f"{step.key}/check")
+    only_described = check is not None and check.outcome == "updated"  # nothing is copied
+    return disk and not only_described and step.destination_id is not None and step.destination_id not in step.made
 
 
 def _spare_transfer(ledger: Ledger, step: Step) -> None:

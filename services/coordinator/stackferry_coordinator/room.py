@@ -1,4 +1,4 @@
-"""The first step of a migration of several servers and volumes: do they all fit into the destination? Pure.
+"""The first step of a migration of several servers and volumes: does all that it makes fit into the destination? Pure.
 
 Each server's own check knows only what is left when it's asked. This one is asked before anything is touched, in a
 plan as well as in a run; in a run everything else comes after it.
@@ -7,12 +7,13 @@ plan as well as in a run; in a run everything else comes after it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from stackferry import messages
 from stackferry.messages import Message
-from stackferry.resources.room import demand
+from stackferry.resources.room import PLAIN, demand
 
 from .graph import Node
 from .ledger import Ledger, Step
@@ -25,11 +26,12 @@ MOST = 800_000  # bytes of demands; a message may have 1 MiB
 def add(ledger: Ledger, nodes: list[Node]) -> None:
     """Add the step, if there's something for it to do."""
     heads = [node for node in nodes if _is_head(node) and not node.problem]
-    demands = [{**demand(node.document), "key": node.key, "source_id": node.source_id} for node in heads]
+    plain = [node for node in nodes if _is_plain(node) and not node.problem]
+    demands = [{**demand(node.document), "key": node.key, "source_id": node.source_id} for node in [*heads, *plain]]
     if len(heads) < FEWEST or len(json.dumps(demands)) > MOST:
         return
     ledger.keep_document(KEY, {"type": KIND, "params": {"demands": demands}})
-    ledger.add(Step(KEY, ACTION, KIND, f"for {_count(heads)} together", order=-1, state="ready"))
+    ledger.add(Step(KEY, ACTION, KIND, f"for {_count([*heads, *plain])} together", order=-1, state="ready"))
 
 
 def comes_first(ledger: Ledger, nodes: list[Node]) -> None:
@@ -61,7 +63,12 @@ def _is_head(node: Node) -> bool:
     return node.kind.by_workload and node.key == (node.group or node.key) and node.action == "ensure"
 
 
+def _is_plain(node: Node) -> bool:
+    return node.kind.kind in PLAIN and node.action == "ensure" and not node.group
+
+
 def _count(heads: list[Node]) -> str:
-    servers = sum(node.kind.kind == "server" for node in heads)
-    counts = {"server": servers, "volume": len(heads) - servers}
-    return " and ".join(f"{many} {word}{'s' if many > 1 else ''}" for word, many in counts.items() if many)
+    counts = Counter(node.kind.kind if node.kind.by_workload else "other" for node in heads)
+    words = {"server": "servers", "volume": "volumes", "other": "other resources"}
+    told = [f"{counts[word]} {many if counts[word] > 1 else many[:-1]}" for word, many in words.items() if counts[word]]
+    return " and ".join(", ".join(told).rsplit(", ", 1))

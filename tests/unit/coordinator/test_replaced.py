@@ -9,7 +9,7 @@ from stackferry_coordinator.commands import command
 from stackferry_coordinator.itinerary import Do, opened, react
 from stackferry_coordinator.moves import SETTLE, known
 
-from .documents import interface, network, router, server, subnet
+from .documents import interface, network, router, server, subnet, volume
 from .test_there_already import checked
 from .workload_world import MIGRATION
 
@@ -126,12 +126,15 @@ def test_routes_of_a_router_that_was_there_are_brought_back_before_it_is(made: b
     assert begun == ({f"{finish}/undo/id-router/r-r"} if not made else {"router_interface/i-r-v4/undo/leg"})
 
 
-def test_a_server_that_was_updated_is_brought_back() -> None:
-    world = checked(server("a", 1), "updated")
+@pytest.mark.parametrize("document", [server("a", 1), volume("v")], ids=["server", "volume"])
+def test_a_workload_that_is_there_and_was_updated_is_brought_back(document: dict[str, Any]) -> None:
+    key = "volume/v" if document["type"].endswith("ServerVolume") else "server/a"
+    world = checked(document, "updated", key)
     tell = lambda **data: world._tell("step-ended", {"migration": MIGRATION, **data})  # noqa: E731
-    tell(step="server/a", attempt=1, **DIFFERS)
-    tell(step="server/a", attempt=2, **UPDATED)
-    assert world.ledger.head.phase == "done"
+    tell(step=key, attempt=1, **DIFFERS)
+    tell(step=key, attempt=2, **UPDATED)
+    head = known(world.ledger, key)
+    assert (world.ledger.head.phase, head.state, head.outcome) == ("done", "done", "updated")
     world._tell("control-migration", {"migration": MIGRATION, "action": "undo"})
-    tell(step="server/a/undo/there", attempt=1, outcome="restored", destination_id="there")
+    tell(step=f"{key}/undo/there", attempt=1, outcome="restored", destination_id="there")
     assert world.ledger.head.phase == "undone"

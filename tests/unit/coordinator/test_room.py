@@ -43,12 +43,14 @@ def test_a_run_asks_for_room_and_for_nothing_else() -> None:
     assert queue == "stackferry.importer.workloads"
     message.load_data(data)
     assert (data["action"], data["place"], data["kind"]) == ("room", {"cloud": "dst"}, "project")
-    a, b, loose = data["known"]["demands"]
+    a, b, loose, net, range_ = data["known"]["demands"]
     assert a == {"kind": "server", "name": "a", "flavor": "small", "ports": 1, "volumes": 2, "gigabytes": 2,
-                 "boot": False, "addresses": [None]}  # fmt: skip
+                 "largest": 1, "boot": False, "addresses": [None]}  # fmt: skip
     assert (b["id"], b["name"]) == ("b-there", "b")
-    assert loose == {"kind": "volume", "name": "loose", "volumes": 1, "gigabytes": 7}
-    assert play.ledger.step("room").name == "for 2 servers and 1 volume together"
+    assert loose == {"kind": "volume", "name": "loose", "volumes": 1, "gigabytes": 7, "largest": 7}
+    assert net == {"kind": "network", "name": "n"}
+    assert range_ == {"kind": "subnet", "name": "s", "owner": "n"}
+    assert play.ledger.step("room").name == "for 2 servers, 1 volume and 2 other resources together"
     assert {do.key for do in play.ended("room", "done")} == {"network/n-n", "server/b/check", "volume/loose/check"}
 
 
@@ -59,7 +61,7 @@ def test_where_there_is_no_room_nothing_is_touched_and_a_retry_asks_again() -> N
     assert states.pop("room") == "failed"
     assert set(states.values()) == {"skipped"}
     assert play.ledger.head.phase == "done"
-    why = "needs quota 'for 3 servers and 1 volume together', which failed"
+    why = "needs quota 'for 3 servers, 1 volume and 3 other resources together', which failed"
     assert play.ledger.step("network/n-n").reason == play.ledger.step("server/b/check").reason == why
     assert play.tell("control-migration", {"action": "retry"}) == [Do("room", 2)]
     assert len(play.ended("room", "done", attempt=2)) == 5

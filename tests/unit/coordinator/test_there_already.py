@@ -13,11 +13,11 @@ from .test_workload_commands import until_asked
 from .workload_world import MIGRATION, WorkloadWorld
 
 
-def checked(document: dict[str, Any], outcome: str) -> WorkloadWorld:
-    """A world in which a server's check has just ended so."""
-    world, _ = until_asked("server/a/check", [document])
+def checked(document: dict[str, Any], outcome: str, key: str = "server/a") -> WorkloadWorld:
+    """A world in which the check of a workload has just ended so."""
+    world, _ = until_asked(f"{key}/check", [document])
     world.commands.clear()
-    about = {"migration": MIGRATION, "step": "server/a/check", "attempt": 1}
+    about = {"migration": MIGRATION, "step": f"{key}/check", "attempt": 1}
     world._tell("step-ended", {**about, "outcome": outcome, "destination_id": "there"})
     return world
 
