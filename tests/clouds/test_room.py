@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from .servers import disk, ground, server
+
 pytestmark = pytest.mark.clouds
 
 
@@ -21,8 +23,8 @@ def three(source):
         c.compute.create_server(name=n, flavor_id=flavor.id, image_id=image.id, networks=[{"uuid": net.id}])
         for n in ("a", "b", "c")
     ]
-    for server in made:
-        c.compute.wait_for_server(server, interval=0.3)
+    for one in made:
+        c.compute.wait_for_server(one, interval=0.3)
     return flavor
 
 
@@ -39,7 +41,7 @@ def test_servers_that_do_not_fit_together_are_told_before_anything_is_touched(
         f"{3 * three.ram} ram are needed, 0 of {2 * three.ram} are used. Raise the quotas there, or select less"
     )
     planned = cli("plan", *sides, code=1)
-    assert f"quota     for 3 servers together: {why}" in planned
+    assert f"quota     for 3 servers and 2 other resources together: {why}" in planned
     assert "create    network net" in planned
     said = cli("migrate", *sides, code=1)
     assert why in said
@@ -52,3 +54,15 @@ def test_servers_that_do_not_fit_together_are_told_before_anything_is_touched(
     assert "for 3 servers" not in cli("plan", *sides[:-2])  # two fit
     admin.compute.update_quota_set(project, instances=3, ram=-1)
     assert "quota" not in cli("plan", *sides)
+
+
+def test_a_server_that_its_source_has_no_room_to_read_is_not_stopped(source, destination, sandbox, cli):
+    net = ground(source)
+    pet = server(source, "pet", net, [disk(source, "root", [1], bootable=True)])
+    quotas = sandbox.connect("src-admin").block_storage
+    quotas.update_quota_set(source.connect().current_project_id, snapshots=0)
+    said = cli("migrate", "-s", source.entry, "-d", destination.entry, code=1)
+    assert "is read from snapshots: the quota has 0 snapshots left, and 1 are needed" in said
+    compute = source.connect().compute
+    assert compute.get_server(pet.id).status == "ACTIVE"
+    assert [action.action for action in compute.server_actions(pet.id)] == ["create"]

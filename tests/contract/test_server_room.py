@@ -7,6 +7,10 @@ from typing import Any
 
 from openstack.block_storage.v3.volume import Volume
 from openstack.compute.v2.server import Server
+from openstack.network.v2.network import Network
+from openstack.network.v2.router import Router
+from openstack.network.v2.security_group import SecurityGroup
+from stackferry.resources import quotas
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.migration_params import SERVER, chosen
 from stackferry.resources.room import counted, demand, together
@@ -72,3 +76,44 @@ def test_a_detached_volume_that_is_there_needs_no_room() -> None:
     ]  # fmt: skip
     there.seed(Volume, name="spare", size=2)
     assert together(view(there), [spare]) == []
+
+
+def test_networks_and_what_belongs_to_them_are_counted_as_well_unless_they_are_there() -> None:
+    there = infrastructure()
+    there.quotas = dict.fromkeys(quotas.SERVICES, 2)  # one of each is used
+    net = {"kind": "network", "name": "n"}
+    group = {"kind": "security_group", "name": "g"}
+    wanted = [
+        net, {**net, "name": "m"}, {"kind": "subnet", "name": "v4", "owner": "n"}, {"kind": "subnet", "name": "v6", "owner": "n"},
+        {"kind": "router", "name": "r"}, *[{"kind": "router_interface", "name": "", "owner": "r"}] * 2,
+        group, *[{"kind": "security_group_rule", "name": "", "owner": "g"}] * 3,
+    ]  # fmt: skip
+    assert together(view(there), wanted) == [
+        "2 networks are needed, 1 of 2 are used", "2 subnets are needed, 1 of 2 are used",
+        "2 ports are needed, 1 of 2 are used", "3 security group rules are needed, 1 of 2 are used",
+    ]  # fmt: skip
+    project = there.project["id"]
+    there.seed(Network, name="n", project_id=project)
+    there.seed(Router, name="r", project_id=project)
+    there.seed(SecurityGroup, name="g", project_id=project)
+    assert together(view(there), wanted) == ["2 subnets are needed, 1 of 2 are used"]
+
+
+def test_volumes_count_by_type_and_each_by_itself() -> None:
+    there = infrastructure()
+    spare = documents_of("volume", view(with_servers(), True))[0]
+    wanted = [demand({**spare, "params": {**spare["params"], "volume_type": type_, "size": size}})
+              for type_, size in (("fast", 5), ("fast", 7), (None, 3))]  # fmt: skip
+    assert wanted[0]["types"] == {"fast": [1, 5]}
+    there.quotas |= {
+        "gigabytes_fast": 12,
+        "volumes_fast": 2,
+        "per_volume_gigabytes": 6,
+        "gigabytes": 100,
+        "volumes": 100,
+    }
+    assert together(view(there), wanted) == [
+        "a volume may have 6 GiB, and one has 7", "12 gigabytes fast are needed, 1 of 12 are used",
+        "2 volumes fast are needed, 1 of 2 are used",
+    ]  # fmt: skip
+    assert together(view(there), wanted[:1]) == []

@@ -185,7 +185,10 @@ def _made(kind: type[Kind], record: Record, view: View, hints: Hints, ours: bool
 
 def _whole_body(case: _Case, document: Document, view: View, hints: Hints) -> dict[str, Any] | Outcome:
     """What a creation needs; or everything that this cloud lacks for it, at once."""
-    reasons = case.kind.lacks(view, document, case.body, hints)
+    try:
+        reasons = case.kind.lacks(view, document, case.body, hints)
+    except Taken as error:
+        return Outcome("conflict", notes=case.notes, reason=str(error))
     try:
         initial = body_of(case.kind, case.initial, view) if not reasons else {}
     except Missing as error:

@@ -152,7 +152,7 @@ class Kind(Declaration):
 
     @classmethod
     def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
-        """Everything that this cloud lacks for making it."""
+        """Everything that this cloud lacks for making it; raise Taken when it has what excludes it."""
         return []
 
     @classmethod

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .fields import Bag, Flag, Many, Number, Ref, Text
 from .kind import Kind
-from .view import Record, View
+from .view import Record, Taken, View
+
+#: bytes; larger packets need a cloud that is made for them
+USUAL_MTU = 1500
 
 
 class Network(Kind):
@@ -66,6 +71,25 @@ class Network(Kind):
     def usable(cls, view: View, record: Record) -> bool:
         """Shared with the project, or external."""
         return super().usable(view, record) or bool(record["is_router_external"])
+
+    @classmethod
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+        """Nothing; a segment of a physical network is one network's."""
+        names = ("provider_network_type", "provider_physical_network", "provider_segmentation_id")
+        place = {n: body[n] for n in names if body.get(n) is not None}
+        if "provider_segmentation_id" not in place:
+            return []
+        found = next(iter(view.proxy(cls.service).networks(**place)), None)
+        if found is not None:
+            where = " ".join(str(place[n]) for n in names if n in place)
+            raise Taken(f"{where} is in use here, by network {found.name!r} ({found.id}) of project {found.project_id}")
+        return []
+
+    @classmethod
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
+        """Nobody can ask for the largest packet that a cloud allows."""
+        mtu = int(document["params"].get("mtu") or 0)
+        return [f"mtu = {mtu}: whether this cloud allows it shows when it's made"] if mtu > USUAL_MTU else []
 
     @classmethod
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:

@@ -10,8 +10,8 @@ from typing import Any
 from .fields import Address, Flag, Many, Pattern, Ref, Struct, Text
 from .kind import Kind, set_tags
 from .port import Mac
-from .subnet import choosable
-from .view import Record, View
+from .subnet import choosable, overlapping
+from .view import Record, Taken, View
 
 OWNERS = (
     "network:router_interface",
@@ -99,6 +99,18 @@ class RouterInterface(Kind):
                 or (record["device_id"] == body["device_id"] and _subnets(body) & _subnets(record))
             )
         ]
+
+    @classmethod
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+        """Nothing; a router may not stand in ranges that overlap."""
+        legs = view.records_of(cls.kind, "device_id", body["device_id"])
+        mine = [view.get("subnet", id_) for id_ in sorted(_subnets(body))]
+        beside = [view.get("subnet", id_) for leg in legs for id_ in sorted(_subnets(leg) - _subnets(body))]
+        for subnet in mine:
+            if subnet and (other := overlapping(subnet["cidr"], [s for s in beside if s])):
+                there = f"its router stands in {other['cidr']} (subnet {other['name']!r}) here"
+                raise Taken(f"{there}, which overlaps {subnet['cidr']}")
+        return []
 
     @classmethod
     def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from .fields import Address, Cidr, Flag, Many, Number, Ref, Struct, Text
 from .kind import Kind
 from .network import Network
-from .view import Record, View
+from .view import Record, Taken, View
 
 #: modes in which an address follows from the port's MAC address, so that none can be asked for
 AUTOMATIC = ("slaac", "dhcpv6-stateless")
@@ -72,6 +73,25 @@ class Subnet(Kind):
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:
         """Subnets of one name differ by their ranges."""
         return [record["cidr"]]
+
+    @classmethod
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+        """Nothing; ranges of one network may not overlap."""
+        beside = [s for s in view.records(cls.kind) if s["network_id"] == body.get("network_id")]
+        if other := overlapping(body.get("cidr"), beside):
+            raise Taken(
+                f"{body['cidr']} overlaps {other['cidr']}, which subnet {other['name']!r} of its network has here"
+            )
+        return []
+
+
+def overlapping(cidr: str | None, subnets: list[Record]) -> Record | None:
+    """The first subnet whose range has addresses in common with another range."""
+    if not cidr:
+        return None  # it comes from a pool
+    wanted = ipaddress.ip_network(cidr)
+    known = [(subnet, ipaddress.ip_network(subnet["cidr"])) for subnet in subnets if subnet["cidr"]]
+    return next((s for s, has in known if has.version == wanted.version and has.overlaps(wanted)), None)
 
 
 def automatic(subnet: Record) -> bool:

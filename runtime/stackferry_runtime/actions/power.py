@@ -6,14 +6,18 @@ from typing import Any
 
 from openstack import exceptions
 from stackferry.errors import EndedInError, Unfinished
+from stackferry.resources import quotas
+from stackferry.resources.finding import MARK
 from stackferry.resources.server import Server
 from stackferry.resources.view import Record, View
+from stackferry.resources.volume import Volume
 
 from .done import Done, until
 
 
 def look(view: View, server: str, known: dict[str, Any]) -> Done:
-    """Say how a server is; raise EndedInError when it can't be moved now, or has other disks than were exported."""
+    """Say how a server is; raise EndedInError when it can't be moved now, or has other disks than were exported, or
+    when its source has no room for what reading them takes (``known.needed``): it isn't stopped for that."""
     record = _server(view, server)
     if why := Server.obstacle(view, record):
         raise EndedInError(f"server {record['name']!r} can't be moved: {why}")
@@ -25,8 +29,22 @@ def look(view: View, server: str, known: dict[str, Any]) -> Done:
             f"server {record['name']!r} has other disks than its document says "
             f"(new: {', '.join(more) or 'none'}; gone: {', '.join(less) or 'none'}): export it again"
         )
+    _check_quotas(view, record, known.get("needed") or {})
     tags = device_tags(view, server)
     return Done({"status": record["status"], **({"device_tags": tags} if tags else {})})
+
+
+def _check_quotas(view: View, record: Record, needed: dict[str, int]) -> None:
+    """Raise EndedInError when the source has no room for what reading the disks takes; Unfinished while some of it is
+    what other servers are read from."""
+    short = quotas.beyond(view, needed)
+    if not short:
+        return
+    why = f"server {record['name']!r} is read from snapshots: {'; '.join(short)}"
+    view.forget(Volume.kind)
+    if any(MARK in (volume["metadata"] or {}) for volume in view.records(Volume.kind)):
+        raise Unfinished(f"{why}: others are being read")
+    raise EndedInError(f"{why}. Raise the quotas of the source")
 
 
 def device_tags(view: View, server: str) -> dict[str, str]:

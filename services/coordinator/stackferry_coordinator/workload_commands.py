@@ -153,8 +153,21 @@ def perform(ledger: Ledger, step: Step, base: dict[str, Any]) -> Command:
 
 
 def _look(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
-    volumes = [v["_info"]["id"] for v in work.document["params"].get("volumes") or []]
-    return _source_id(subject), {"volumes": volumes}
+    volumes = work.document["params"].get("volumes") or []
+    known: dict[str, Any] = {"volumes": [v["_info"]["id"] for v in volumes]}
+    if needed := _snapshots(work):
+        known["needed"] = needed
+    return _source_id(subject), known
+
+
+def _snapshots(work: Workload) -> dict[str, int]:
+    """What of the source's quotas the server's disks need that are surely read from snapshots, and volumes of these."""
+    all_of_them = is_warm(work.document) or work.asked.get("source_access") == "snapshot"
+    keys = work.parts("volume") if all_of_them else [work.boot_disk()]
+    having = [work.ledger.documents[key] for key in keys if key in work.parts("volume")]
+    sizes = [int(document["_info"].get("size") or document["params"].get("size") or 0) for document in having]
+    many = {"snapshots": len(sizes), "volumes": len(sizes), "gigabytes": 2 * sum(sizes)}
+    return many if work.asked.get("data_copy") is not False and sizes else {}
 
 
 def _power(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:

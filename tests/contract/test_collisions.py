@@ -1,0 +1,97 @@
+"""What the destination has and excludes what is to be made is a conflict, told before anything is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openstack.network.v2.network import Network
+from openstack.network.v2.port import Port
+from openstack.network.v2.router import Router
+from openstack.network.v2.subnet import Subnet
+from stackferry.resources import apply
+
+from .fake_cloud import Cloud
+from .projects import Document, infrastructure, view
+
+OWN = {"project_name": "%auth%", "domain_name": "%auth%"}
+
+
+def document(type_: str, **params: Any) -> Document:
+    return {"type": type_, "params": params, "_info": {}, "_migration_params": {}}
+
+
+def told(cloud: Cloud, kind: str, wanted: Document) -> tuple[str, str | None]:
+    """What a plan says, which a run says as well, having written nothing."""
+    planned = apply.compare(kind, wanted, view(cloud, admin=True), {})
+    if planned.outcome == "conflict":
+        ended = apply.ensure(kind, wanted, view(cloud, admin=True), {})
+        assert (ended.outcome, ended.reason, cloud.writes) == ("conflict", planned.reason, [])
+    return planned.outcome, planned.reason
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    """A network with a subnet, in which a router stands."""
+    made = infrastructure()
+    mine = made.project["id"]
+    net = made.seed(Network, name="n", project_id=mine)
+    v4 = made.seed(Subnet, name="v4", network_id=net["id"], cidr="10.0.0.0/24", ip_version=4, project_id=mine)
+    edge = made.seed(Router, name="edge", project_id=mine)
+    ips = [{"subnet_id": v4["id"], "ip_address": "10.0.0.1"}]
+    made.seed(Port, network_id=net["id"], device_id=edge["id"], device_owner="network:router_interface", fixed_ips=ips,
+              project_id=mine)  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cidr", "outcome"),
+    [
+        ("10.0.0.0/23", "conflict"),
+        ("10.0.0.128/25", "conflict"),
+        ("10.0.1.0/24", "created"),
+        ("2001:db8::/64", "created"),
+    ],
+)
+def test_ranges_of_one_network_do_not_overlap(cloud: Cloud, cidr: str, outcome: str) -> None:
+    version = 6 if ":" in cidr else 4
+    wanted = document(
+        "openstack.subnet.Subnet", name="new", cidr=cidr, ip_version=version, network_ref={"name": "n", **OWN}
+    )
+    said, why = told(cloud, "subnet", wanted)
+    assert said == outcome
+    if why:
+        assert why == f"{cidr} overlaps 10.0.0.0/24, which subnet 'v4' of its network has here"
+
+
+@pytest.mark.parametrize(("cidr", "outcome"), [("10.0.0.0/23", "conflict"), ("10.2.0.0/24", "created")])
+def test_a_router_does_not_stand_in_two_ranges_that_overlap(cloud: Cloud, cidr: str, outcome: str) -> None:
+    mine = cloud.project["id"]
+    other = cloud.seed(Network, name="m", project_id=mine)
+    cloud.seed(Subnet, name="other", network_id=other["id"], cidr=cidr, ip_version=4, project_id=mine)
+    wanted = document(
+        "openstack.network.RouterInterface", device_ref={"name": "edge", **OWN}, network_ref={"name": "m", **OWN},
+        fixed_ips_refs=[{"ip_address": cidr.replace(".0/", ".9/").partition("/")[0], "subnet_ref": {"name": "other", **OWN}}],
+    )  # fmt: skip
+    said, why = told(cloud, "router_interface", wanted)
+    assert said == outcome
+    if why:
+        assert why == f"its router stands in 10.0.0.0/24 (subnet 'v4') here, which overlaps {cidr}"
+
+
+@pytest.mark.parametrize(("segment", "outcome"), [(7, "conflict"), (8, "created")])
+def test_a_segment_is_one_networks(cloud: Cloud, segment: int, outcome: str) -> None:
+    place = {"provider_network_type": "vlan", "provider_physical_network": "physnet1"}
+    theirs = cloud.seed(Network, name="theirs", project_id="p2", provider_segmentation_id=7, **place)
+    wanted = document("openstack.network.Network", name="new", provider_segmentation_id=segment, **place)
+    said, why = told(cloud, "network", wanted)
+    assert said == outcome
+    if why:
+        assert why == f"vlan physnet1 7 is in use here, by network 'theirs' ({theirs['id']}) of project p2"
+
+
+@pytest.mark.parametrize(("mtu", "noted"), [(1500, False), (9000, True)])
+def test_what_no_plan_can_know_it_says(cloud: Cloud, mtu: int, noted: bool) -> None:
+    wanted = document("openstack.network.Network", name="new", mtu=mtu)
+    notes = apply.compare("network", wanted, view(cloud, admin=True), {}).notes
+    assert any("whether this cloud allows it" in note for note in notes) == noted
