@@ -49,6 +49,11 @@ def _record(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
     if moves.ends_here(ledger, step):
         moves.close(ledger, step, "skipped", reason="nothing was changed")
         return
+    if step.tries >= 2 * moves.TRIES:
+        names = ", ".join(sorted(data["replaces"]))
+        reason = f"somebody else keeps changing it ({names}), between our looks at it"
+        moves.close(ledger, step, "failed", outcome="conflict", reason=reason, **_details(data))
+        return
     hints = {name: value for name, value in step.hints.items() if name != "first_asked"}  # nothing was asked of a cloud
     known, id_ = hints.get("replaced", {}), data["destination_id"]
     hints["replaced"] = {**known, id_: {**known.get(id_, {}), **data["replaces"]}}

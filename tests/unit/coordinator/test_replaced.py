@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stackferry_coordinator.commands import command
 from stackferry_coordinator.itinerary import Do, opened, react
-from stackferry_coordinator.moves import SETTLE, known
+from stackferry_coordinator.moves import SETTLE, TRIES, known
 
 from .documents import interface, network, router, server, subnet, volume
 from .test_there_already import checked
@@ -88,6 +88,16 @@ def test_what_came_between_is_recorded_too() -> None:
     play.ended("network/n-a", **{**UPDATED, "destination_id": "another"})
     play.control("undo")
     assert sorted(due.key for due in play.dues) == ["network/n-a/undo/another", "network/n-a/undo/there"]
+
+
+def test_what_somebody_keeps_changing_is_given_up() -> None:
+    play, tries = Play(network("a")), 0
+    while play.dues:
+        tries += 1
+        play.ended("network/n-a", **{**DIFFERS, "replaces": {"mtu": [tries, 1400]}})
+    step = known(play.ledger, "network/n-a")
+    assert (tries, step.state, step.outcome) == (2 * TRIES, "failed", "conflict")
+    assert step.reason == "somebody else keeps changing it (mtu), between our looks at it"
 
 
 @pytest.mark.parametrize(("control", "phase"), [("cancel", "cancelled"), ("undo", "undone")])
