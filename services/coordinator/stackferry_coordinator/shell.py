@@ -39,6 +39,7 @@ SOURCE = "stackferry/coordinator"
 BATCH = 64
 _NOTE = insert(t.fact)
 INBOX_KEPT = 7 * 86400.0
+DEAF = 45.0  # seconds without any message; exporters and importers say every 30 that they're there
 Facts = list[dict[str, Any]]
 
 
@@ -54,6 +55,7 @@ class Coordinator:
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.heard, self.hears_since = float("-inf"), float("inf")  # agents: the last time; and since when all along
+        self.spoken = float("-inf")  # the last time that anybody said anything
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
         self.remember = self.upsert(t.inbox).on_conflict_do_nothing()
 
@@ -62,7 +64,7 @@ class Coordinator:
     def take(self, envelope: Envelope) -> None:
         """Take in one message about a migration; a second delivery of it changes nothing."""
         name = envelope.type.split(".")[1]
-        now = self.clock()
+        now = self.spoken = self.clock()
         with self.engine.begin() as connection:
             if self._seen(connection, envelope.id, now):
                 return
@@ -76,7 +78,8 @@ class Coordinator:
 
     def claim(self, envelope: Envelope) -> bool:
         """Take in the claim of a delivery; return whether it may work. The same claim gets the same answer again."""
-        data, now, due = envelope.data, self.clock(), False
+        data, due = envelope.data, False
+        now = self.spoken = self.clock()
         with self.engine.begin() as connection:
             store = Store.open(connection, data["migration"])
             if store is None:
@@ -148,7 +151,10 @@ class Coordinator:
         held = store.head.counts.get("holding", 0)
         known, request = fleet.hosts(connection, now, self.per_cloud), store.head.request
         sides = request["source"], request["destination"]
-        if missing := known.missing(*sides):
+        missing = known.missing(*sides)
+        if missing and now - self.spoken > DEAF:
+            return []  # nobody at all is heard: it's the broker that is away
+        if missing:
             name, said = "unassignable", [{"step": s.key, "reason": missing} for s in store.wanting(BATCH)]
         else:
             room = min(fleet.share(connection, known, held), known.room(*sides))
@@ -219,12 +225,13 @@ class Coordinator:
 
     def worker_seen(self, data: dict[str, Any]) -> None:
         """Note that a worker is there, or leaves."""
+        self.spoken = self.clock()
         with self.engine.begin() as connection:
-            fleet.worker_seen(connection, self.upsert, data, self.clock())
+            fleet.worker_seen(connection, self.upsert, data, self.spoken)
 
     def agent_seen(self, data: dict[str, Any]) -> None:
         """Note that an agent on a conversion host is there, or leaves; its host gets a queue first."""
-        now = self.clock()
+        now = self.spoken = self.clock()
         if now - self.heard > fleet.AGENT_SILENT:
             self.hears_since = now
         self.heard = now

@@ -1,0 +1,91 @@
+"""A broker that is away for minutes costs time only: whoever wants a place on the hosts goes on wanting one."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stackferry import __version__, messages
+from stackferry.errors import BrokerUnavailable
+from stackferry_coordinator import database
+from stackferry_coordinator.places import HOSTLESS
+from stackferry_coordinator.shell import Coordinator
+from stackferry_coordinator.store import Store
+
+from ..unit.coordinator.documents import volume
+
+
+class Away:
+    """A publisher whose broker isn't there."""
+
+    def declare(self, queue: Any) -> None: ...
+
+    def publish_all(self, _: Any) -> Any:
+        raise BrokerUnavailable("it's away")
+
+
+class Play:
+    """A coordinator, a clock, and two volumes that want the only place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine = database.connect(f"sqlite:///{folder}/s.db")
+        database.upgrade(self.engine)
+        self.now, self.id = 1000.0, str(uuid.uuid4())
+        self.shell = Coordinator(self.engine, Away(), clock=lambda: self.now)  # type: ignore[arg-type]
+        self.hear("s1", "d1")
+        self.tell(messages.RequestMigration, source={"cloud": "src"}, destination={"cloud": "dst"}, mode="run", parts=1)
+        self.tell(messages.SubmitDocuments, part=1, documents=[volume("a"), volume("b")])
+        for action, outcome in (("room", "done"), ("check", "created")):
+            for step in [step for step in self.steps() if step.action == action]:
+                self.tell(messages.StepEnded, step=step.key, attempt=step.attempt, outcome=outcome)
+        self.shell.tick()
+
+    def tell(self, message: Any, **data: Any) -> None:
+        self.shell.take(message.make("tests", {"migration": self.id, **data}))
+
+    def hear(self, *hosts: str) -> None:
+        for host in hosts:
+            cloud = {"s": "src", "d": "dst"}[host[0]]
+            self.shell.agent_seen({"host": host, "name": host, "instance": "1", "cloud": cloud, "slots": 1,
+                                   "version": __version__, "certificate": "PEM"})  # fmt: skip
+
+    def worker(self) -> None:
+        self.shell.worker_seen({"service": "importer", "instance": "1", "version": __version__, "certificate": "PEM"})
+
+    def steps(self) -> list[Any]:
+        with self.engine.begin() as connection:
+            store = Store.open(connection, self.id)
+            assert store is not None
+            return list(store.all())
+
+    def places(self) -> list[str]:
+        return sorted(step.state for step in self.steps() if step.key.endswith("/assign"))
+
+    def wait(self, seconds: float, *, workers: bool) -> None:
+        for second in range(int(seconds)):
+            self.now += 1
+            if workers and second % 30 == 0:
+                self.worker()
+            self.shell.tick()
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    found = Play(tmp_path)
+    assert found.places() == ["holding", "wanting"]
+    return found
+
+
+def test_while_nobody_is_heard_nobody_is_given_up(play: Play) -> None:
+    play.wait(180, workers=False)
+    play.hear("s1", "d1")
+    play.shell.tick()
+    assert play.places() == ["holding", "wanting"]
+    assert play.shell.relay() == 0
+
+
+def test_while_others_are_heard_and_no_agent_a_volume_is_given_up(play: Play) -> None:
+    play.wait(3 * HOSTLESS, workers=True)
+    assert play.places() == ["failed", "holding"]
