@@ -1,4 +1,4 @@
-"""A broker that is away for minutes costs time only: whoever wants a place on the hosts goes on wanting one."""
+"""A broker, or a coordinator, that is away for minutes costs time only: nobody is given up for it, or taken for lost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from stackferry import __version__, messages
 from stackferry.errors import BrokerUnavailable
 from stackferry_coordinator import database
+from stackferry_coordinator.moves import MOVING_LEASE
 from stackferry_coordinator.places import HOSTLESS
 from stackferry_coordinator.shell import Coordinator
 from stackferry_coordinator.store import Store
@@ -89,3 +90,19 @@ def test_while_nobody_is_heard_nobody_is_given_up(play: Play) -> None:
 def test_while_others_are_heard_and_no_agent_a_volume_is_given_up(play: Play) -> None:
     play.wait(3 * HOSTLESS, workers=True)
     assert play.places() == ["failed", "holding"]
+
+
+def test_a_lease_is_judged_by_time_in_which_its_worker_could_be_heard(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    (attach,) = [step for step in play.steps() if step.state == "asked" and step.action == "expose"]
+    claim = {"step": attach.key, "attempt": 1, "token": "t", "again": False, "reply_to": "r"}
+    assert play.shell.claim(messages.StepClaimed.make("tests", {"migration": play.id, **claim}))
+
+    def now() -> str:
+        return str(next(step.state for step in play.steps() if step.key == attach.key))
+
+    play.now += 3600  # its coordinator was down, or its database was
+    play.wait(MOVING_LEASE, workers=True)
+    assert now() == "asked"
+    play.wait(5, workers=True)
+    assert now() == "resting"

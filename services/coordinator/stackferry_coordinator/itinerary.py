@@ -180,11 +180,16 @@ def granted(ledger: Ledger, data: dict[str, Any]) -> bool:
 
 
 def _ticked(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
-    """Rests that are over; leases that are over; tries that nobody has claimed, whose command may be lost."""
+    """Rests that are over; leases that are over; tries that nobody has claimed, whose command may be lost.
+
+    A lease is judged by time in which its worker could be heard: for so many seconds (``listening``) it could.
+    """
     again = []
     for step in ledger.fresh(ledger.overdue(now)):
         if step.state == "resting":
             _rested(ledger, step)
+        elif step.claim is not None and data.get("listening", moves.LEASE) < moves.MOVING_LEASE:
+            ledger.change(step, due=now + moves.MOVING_LEASE)
         elif step.claim is not None:
             moves.again(ledger, step, {"outcome": "interrupted", "reason": "its worker fell silent"}, now)
         elif step.action == "export":  # nobody claims it, so that two may be at it: only one's parts count

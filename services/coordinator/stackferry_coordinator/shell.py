@@ -39,6 +39,7 @@ SOURCE = "stackferry/coordinator"
 BATCH = 64
 _NOTE = insert(t.fact)
 INBOX_KEPT = 7 * 86400.0
+AWAY = 15.0  # seconds between two ticks after which we weren't there: down, or busy, or without a database
 DEAF = 45.0  # seconds without any message; exporters and importers say every 30 that they're there
 Facts = list[dict[str, Any]]
 
@@ -56,6 +57,7 @@ class Coordinator:
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.heard, self.hears_since = float("-inf"), float("inf")  # agents: the last time; and since when all along
         self.spoken = float("-inf")  # the last time that anybody said anything
+        self.ticked, self.listens_since = float("-inf"), float("-inf")
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
         self.remember = self.upsert(t.inbox).on_conflict_do_nothing()
 
@@ -178,6 +180,9 @@ class Coordinator:
     def tick(self) -> None:
         """Turn leases and rests that are over into facts, and give free places on the hosts to whoever wants one."""
         now = self.clock()
+        if now - self.ticked > AWAY:
+            self.listens_since = now
+        self.ticked = now
         self.unsent = True  # perhaps another coordinator's, or what the broker didn't take
         with self.engine.connect() as connection:
             is_late = t.step.c.state.in_(("asked", "resting")) & (t.step.c.due <= now)
@@ -186,7 +191,7 @@ class Coordinator:
             # While no agent at all was heard, it was the broker, or this process, that was away.
             lost = fleet.lost(connection, now, self.host_lost) if now - self.hears_since >= self.host_lost else []
         for migration in late:
-            self._timely(migration, "tick", {"migration": migration}, now)
+            self._timely(migration, "tick", {"migration": migration, "listening": now - self.listens_since}, now)
         for migration, step, hosts in lost:
             self._timely(migration, "host-lost", {"migration": migration, "step": step, "hosts": hosts}, now)
 
