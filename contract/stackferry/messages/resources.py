@@ -41,6 +41,6 @@ class FinishResource(_ResourceCommand, Command):
 
 
 class RemoveResource(_ResourceCommand, Command):
-    """Delete a resource that this migration created (undo); ``hints.destination_id`` names it."""
+    """Undo: delete what this migration created (``hints.destination_id`` names it), or bring back what it replaced."""
 
     queues = (topology.IMPORTER,)
