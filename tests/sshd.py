@@ -53,10 +53,8 @@ def sshd(folder: Path) -> Iterator[Ssh]:
         "LogLevel VERBOSE\n"
     )
     with ExitStack() as stack:
-        privileges = Path("/run/sshd")  # sshd doesn't start as root without it
-        if not os.geteuid() and not privileges.exists():
-            privileges.mkdir(mode=0o755)
-            stack.callback(privileges.rmdir)
+        if not os.geteuid():  # sshd serves nobody as root without it; it stays, since another worker's may be running
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         log = stack.enter_context((folder / "log").open("wb"))
         server = stack.enter_context(subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=log))
         stack.callback(server.terminate)

@@ -15,6 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 CLOUDS = ("tests/clouds/", "tests/sandbox/", "tests/tenants/")
 #: where each worker looks for the ports of its clouds; a worker takes a dozen
 PORTS_APART = 100
+LONG = 900  # seconds
 
 
 class FilesWithClouds(LoadScopeScheduling):  # type: ignore[misc]
@@ -37,6 +38,13 @@ def own_clouds(worker: str) -> None:
         venv.symlink_to(common / "venv")
     os.environ["STACKFERRY_SANDBOX"] = str(state)
     os.environ["STACKFERRY_SANDBOX_PORT"] = str(first_port(os.environ) + number * PORTS_APART)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two clouds and all services on a machine that others use, too, may take their time."""
+    for item in items:
+        if item.nodeid.startswith(CLOUDS) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)
