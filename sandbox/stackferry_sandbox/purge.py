@@ -91,7 +91,10 @@ def network_edges(admin: Connection, project: str) -> Iterator[Deletion]:
         forwarded = () if ip.port_id else network.port_forwardings(ip.id)
         yield from each(partial(network.delete_port_forwarding, floating_ip=ip.id), forwarded)
     yield from each(network.delete_ip, ips)
-    yield from each(network.delete_trunk, network.trunks(project_id=project))
+    trunks = list(network.trunks(project_id=project))
+    # Neutron deletes no trunk that is down.
+    yield from each(lambda trunk: network.update_trunk(trunk, is_admin_state_up=True), trunks)
+    yield from each(network.delete_trunk, trunks)
     routers = list(network.routers(project_id=project))
     # A leg can't go while a static route leads through it.
     yield from each(lambda router: network.update_router(router, routes=[]), routers)
