@@ -124,15 +124,15 @@ def _compensations(steps: list[Step]) -> list[Step]:
 
 
 def removals(step: Step) -> list[Step]:
-    """The steps that take away what a step has made, and bring back what it has replaced."""
+    """The steps that take away what a step has made, and bring back what it has replaced, in this round."""
     replaced = {id_: told for id_, told in step.hints.get("replaced", {}).items() if id_ not in step.made}
-    return [_removal(step, id_, {}) for id_ in step.made] + [
-        _removal(step, id_, {"replaced": {id_: told}}) for id_, told in replaced.items()
+    return [_removal(step, id_, id_, {}) for id_ in step.made] + [
+        _removal(step, f"{id_}/{step.attempt}", id_, {"replaced": {id_: told}}) for id_, told in replaced.items()
     ]
 
 
-def _removal(step: Step, id_: str, hints: dict[str, Any]) -> Step:
-    key = f"{step.key}/undo/{id_}"
+def _removal(step: Step, name: str, id_: str, hints: dict[str, Any]) -> Step:
+    key = f"{step.key}/undo/{name}"
     return Step(key, "remove", step.kind, step.name, -step.order, group=step.group, destination_id=id_, hints=hints)
 
 

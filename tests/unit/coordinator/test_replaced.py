@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from stackferry_coordinator.moves import SETTLE, TRIES, known
 
 from .documents import interface, network, router, server, subnet, volume
 from .test_there_already import checked
-from .workload_world import MIGRATION
+from .workload_world import MIGRATION, WorkloadWorld
 
 REPLACES = {"description": ["theirs", "ours"]}
 CHANGES = [{"field": "description", "from": "theirs", "to": "ours"}]
@@ -45,6 +46,10 @@ class Play:
         return found
 
 
+def ended(world: WorkloadWorld, **data: Any) -> None:
+    world._tell("step-ended", {"migration": MIGRATION, **data})
+
+
 def recorded() -> Play:
     """A network that differs: it was asked for twice, the second time with what is known."""
     play = Play(network("a"))
@@ -60,7 +65,7 @@ def test_what_was_updated_is_brought_back() -> None:
     play.ended("network/n-a", **UPDATED)
     assert (play.ledger.head.phase, known(play.ledger, "network/n-a").outcome) == ("done", "updated")
     play.control("undo")
-    key = "network/n-a/undo/there"
+    key = "network/n-a/undo/there/2"
     assert play.hints(key) == {"destination_id": "there", "replaced": {"there": REPLACES}}
     play.ended(key, outcome="restored", destination_id="there", notes=["somebody has changed it"])
     taken = known(play.ledger, key)
@@ -87,7 +92,7 @@ def test_what_came_between_is_recorded_too() -> None:
     assert play.hints("network/n-a")["replaced"] == {"there": more, "another": REPLACES}
     play.ended("network/n-a", **{**UPDATED, "destination_id": "another"})
     play.control("undo")
-    assert sorted(due.key for due in play.dues) == ["network/n-a/undo/another", "network/n-a/undo/there"]
+    assert sorted(due.key for due in play.dues) == ["network/n-a/undo/another/4", "network/n-a/undo/there/4"]
 
 
 def test_what_somebody_keeps_changing_is_given_up() -> None:
@@ -133,18 +138,46 @@ def test_routes_of_a_router_that_was_there_are_brought_back_before_it_is(made: b
     assert play.ledger.head.phase == "done"
     play.control("undo")
     begun = {due.key for due in play.dues}
-    assert begun == ({f"{finish}/undo/id-router/r-r"} if not made else {"router_interface/i-r-v4/undo/leg"})
+    assert begun == ({f"{finish}/undo/id-router/r-r/2"} if not made else {"router_interface/i-r-v4/undo/leg"})
 
 
 @pytest.mark.parametrize("document", [server("a", 1), volume("v")], ids=["server", "volume"])
 def test_a_workload_that_is_there_and_was_updated_is_brought_back(document: dict[str, Any]) -> None:
     key = "volume/v" if document["type"].endswith("ServerVolume") else "server/a"
     world = checked(document, "updated", key)
-    tell = lambda **data: world._tell("step-ended", {"migration": MIGRATION, **data})  # noqa: E731
+    tell = partial(ended, world)
     tell(step=key, attempt=1, **DIFFERS)
     tell(step=key, attempt=2, **UPDATED)
     head = known(world.ledger, key)
     assert (world.ledger.head.phase, head.state, head.outcome) == ("done", "done", "updated")
     world._tell("control-migration", {"migration": MIGRATION, "action": "undo"})
-    tell(step=f"{key}/undo/there", attempt=1, outcome="restored", destination_id="there")
+    tell(step=f"{key}/undo/there/2", attempt=1, outcome="restored", destination_id="there")
+    assert world.ledger.head.phase == "undone"
+
+
+def test_what_another_round_replaces_is_brought_back_again() -> None:
+    world = checked(server("a", 1), "updated")
+    tell = partial(ended, world)
+
+    def control(action: str) -> None:
+        world._tell("control-migration", {"migration": MIGRATION, "action": action})
+
+    def restore() -> None:
+        (taking,) = [step for step in world.ledger.all() if step.compensates and step.state == "asked"]
+        tell(step=taking.key, attempt=taking.attempt, outcome="restored", destination_id="there")
+
+    tell(step="server/a", attempt=1, **DIFFERS)
+    control("cancel")
+    tell(step="server/a", attempt=2, **UPDATED)
+    restore()
+    assert world.ledger.head.phase == "cancelled"
+    control("retry")
+    while known(world.ledger, "server/a/check").state != "asked":
+        world._step()
+    tell(step="server/a/check", attempt=2, outcome="updated", destination_id="there")
+    tell(step="server/a", attempt=3, **DIFFERS)
+    tell(step="server/a", attempt=4, **UPDATED)
+    assert world.ledger.head.phase == "done"
+    control("undo")
+    restore()
     assert world.ledger.head.phase == "undone"
