@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from stackferry.envelope import Envelope
-from stackferry.messages import MigrationChanged, StepEnded
+from stackferry.messages import GOOD, MigrationChanged, StepEnded
 from stackferry.printable import printable
 from stackferry.progress import Amount, Standing
 from stackferry.progress import Progress as Standings
 
 from . import words
-from .lines import GOOD, MOVING, told
+from .lines import MOVING, told
 from .output import console
 
 OVER = ("done", "failed", "skipped", "removed")

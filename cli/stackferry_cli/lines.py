@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from stackferry.envelope import Envelope
-from stackferry.messages import MigrationChanged, StepEnded
+from stackferry.messages import GOOD, MigrationChanged, StepEnded
 from stackferry.progress import Progress, Standing
 
 from . import words
 from .output import console
 
 AGAIN = 10.0  # seconds between two lines about the same copy
-GOOD = ("created", "updated", "unchanged", "removed", "restored", "done")
 SILENT = ("done", "differs")  # what says nothing to people: the step goes on
 MOVING = ("copying", "verifying")
 

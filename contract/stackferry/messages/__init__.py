@@ -14,10 +14,11 @@ from .presence import WorkerSeen
 from .questions import Answer, CheckCloud, DescribeMigrations
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
-from .steps import OUTCOMES, StepClaimed, StepEnded, StepProgressed
+from .steps import GOOD, OUTCOMES, StepClaimed, StepEnded, StepProgressed
 from .workloads import FetchSegment, OfferSegment, PerformAction, SegmentOffered, WorkloadChanged
 
 __all__ = [
+    "GOOD",
     "HOST_ACTIONS",
     "MODES",
     "OUTCOMES",

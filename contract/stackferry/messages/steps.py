@@ -22,6 +22,8 @@ OUTCOMES = (
     "pending",
     "done",
 )
+#: those after which a step has what it's for
+GOOD = ("created", "updated", "unchanged", "removed", "restored", "done")
 
 
 class StepFields:

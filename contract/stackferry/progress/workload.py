@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..messages import GOOD
 from .disks import Disk, Known
 from .standing import Amount, Standing, together
 from .words import CUTOVER, RANKS, SILENT, WARM, steady, word
 
-GOOD = ("created", "updated", "unchanged", "done", "removed", "restored")
 CLOSED = ("done", "failed", "skipped", "removed")
 Row = dict[str, Any]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from stackferry.messages import GOOD
+
 from . import moves
 from .copies import epoch_of
 from .ledger import Ledger, Step
 from .workload_commands import downtime
-
-GOOD = ("created", "updated", "unchanged", "done", "removed", "restored")
 
 
 def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
