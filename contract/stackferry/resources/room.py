@@ -11,23 +11,19 @@ from typing import Any
 
 from . import quotas
 from .finding import MARK
-from .kind import BY_TYPE
+from .kind import BY_TYPE, KINDS
 from .migration_params import SERVER, chosen
 from .view import Ambiguous, Missing, Record, View
 from .volume import Volume
 
 Document = dict[str, Any]
 Demand = dict[str, Any]
-#: kind → the quota that one of it counts against, and the link to what it's a part of
+#: kind → the quota that one of it counts against, and the link to what it's a part of: where that is, it's taken to be
 PLAIN = {
     "network": ("networks", None), "subnet": ("subnets", "network_ref"), "router": ("routers", None),
     "router_interface": ("ports", "device_ref"), "security_group": ("security_groups", None),
     "security_group_rule": ("security_group_rules", "security_group_ref"), "server_group": ("server_groups", None),
 }  # fmt: skip
-#: a link → the kind of what it leads to
-OWNERS = {"network_ref": "network", "device_ref": "router", "security_group_ref": "security_group"}
-#: kinds that are told by their owner: where that is, they are taken to be
-PARTS = ("router_interface", "security_group_rule")
 
 
 def demand(document: Document) -> Demand:
@@ -102,8 +98,8 @@ def together(view: View, demands: Iterable[Demand]) -> list[str]:
     named = set(there)
     many: Counter[str] = Counter()
     for wanted in demands:
-        if wanted["kind"] in PARTS:
-            is_there = (OWNERS[str(PLAIN[wanted["kind"]][1])], wanted["owner"]) in named
+        if owner := _owner(wanted["kind"]):
+            is_there = (owner, wanted["owner"]) in named
         else:
             known = view.own(wanted["kind"], wanted["id"]) if wanted.get("id") else None
             one = (wanted["kind"], (known or wanted)["name"] or "")
@@ -120,10 +116,16 @@ def together(view: View, demands: Iterable[Demand]) -> list[str]:
 
 def _there(view: View, kinds: set[str]) -> Counter[tuple[str, str]]:
     """How many of which name the project has, of these kinds and of what they're parts of."""
-    kinds = (kinds - set(PARTS)) | {OWNERS[str(PLAIN[kind][1])] for kind in kinds & set(PARTS)}
+    kinds = {_owner(kind) or kind for kind in kinds}
     found: Counter[tuple[str, str]] = Counter()
     for kind in kinds:
         for record in view.records(kind):
             is_used = kind == Volume.kind and (record["attachments"] or MARK in (record["metadata"] or {}))
             found[(kind, record["name"] or "")] += not is_used
     return +found
+
+
+def _owner(kind: str) -> str | None:
+    """The kind of what one of this kind is a part of."""
+    _, link = PLAIN.get(kind, (None, None))
+    return next(KINDS[kind].declared()[link].refs()).kind if link else None
