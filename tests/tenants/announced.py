@@ -16,7 +16,7 @@ WORDS = {
     "mac_address": r"\bmac\b|mac_address", "fixed_ips": "fixed_ip|address", "address_pairs": "allowed_address_pairs|pairs",
     "port_security_enabled": "port_security", "dhcp_options": "dhcp", "security_groups": "group",
     "floating_ip_address": "address|floating", "status": "ACTIVE|SHUTOFF|PAUSED|status|started|stopped|runs|power",
-    "nics": "order|port|nic", "volumes": "order|volume|device", "boot_volume": "boot", "root_disk": "root disk|boot disk",
+    "nics": "order|port|nic", "volumes": "order|volume|device", "volume_tags": "volume|device", "boot_volume": "boot", "root_disk": "root disk|boot disk",
     "user_data": "user data|user_data", "hostname": "host ?name", "image": "image|boot disk", "content": "content|blocks",
     "router:external": "external", "os_hidden": "hidden", "remote_group": "group",
     "image_metadata": "image metadata|image_metadata", "key_name": "key", "members": "member|server",
@@ -54,8 +54,9 @@ def sayings(migration: dict[str, Any]) -> Iterator[Saying]:
 
 def announced(one: Difference, said: list[Saying], source: Reading) -> str | None:
     """Return what announced it; None if nothing did."""
-    if one.field == "surplus":
-        return None
+    if one.field == "surplus":  # what a server's root disk has become is no object of the source
+        made = (saying.text for saying in said if "root disk becomes a volume" in saying.text)
+        return next(made, None) if one.about.kind == "volume" else None
     if one.because:
         gone = [Difference(source[id_], "missing", None, None) for id_ in one.because]
         texts = [announced(lost, said, source) for lost in gone]

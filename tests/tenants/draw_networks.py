@@ -170,6 +170,8 @@ def _legs(draw: Draw, made: Description, router: Thing, ranges: list[Range], gat
             range_.routed = True
         elif any(other.advertised for other in range_.net.ranges):
             continue  # the port gets an address there by itself, and Neutron refuses it as a leg
+        elif range_.cidr.version == 6 and any(o.net is range_.net and o.cidr.version == 6 for o in legs):
+            continue  # Neutron takes one IPv6 port of a network
         else:
             port: Body = {"network_id": ref(range_.net.thing),
                           "fixed_ips": [{"subnet_id": ref(range_.thing), "ip_address": range_.address()}]}  # fmt: skip

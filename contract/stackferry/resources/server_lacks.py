@@ -57,9 +57,9 @@ def _links(kind: type[Kind], view: View, document: Document, how: Document, hint
 
 
 def provisos(view: View, document: Document) -> list[str]:
-    """What will be otherwise: a smaller flavor of its name, wishes by id, a root disk that isn't copied, addresses."""
+    """What will be otherwise: a smaller flavor of its name, wishes by id, what becomes of a root disk, addresses."""
     return [
-        *_smaller(view, document), *_wishes(document), *_root_made_anew(document), *_other_addresses(view, document),
+        *_smaller(view, document), *_wishes(document), *_root_disk(document), *_other_addresses(view, document),
     ]  # fmt: skip
 
 
@@ -87,10 +87,13 @@ def _wishes(document: Document) -> list[str]:
     return [f"scheduler_hints.{wish} was left out: its ids are the source's" for wish in wishes]
 
 
-def _root_made_anew(document: Document) -> list[str]:
+def _root_disk(document: Document) -> list[str]:
     how, image = chosen(SERVER, document), document["params"].get("image_ref")
-    if not image or copies_boot_disk(how, {}):
+    if not image or not how["data_copy"]:
         return []
+    if how["boot_disk_copy"]:
+        what = "its root disk becomes a volume, from which it boots instead of an image"
+        return [f"{what}; the volume is deleted with the server"]
     what = f"its root disk is made anew from image {image['name']!r}"
     return [f"{what}, without what was written to it; boot_disk_copy (migrate --boot-disk-copy) copies it"]
 
