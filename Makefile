@@ -95,5 +95,5 @@ constraints: ## Resolve all dependencies anew into constraints.txt (needs uv)
 
 .PHONY: clean
 clean: ## Stop the sandbox of this folder, and delete what was built
-	-test ! -x $(BIN)/stackferry-sandbox || $(BIN)/stackferry-sandbox destroy src dst
+	-for state in .sandbox .sandbox/gw*/; do test ! -x $(BIN)/stackferry-sandbox -o ! -d $$state || $(BIN)/stackferry-sandbox --state $$state destroy src dst; done
 	rm -rf $(VENV) .sandbox .stackferry .pytest_cache .mypy_cache .ruff_cache .hypothesis

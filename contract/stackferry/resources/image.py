@@ -222,7 +222,7 @@ class Image(Kind):
     def bring_back(cls, view: View, record: Record, body: dict[str, Any]) -> None:
         """Take away properties and members that were added, and set the others."""
         now: dict[str, Any] = record["properties"] or {}
-        gone = [GLANCE.get(n, n) for n, v in body.items() if v is None and cls.by_attribute()[n].__class__ is Property]
+        gone = [GLANCE.get(n, n) for n, v in body.items() if v is None and type(cls.by_attribute()[n]) is Property]
         gone += now.keys() - body.get("properties", now).keys()
         _patch(view, record, [{"op": "remove", "path": _path(name)} for name in sorted(gone)])
         members: list[str] = record.get("members") or []

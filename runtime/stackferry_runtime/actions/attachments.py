@@ -55,8 +55,12 @@ def detach(view: View, volume: str, known: dict[str, Any]) -> Done:
             f"volume {volume} is still being detached",
         )
     if record is not None and known.get("read_only") and not record["is_read_only"]:
-        is_free = lambda found: found is None or found["status"] == "available"  # noqa: E731
-        if until(lambda: _volume(view, volume), is_free, f"volume {volume} is still being detached") is not None:
+        record = until(
+            lambda: _volume(view, volume),
+            lambda found: found is None or found["status"] == "available",
+            f"volume {volume} is still being detached",
+        )
+        if record is not None:
             make_read_only(view, volume)
     return Done()
 
