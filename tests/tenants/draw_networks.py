@@ -156,6 +156,11 @@ def routers(draw: Draw, made: Description, nets: list[Net], many: int) -> None:
                 made.add("routes", {"router": {"routes": routes}}, router=ref(router))
 
 
+def _has_ipv6(range_: Range) -> bool:
+    """Whether a leg there has an IPv6 address: its own, or one that its network gives to every port."""
+    return range_.cidr.version == 6 or any(other.automatic for other in range_.net.ranges)
+
+
 def _legs(draw: Draw, made: Description, router: Thing, ranges: list[Range], gateway: bool) -> list[Range]:
     legs: list[Range] = []
     for range_ in draw.some(ranges, 3, "legs of a router"):
@@ -170,7 +175,7 @@ def _legs(draw: Draw, made: Description, router: Thing, ranges: list[Range], gat
             range_.routed = True
         elif any(other.advertised for other in range_.net.ranges):
             continue  # the port gets an address there by itself, and Neutron refuses it as a leg
-        elif range_.cidr.version == 6 and any(o.net is range_.net and o.cidr.version == 6 for o in legs):
+        elif _has_ipv6(range_) and any(other.net is range_.net and _has_ipv6(other) for other in legs):
             continue  # Neutron takes one IPv6 port of a network
         else:
             port: Body = {"network_id": ref(range_.net.thing),
