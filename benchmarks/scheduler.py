@@ -69,7 +69,7 @@ class Bench:
         self.engine, self.outbox = database.connect(f"sqlite:///{folder}/bench.db"), Outbox()
         database.upgrade(self.engine)
         self.options, self.made = options, 0
-        self.coordinator = Coordinator(self.engine, self.outbox)  # type: ignore[arg-type]
+        self.coordinator = Coordinator(self.engine, self.outbox, own_user="")  # type: ignore[arg-type]
         self.cpu: list[float] = []
         self.idle = 0
         self.be_seen()

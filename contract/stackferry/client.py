@@ -134,10 +134,9 @@ class Client:
         self.send(CleanUpSource, {"migration": migration, "workloads": workloads})
 
     def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
-        """Publish one command."""
-        envelope = message.make(SOURCE, data)
-        key = (queue or message.queues[0]).name
-        self._publisher.publish(Outgoing.of(topology.COMMANDS.name, key, envelope))
+        """Publish one request."""
+        envelope, queue = message.make(SOURCE, data), queue or message.queues[0]
+        self._publisher.publish(Outgoing.of(queue.exchange.name, queue.name, envelope))
         return envelope
 
     # -- questions ---------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from amqp.exceptions import NotFound
 from kombu import Connection
 
 from . import topology
 from .bus import Outgoing, Publisher, connect, receiving
-from .delivery import ATTEMPT, ERROR, QUEUE, REASON, REPLAYED, attempt_of
+from .delivery import ATTEMPT, ERROR, REASON, REPLAYED, attempt_of, copied
+from .errors import BrokerUnavailable
 
 
 def browse(uri: str) -> list[dict[str, Any]]:
@@ -25,27 +27,54 @@ def browse(uri: str) -> list[dict[str, Any]]:
         return [_describe(message) for message in _parked(connection)]
 
 
-def retry(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
-    """Put the *wanted* ones back into the queues they failed in; return how many."""
+def retry(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Put the *wanted* ones back into the queues where they were found; return them, with why one ``stays``, or None.
+
+    One that can't go back, since no such queue is there, or since it can't be published, stays parked.
+    """
     publisher = Publisher(uri, "dead letters")
     try:
-        return _settle(uri, wanted, lambda message: publisher.publish(_replayed(message)))
+        with connect(uri, "dead letters") as connection:
+            return [
+                {**found, "stays": _put_back(connection, publisher, message, found)}
+                for message, found in _wanted(connection, wanted)
+            ]
     finally:
         publisher.close()
 
 
 def drop(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
     """Delete the *wanted* ones; return how many."""
-    return _settle(uri, wanted, lambda message: None)
-
-
-def _settle(uri: str, wanted: Callable[[dict[str, Any]], bool], act: Callable[[Any], None]) -> int:
     with connect(uri, "dead letters") as connection:
-        found = [message for message in _parked(connection) if wanted(_describe(message))]
-        for message in found:
-            act(message)
+        found = _wanted(connection, wanted)
+        for message, _ in found:
             message.ack()
         return len(found)
+
+
+def _wanted(connection: Connection, wanted: Callable[[dict[str, Any]], bool]) -> list[tuple[Any, dict[str, Any]]]:
+    described = [(message, _describe(message)) for message in _parked(connection)]
+    return [pair for pair in described if wanted(pair[1])]
+
+
+def _put_back(connection: Connection, publisher: Publisher, message: Any, found: dict[str, Any]) -> str | None:
+    """Publish a message to the queue where it was found; return why it stays where it is instead."""
+    queue = found["queue"]
+    if not any(topology.on(known, queue) for known in (*topology.WORK_QUEUES, topology.HOST)):
+        return "it was found on no queue of ours: drop it"
+    try:
+        with connection.channel() as channel:
+            channel.queue_declare(queue, passive=True)
+    except NotFound:
+        return f"there's no queue {queue} any more: drop it"
+    try:
+        publisher.publish(_replayed(message, queue))
+    except BrokerUnavailable:
+        raise
+    except Exception as error:  # also of a header that can't be written: the others go back all the same
+        return str(error) or type(error).__name__
+    message.ack()
+    return None
 
 
 def _parked(connection: Connection) -> list[Any]:
@@ -65,7 +94,7 @@ def _describe(message: Any) -> dict[str, Any]:
     type_ = event.get("type")
     return {
         "id": str(message.properties.get("message_id") or event.get("id") or hashlib.sha256(body).hexdigest()),
-        "queue": headers.get(QUEUE) or death.get("queue"),
+        "queue": str(message.delivery_info.get("routing_key") or ""),  # not what headers say: anybody can write those
         "reason": headers.get(REASON) or death.get("reason"),
         "error": headers.get(ERROR),
         "attempts": attempt_of(headers) + 1,
@@ -90,13 +119,14 @@ def _death(headers: dict[str, Any]) -> dict[str, Any]:
     return latest if isinstance(latest, dict) else {}
 
 
-def _replayed(message: Any) -> Outgoing:
-    found = _describe(message)
-    dropped = (QUEUE, REASON, ERROR, ATTEMPT, "x-delivery-count")
+def _replayed(message: Any, queue: str) -> Outgoing:
+    """The copy that goes back, as if it came for the first time, from whoever published it first."""
+    service = next((known.service for known in topology.WORK_QUEUES if known.name == queue), "")
+    copy = copied(message, (service, topology.OPERATOR.name) if service else ())
+    dropped = (REASON, ERROR, ATTEMPT, "x-delivery-count")
     headers = {
         name: value
-        for name, value in (message.headers or {}).items()
+        for name, value in copy.headers.items()
         if name not in dropped and not re.match("x-(first-|last-)?death", str(name))
     }
-    key, headers = str(found["queue"] or ""), {**headers, REPLAYED: True}
-    return replace(Outgoing.copying(message), exchange=topology.RETURNS.name, key=key, headers=headers)
+    return replace(copy, exchange=topology.RETURNS.name, key=queue, headers={**headers, REPLAYED: True})

@@ -40,7 +40,7 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
         "permissions": rights,
         "topic_permissions": [right for user in users for right in _topic_permissions(user, vhost)],
         "policies": [
-            {"vhost": vhost, "name": f"stackferry-{name}", "apply-to": "queues", "priority": 10, **policy}
+            {"vhost": vhost, "name": f"stackferry-{name}", "priority": 10, "apply-to": "queues", **policy}
             for name, policy in topology.POLICIES.items()
         ],
         "exchanges": [
@@ -81,10 +81,9 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
 
 
 def _topic_permissions(user: User, vhost: str) -> list[dict[str, str]]:
-    """Which facts a user may tell, and for which queues it may postpone messages: its own."""
-    own = tuple(queue.name for queue in topology.WORK_QUEUES if queue.service == user.name)
-    own += (r"stackferry\.transfer\..*",) if user.name == "transfer" else ()
-    allowed = {topology.FACTS.name: user.topics} | {topology.retry_exchange(s).name: own for s in topology.BACKOFF}
+    """Which facts a user may tell, and for which queues it may postpone and park messages: its own."""
+    own = [topology.PARKED, *map(topology.retry_exchange, topology.BACKOFF)]
+    allowed = {topology.FACTS.name: user.topics, **{exchange.name: topology.own_keys(user) for exchange in own}}
     return [
         {"user": user.name, "vhost": vhost, "exchange": exchange, "write": _any(keys), "read": ".*"}
         for exchange, keys in allowed.items()

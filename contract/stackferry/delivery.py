@@ -6,6 +6,7 @@ Pure functions on headers; whoever consumes publishes the copy they return, and 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +15,10 @@ from .envelope import Envelope
 from .errors import InvalidMessage
 from .messages import REGISTRY as MESSAGES
 from .messages import Command, check
-from .topology import BACKOFF, DEAD, on, retry_exchange
+from .topology import BACKOFF, PARKED, on, retry_exchange
 
-ATTEMPT, QUEUE, REASON, ERROR, REPLAYED = "x-attempt", "x-queue", "x-reason", "x-error", "x-replayed"
-CLAIMED = "x-claimed"
+ATTEMPT, REASON, ERROR, REPLAYED = "x-attempt", "x-reason", "x-error", "x-replayed"
+CLAIMED, SENDER = "x-claimed", "x-sender"
 
 
 def read(body: Any, content_type: str | None, queue: str) -> Envelope:
@@ -38,6 +39,25 @@ def attempt_of(headers: dict[str, Any] | None) -> int:
 def doubtful(headers: dict[str, Any] | None, redelivered: bool) -> bool:
     """Whether an earlier delivery of this message may have been worked on, or may have a claim that nobody works by."""
     return redelivered or any((headers or {}).get(name) for name in (REPLAYED, CLAIMED)) or attempt_of(headers) > 0
+
+
+def sender(message: Any, carriers: Collection[str]) -> str:
+    """Return who published *message* first, by the broker's word; "" when that isn't known.
+
+    A message that waited, or was parked, has been published again by one of *carriers* (the users that may bring
+    messages back to this queue): they note who it was, and nobody else is believed.
+    """
+    user = message.properties.get("user_id")
+    said = (message.headers or {}).get(SENDER)
+    if user in carriers and isinstance(said, str):
+        return said
+    return user if isinstance(user, str) else ""
+
+
+def copied(message: Any, carriers: Collection[str]) -> Outgoing:
+    """Copy a received message, to publish it again, with the note of who published it first."""
+    copy = Outgoing.copying(message)
+    return replace(copy, headers={**copy.headers, SENDER: sender(message, carriers)})
 
 
 def retried(queue: str, copy: Outgoing, error: str) -> Outgoing:
@@ -61,6 +81,4 @@ def postponed(queue: str, copy: Outgoing, claimed: bool = False) -> Outgoing:
 def parked(queue: str, copy: Outgoing, reason: str, error: Any) -> Outgoing:
     """Return the copy to publish to the parking queue."""
     text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
-    return replace(
-        copy, exchange=DEAD.name, key=queue, headers={**copy.headers, QUEUE: queue, REASON: reason, ERROR: text[:2000]}
-    )
+    return replace(copy, exchange=PARKED.name, key=queue, headers={**copy.headers, REASON: reason, ERROR: text[:2000]})

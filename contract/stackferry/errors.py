@@ -24,7 +24,8 @@ class Error(Exception):
 class InvalidMessage(Error):
     """A message that can't be acted on.
 
-    ``reason`` is one word for machines (``undecodable``, ``unknown``, ``invalid``, ``misrouted``),
+    ``reason`` is one word for machines (``undecodable``, ``unknown``, ``invalid``, ``misrouted``, ``refused``: its
+    sender has no right to say it),
     ``errors`` the fields and what is wrong with them.
     """
 

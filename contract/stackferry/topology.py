@@ -1,9 +1,12 @@
 """The only list of exchanges, queues, bindings and permissions; everything else is generated from it.
 
-A work queue is bound to ``stackferry.commands`` under its own name, or to ``stackferry.facts`` by the facts it lives
-on. Failures wait in one of a few delay queues that all work queues share: a message published to
+Clients publish requests to ``stackferry.requests``, and to nothing else; the coordinator alone publishes commands to
+``stackferry.commands``. A work queue is bound to one of the two under its own name, or to ``stackferry.facts`` by the
+facts it lives on. Failures wait in one of a few delay queues that all work queues share: a message published to
 ``stackferry.retry.<n>s`` keeps the work queue's name as routing key, and the queue's dead-lettering brings it
-back through ``stackferry.returns``. What can't be helped is parked in ``stackferry.dead``.
+back through ``stackferry.returns``. What can't be helped is parked in ``stackferry.dead``: by the broker, or by a
+service through ``stackferry.parked``. A service may use no routing key but its own queues' names there (topic
+permissions), so the key of a parked message is true, whatever its headers say.
 
 Only what must be a queue argument is one (type, dead-letter exchange, time to live). The rest is in POLICIES,
 since arguments can never change and policies can. Works on RabbitMQ 3.10 to 4.x.
@@ -16,9 +19,12 @@ from typing import Any
 
 from kombu import Exchange, Queue, binding
 
+REQUESTS = Exchange("stackferry.requests", "direct", durable=True)
 COMMANDS = Exchange("stackferry.commands", "direct", durable=True)
 FACTS = Exchange("stackferry.facts", "topic", durable=True)
+#: for the broker alone: what it parks by itself, and what comes back to a queue that is gone
 DEAD = Exchange("stackferry.dead", "fanout", durable=True)
+PARKED = Exchange("stackferry.parked", "topic", durable=True)
 REPLIES = Exchange("stackferry.replies", "direct", durable=True)
 #: what has waited, or was parked, goes back to its queue by this one; nobody else may write to the queues of facts
 RETURNS = Exchange("stackferry.returns", "direct", durable=True)
@@ -48,17 +54,32 @@ POLICIES: dict[str, dict[str, Any]] = {
         "pattern": r"^stackferry\.audit$",
         "definition": {"max-age": "7D", "max-length-bytes": 1_000_000_000},
     },
+    "returns": {
+        "pattern": r"^stackferry\.returns$",
+        "apply-to": "exchanges",
+        # of a queue that is gone, such as a deleted host's: else one such message would hold up a whole delay queue
+        "definition": {"alternate-exchange": "stackferry.dead"},
+    },
 }
 
 
 @dataclass(frozen=True)
 class WorkQueue:
-    """A queue that a service works through: ``facts`` are topic patterns, ``service`` its only reader."""
+    """A queue that a service works through: ``facts`` are topic patterns, ``service`` its only reader.
+
+    What ``asked`` says is asked by clients, everything else commanded by the coordinator.
+    """
 
     name: str
     service: str
     purpose: str
     facts: tuple[str, ...] = ()
+    asked: bool = False
+
+    @property
+    def exchange(self) -> Exchange:
+        """Where what belongs on this queue is published to; facts are told to whoever listens."""
+        return FACTS if self.facts else REQUESTS if self.asked else COMMANDS
 
 
 @dataclass(frozen=True)
@@ -73,13 +94,14 @@ class User:
 
 
 EXPORTER = WorkQueue("stackferry.exporter", "exporter", "read a project of a source cloud")
+EXPORTER_CHECKS = WorkQueue("stackferry.exporter.checks", "exporter", "check access to a source", asked=True)
 EXPORTER_IMAGES = WorkQueue("stackferry.exporter.images", "exporter", "serve the payload of an image")
 EXPORTER_WORKLOADS = WorkQueue("stackferry.exporter.workloads", "exporter", "act on servers and disks of a source")
 IMPORTER = WorkQueue("stackferry.importer", "importer", "make one resource as its document says")
-IMPORTER_CHECKS = WorkQueue("stackferry.importer.checks", "importer", "check access to a destination")
+IMPORTER_CHECKS = WorkQueue("stackferry.importer.checks", "importer", "check access to a destination", asked=True)
 IMPORTER_IMAGES = WorkQueue("stackferry.importer.images", "importer", "take in the payload of an image")
 IMPORTER_WORKLOADS = WorkQueue("stackferry.importer.workloads", "importer", "act on servers and disks of a destination")
-COORDINATOR = WorkQueue("stackferry.coordinator", "coordinator", "requests of users, and their questions")
+COORDINATOR = WorkQueue("stackferry.coordinator", "coordinator", "requests of users, and their questions", asked=True)
 COORDINATOR_FACTS = WorkQueue(
     "stackferry.coordinator.facts",
     "coordinator",
@@ -109,6 +131,7 @@ def host_queue(host: str) -> WorkQueue:
 HOST = host_queue("{host}")
 WORK_QUEUES = (
     EXPORTER,
+    EXPORTER_CHECKS,
     EXPORTER_IMAGES,
     EXPORTER_WORKLOADS,
     IMPORTER,
@@ -120,17 +143,20 @@ WORK_QUEUES = (
     COORDINATOR_CLAIMS,
 )
 
-_COMMON_WRITES = ("stackferry.facts", "stackferry.dead", r"stackferry\.retry\..*", "stackferry.replies")
+_WORKERS_WRITE = ("stackferry.facts", "stackferry.parked", r"stackferry\.retry\..*")
+#: looks after what was parked, and may put it back
+OPERATOR = User("operator", reads=("stackferry.dead",), writes=("stackferry.returns",))
 USERS = (
     User(
         "exporter",
         reads=(
             "stackferry.exporter",
+            "stackferry.exporter.checks",
             "stackferry.exporter.images",
             "stackferry.exporter.workloads",
             "stackferry.replies",
         ),
-        writes=_COMMON_WRITES,
+        writes=(*_WORKERS_WRITE, "stackferry.replies"),
         own_queues=r"stackferry\.worker\.exporter\..*",
         topics=(r"documents\..*", r"export\..*", r"image\.offered", r"worker\.seen", r"step\..*"),
     ),
@@ -143,7 +169,7 @@ USERS = (
             "stackferry.importer.workloads",
             "stackferry.replies",
         ),
-        writes=_COMMON_WRITES,
+        writes=(*_WORKERS_WRITE, "stackferry.replies"),
         own_queues=r"stackferry\.worker\.importer\..*",
         topics=(r"step\..*", r"worker\.seen"),
     ),
@@ -157,24 +183,25 @@ USERS = (
             "stackferry.commands",
             "stackferry.returns",
         ),
-        writes=(*_COMMON_WRITES, "stackferry.commands"),
+        # stackferry.dead, so that it can declare the queues of hosts, which park there
+        writes=(*_WORKERS_WRITE, "stackferry.replies", "stackferry.commands", "stackferry.dead"),
         own_queues=r"stackferry\.transfer\..*",
         topics=(r"migration\..*", r"worker\.seen"),
     ),
     User(  # an agent may read the queue of any host: each has the same user, and no right to bind one
         "transfer",
         reads=(r"stackferry\.transfer\..*", "stackferry.replies"),
-        writes=_COMMON_WRITES,
+        writes=_WORKERS_WRITE,
         own_queues=r"stackferry\.worker\.transfer\..*",
         topics=(r"agent\.seen", r"segment\.offered", r"step\..*"),
     ),
     User(
         "client",
         reads=("stackferry.facts", "stackferry.replies", "stackferry.audit"),
-        writes=("stackferry.commands",),
+        writes=("stackferry.requests",),
         own_queues=r"stackferry\.client\..*",
     ),
-    User("operator", reads=("stackferry.dead",), writes=("stackferry.returns",)),
+    OPERATOR,
 )
 
 
@@ -188,7 +215,13 @@ def retry_exchange(seconds: int) -> Exchange:
 
 def exchanges() -> list[Exchange]:
     """Every exchange."""
-    return [COMMANDS, FACTS, DEAD, REPLIES, RETURNS, *map(retry_exchange, BACKOFF)]
+    return [REQUESTS, COMMANDS, FACTS, DEAD, PARKED, REPLIES, RETURNS, *map(retry_exchange, BACKOFF)]
+
+
+def own_keys(user: User) -> tuple[str, ...]:
+    """The names of the queues that *user* works through: the only ones for which it may postpone or park a message."""
+    own = tuple(queue.name for queue in WORK_QUEUES if queue.service == user.name)
+    return own or ((r"stackferry\.transfer\..*",) if user.name == HOST.service else ())
 
 
 def on(queue: WorkQueue, name: str) -> bool:
@@ -202,8 +235,7 @@ def work_queue(queue: WorkQueue) -> Queue:
         queue.name,
         bindings=[
             binding(RETURNS, routing_key=queue.name),
-            *([] if queue.facts else [binding(COMMANDS, routing_key=queue.name)]),
-            *(binding(FACTS, routing_key=key) for key in queue.facts),
+            *(binding(queue.exchange, routing_key=key) for key in queue.facts or (queue.name,)),
         ],
         durable=True,
         queue_arguments={
@@ -230,8 +262,9 @@ def retry_queue(seconds: int) -> Queue:
 
 
 def dead_queue() -> Queue:
-    """The parking queue; its messages say in their headers where they come from and why they are here."""
-    return Queue(DEAD.name, exchange=DEAD, durable=True, queue_arguments={"x-queue-type": "quorum"})
+    """The parking queue: a message's routing key is the queue where it was found, its headers say why it is here."""
+    found = [binding(DEAD, routing_key=""), binding(PARKED, routing_key="#")]
+    return Queue(DEAD.name, bindings=found, durable=True, queue_arguments={"x-queue-type": "quorum"})
 
 
 def audit_queue() -> Queue:

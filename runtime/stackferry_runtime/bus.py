@@ -18,8 +18,8 @@ from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider, Entrypoint, ProviderCollector, SharedExtension
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, declare, receiving
-from stackferry.delivery import doubtful, parked, postponed, read, retried
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, declare, receiving, user_of
+from stackferry.delivery import copied, doubtful, parked, postponed, read, retried, sender
 from stackferry.envelope import Envelope
 from stackferry.errors import Claimed, Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
@@ -31,10 +31,14 @@ log = logger(__name__)
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a handler gets. *doubtful*: an earlier delivery of this message may have been worked on."""
+    """What a handler gets. *doubtful*: an earlier delivery of this message may have been worked on.
+
+    *sender*: the user of the broker who published it, by the broker's word; "" when nobody knows.
+    """
 
     envelope: Envelope
     doubtful: bool
+    sender: str
 
     @property
     def data(self) -> dict[str, Any]:
@@ -78,7 +82,7 @@ def address(message: type[Message], reply_to: str | None = None) -> tuple[str, s
     if message is Answer:
         return topology.REPLIES.name, reply_to or ""
     if issubclass(message, Command):
-        return topology.COMMANDS.name, message.queues[0].name
+        return message.queues[0].exchange.name, message.queues[0].name
     assert issubclass(message, Fact)  # noqa: S101 - for the type checker
     return topology.FACTS.name, message.key
 
@@ -99,6 +103,7 @@ class QueueReader(SharedExtension, ProviderCollector):
 
     def setup(self) -> None:
         self.uri = self.container.config["settings"].amqp_uri
+        self.carriers = (user_of(self.uri), topology.OPERATOR.name)
         self.publisher = Publisher(self.uri, f"{self.queue.name} settler")
 
     def start(self) -> None:
@@ -197,7 +202,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         try:
             self.container.spawn_worker(
                 entrypoint,
-                (Delivery(envelope, doubt),),
+                (Delivery(envelope, doubt, sender(message, self.carriers)),),
                 {},
                 context_data={"correlation_id": envelope.correlationid},
                 handle_result=partial(self._result, message),
@@ -231,7 +236,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         """Publish the copy that *move* makes, if any, and only then acknowledge."""
         if move is not None:
             try:
-                self.publisher.publish(move(copy=Outgoing.copying(message)))
+                self.publisher.publish(move(copy=copied(message, self.carriers)))
             except Exception as error:  # also of a header that can't be written
                 log.error("could not move a message; it goes back to its queue", error=str(error))
                 sleep(1)  # or a broken parking queue would spin

@@ -39,8 +39,32 @@ def test_a_work_queue_is_read_by_its_service_only(user: str, queue: topology.Wor
 
 
 @pytest.mark.parametrize("user", ["exporter", "importer"])
-def test_workers_command_nobody(user: str) -> None:
+def test_workers_command_nobody_and_ask_for_nothing(user: str) -> None:
     assert not may(user, "write", "stackferry.commands")
+    assert not may(user, "write", "stackferry.requests")
+
+
+@pytest.mark.parametrize("user", [user.name for user in topology.USERS])
+def test_the_coordinator_alone_commands(user: str) -> None:
+    assert may(user, "write", "stackferry.commands") == (user == "coordinator")
+    commanded = {b["destination"] for b in LOADED["bindings"] if b["source"] == "stackferry.commands"}
+    asked = {b["destination"] for b in LOADED["bindings"] if b["source"] == "stackferry.requests"}
+    assert asked == {"stackferry.coordinator", "stackferry.exporter.checks", "stackferry.importer.checks"}
+    assert not asked & commanded
+
+
+@pytest.mark.parametrize("user", list(topology.USERS), ids=lambda user: user.name)
+def test_a_user_postpones_and_parks_for_its_own_queues_only(user: topology.User) -> None:
+    rights = {t["exchange"]: t["write"] for t in LOADED["topic_permissions"] if t["user"] == user.name}
+    for exchange in ("stackferry.parked", *(f"stackferry.retry.{seconds}s" for seconds in topology.BACKOFF)):
+        assert EXCHANGES[exchange]["type"] == "topic"  # else its key would be whatever the sender says
+        keys = {queue.name for queue in topology.WORK_QUEUES if re.search(rights[exchange], queue.name)}
+        assert keys == {queue.name for queue in topology.WORK_QUEUES if queue.service == user.name}
+
+
+@pytest.mark.parametrize("user", [user.name for user in topology.USERS])
+def test_nobody_parks_in_the_brokers_own_name(user: str) -> None:
+    assert may(user, "write", "stackferry.dead") == (user == "coordinator")  # it declares the queues of hosts
 
 
 @pytest.mark.parametrize("user", ["exporter", "importer", "coordinator", "client"])
@@ -49,7 +73,7 @@ def test_users_create_none_of_the_topology(user: str) -> None:
 
 
 def test_clients_state_no_facts_and_read_no_work() -> None:
-    assert [name for name in EXCHANGES if may("client", "write", name)] == ["stackferry.commands"]
+    assert [name for name in EXCHANGES if may("client", "write", name)] == ["stackferry.requests"]
     assert [name for name in QUEUES if may("client", "read", name)] == ["stackferry.audit"]
     assert may("client", "configure", "stackferry.client.1")
 
@@ -73,7 +97,7 @@ def test_a_service_may_state_its_own_facts_and_no_others(user: str) -> None:
 
 @pytest.mark.parametrize("user", SERVICES)
 @pytest.mark.parametrize(
-    "exchange", ["stackferry.facts", "stackferry.dead", "stackferry.replies", "stackferry.retry.5s"]
+    "exchange", ["stackferry.facts", "stackferry.parked", "stackferry.replies", "stackferry.retry.5s"]
 )
 def test_a_service_may_report_park_answer_and_try_again(user: str, exchange: str) -> None:
     assert may(user, "write", exchange)
@@ -84,7 +108,7 @@ def test_a_worker_reaches_no_other_services_queue_in_any_way() -> None:
     for _ in EXCHANGES:  # where dead-lettering takes a message, with a key of the exporter's choice
         through = {b["destination"] for b in LOADED["bindings"] if b["source"] in reached and b["routing_key"] == ""}
         reached |= {QUEUES[q]["arguments"].get("x-dead-letter-exchange", "") for q in through} & EXCHANGES.keys()
-    assert not {"stackferry.commands", "stackferry.returns"} & reached
+    assert not {"stackferry.commands", "stackferry.requests", "stackferry.returns"} & reached
 
 
 def test_no_two_users_own_the_same_queues() -> None:
@@ -122,7 +146,8 @@ def test_everything_is_in_the_virtual_host_that_was_asked_for() -> None:
 def test_a_work_queue_is_reached_by_its_own_name_and_parks_what_it_gives_up(queue: topology.WorkQueue) -> None:
     bound = [(b["source"], b["routing_key"]) for b in LOADED["bindings"] if b["destination"] == queue.name]
     assert ("stackferry.returns", queue.name) in bound
-    assert (("stackferry.commands", queue.name) in bound) == (not queue.facts)  # clients must not tell facts
+    told = [(source, key) for source, key in bound if source != "stackferry.returns"]
+    assert sorted(told) == sorted((queue.exchange.name, key) for key in queue.facts or (queue.name,))
     assert QUEUES[queue.name]["arguments"] == {
         "x-queue-type": "quorum",
         "x-dead-letter-exchange": "stackferry.dead",
@@ -168,6 +193,14 @@ def test_a_policy_is_for_its_queues_only(name: str, matches: set[str]) -> None:
     (policy,) = [p for p in LOADED["policies"] if p["name"] == name]
     assert {queue for queue in QUEUES if re.search(policy["pattern"], queue)} == matches
     assert policy["apply-to"] == "queues"
+
+
+def test_what_comes_back_to_a_queue_that_is_gone_is_parked() -> None:
+    """Else at-least-once dead-lettering would keep it, and 32 of them would block a delay queue for all."""
+    (policy,) = [p for p in LOADED["policies"] if p["definition"].get("alternate-exchange")]
+    assert policy["apply-to"] == "exchanges"
+    assert [name for name in EXCHANGES if re.search(policy["pattern"], name)] == ["stackferry.returns"]
+    assert policy["definition"] == {"alternate-exchange": "stackferry.dead"}
 
 
 def test_at_least_once_dead_lettering_has_what_it_demands() -> None:

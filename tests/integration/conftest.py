@@ -91,7 +91,7 @@ def question(label: str, what: str = "ok", **headers: Any) -> Outgoing:
     """A message that tells the probe *what* to do, and to call it *label*."""
     envelope = CheckCloud.make("tests", {"place": {"cloud": what}, "reply_to": label})
     queue = topology.IMPORTER_CHECKS.name
-    return Outgoing(topology.COMMANDS.name, queue, envelope.to_bytes(), envelope.id, headers)
+    return Outgoing(topology.REQUESTS.name, queue, envelope.to_bytes(), envelope.id, headers)
 
 
 @pytest.fixture(name="question")

@@ -34,7 +34,7 @@ class Play:
         self.engine = database.connect(f"sqlite:///{folder}/s.db")
         database.upgrade(self.engine)
         self.now, self.id = 1000.0, str(uuid.uuid4())
-        self.shell = Coordinator(self.engine, Away(), clock=lambda: self.now)  # type: ignore[arg-type]
+        self.shell = Coordinator(self.engine, Away(), clock=lambda: self.now, own_user="")  # type: ignore[arg-type]
         self.hear("s1", "d1")
         self.tell(messages.RequestMigration, source={"cloud": "src"}, destination={"cloud": "dst"}, mode="run", parts=1)
         self.tell(messages.SubmitDocuments, part=1, documents=[volume("a"), volume("b")])

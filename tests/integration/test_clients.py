@@ -61,7 +61,7 @@ def test_with_plain_kombu(node: Node, broker: Any):
     event = request(migration := str(uuid.uuid4()))
     with Connection(node.uri("client")) as connection:
         Producer(connection).publish(
-            json.dumps(event), exchange="stackferry.commands", routing_key="stackferry.coordinator",
+            json.dumps(event), exchange="stackferry.requests", routing_key="stackferry.coordinator",
             content_type="application/cloudevents+json", content_encoding="utf-8",
         )  # fmt: skip
     assert accepted(broker).data["migration"] == migration
@@ -81,7 +81,7 @@ def test_with_a_command_that_reads_the_body_from_stdin(node: Node, broker: Any):
     event = request(migration := str(uuid.uuid4()))
     with Connection(node.uri("client")) as known:
         where = [f"{known.hostname}:{known.port}", known.userid, known.password]
-    what = ["stackferry.commands", "stackferry.coordinator", "application/cloudevents+json"]
+    what = ["stackferry.requests", "stackferry.coordinator", "application/cloudevents+json"]
     subprocess.run(
         [sys.executable, "-c", PUBLISH, *where, *what], input=json.dumps(event, indent=1).encode(), check=True
     )
@@ -96,7 +96,7 @@ def test_content_type_may_have_parameters(node: Node, broker: Any):
         host, user, password = f"{known.hostname}:{known.port}", known.userid, known.password
     with AMQPConnection(host, userid=user, password=password) as connection:
         message = Message(json.dumps(event).encode(), content_type="application/cloudevents+json; charset=utf-8")
-        connection.channel().basic_publish_confirm(message, "stackferry.commands", "stackferry.coordinator")
+        connection.channel().basic_publish_confirm(message, "stackferry.requests", "stackferry.coordinator")
     accepted(broker)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from stackferry import deadletters, topology
 from stackferry.bus import Outgoing, Publisher, connect, declare
-from stackferry.errors import Unroutable
 from stackferry.topology import BACKOFF
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
@@ -58,7 +57,12 @@ def test_later_failures_wait_longer(
     assert copy.delivery_info["routing_key"] == QUEUE
     assert copy.properties["message_id"] == sent.message_id
     headers = copy.properties["application_headers"]
-    assert headers == {"x-attempt": attempt + 1, "x-error": "RuntimeError: as told", "theirs": "kept"}
+    assert headers == {
+        "x-attempt": attempt + 1,
+        "x-error": "RuntimeError: as told",
+        "x-sender": "admin",
+        "theirs": "kept",
+    }
     assert probe.stop() == 0
     assert broker.count(QUEUE) == 0
 
@@ -243,7 +247,7 @@ def test_dead_letters_are_browsed_retried_and_dropped(probe: Any, node: Node, br
     assert broker.has(DEAD, 3)
     assert deadletters.drop(uri, lambda message: message["id"] == b) == 1
     assert broker.has(DEAD, 2)
-    assert deadletters.retry(uri, lambda message: message["id"] == a) == 1
+    assert [(found["id"], found["stays"]) for found in deadletters.retry(uri, lambda m: m["id"] == a)] == [(a, None)]
     assert broker.has(DEAD, 1)
     assert broker.count(QUEUE) == 1
     probe.start()
@@ -257,7 +261,7 @@ def test_retried_dead_letter_starts_afresh(node: Node, broker: Any, publisher: P
     park(node, publisher, "fresh")
     deadletters.retry(node.uri("operator"), lambda _: True)
     (message,) = broker.take(QUEUE, 1)
-    assert message.properties["application_headers"] == {"x-replayed": True, "theirs": 1}
+    assert message.properties["application_headers"] == {"x-replayed": True, "x-sender": "admin", "theirs": 1}
 
 
 def test_message_that_ends_its_consumers_is_parked_by_the_broker(
@@ -275,17 +279,17 @@ def test_message_that_ends_its_consumers_is_parked_by_the_broker(
     assert until(die, 60)
     (found,) = deadletters.browse(node.uri("operator"))
     assert (found["id"], found["queue"], found["reason"]) == (sent.message_id, QUEUE, "delivery_limit")
-    assert deadletters.retry(node.uri("operator"), lambda _: True) == 1
+    assert len(deadletters.retry(node.uri("operator"), lambda _: True)) == 1
     (message,) = broker.take(QUEUE, 1)
-    assert message.properties["application_headers"] == {"x-replayed": True}
+    assert message.properties["application_headers"] == {"x-replayed": True, "x-sender": "admin"}
 
 
 def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, publisher: Publisher):
     """A service may park a message again while the same command still goes through the parking queue."""
-    copies = [Outgoing(topology.DEAD.name, QUEUE, b"no event", f"id-{n}", {"x-queue": QUEUE}) for n in range(50)]
+    copies = [Outgoing(topology.PARKED.name, QUEUE, b"no event", f"id-{n}") for n in range(50)]
     assert publisher.publish_all(copies) == [None] * 50
     probe.start()
-    assert deadletters.retry(node.uri("operator"), lambda _: True) == 50
+    assert [found["stays"] for found in deadletters.retry(node.uri("operator"), lambda _: True)] == [None] * 50
     assert broker.has(DEAD, 50), probe.log
 
 
@@ -293,7 +297,7 @@ def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, pub
     ("body", "headers"),
     [
         (b"[" * 100_000, {"x-queue": QUEUE}),
-        (b"\xff\xfe", {"x-queue": QUEUE}),
+        (b"\xff\xfe", {"x-sender": 5}),
         (b"7", {}),
         (b"", {}),
         (b"{}", {"x-attempt": "three"}),
@@ -308,7 +312,7 @@ def test_any_dead_letter_can_be_browsed_and_dropped(
     node: Node, broker: Any, publisher: Publisher, body: bytes, headers: dict[str, Any]
 ):
     uri = node.uri("operator")
-    publisher.publish(Outgoing(topology.DEAD.name, QUEUE, body, "odd", headers))
+    publisher.publish(Outgoing(topology.PARKED.name, QUEUE, body, "odd", headers))
     (found,) = deadletters.browse(uri)
     assert found["id"] == "odd"
     assert found["attempts"] >= 1
@@ -316,8 +320,30 @@ def test_any_dead_letter_can_be_browsed_and_dropped(
     assert broker.has(DEAD, 0)
 
 
-def test_dead_letter_without_a_known_queue_stays(node: Node, broker: Any, publisher: Publisher):
-    publisher.publish(Outgoing(topology.DEAD.name, QUEUE, b"{}", "lost", {"x-queue": "stackferry.gone"}))
-    with pytest.raises(Unroutable, match=r"no queue takes stackferry\.gone"):
-        deadletters.retry(node.uri("operator"), lambda _: True)
-    assert broker.has(DEAD, 1)
+def test_a_dead_letter_goes_back_only_where_it_was_found_and_one_that_cannot_stops_none(
+    node: Node, broker: Any, publisher: Publisher
+):
+    gone = topology.host_queue("gone").name
+    for key, id_ in ((gone, "deleted"), ("stackferry.other", "odd"), (QUEUE, "known")):
+        publisher.publish(Outgoing(topology.PARKED.name, key, b"{}", id_, {"x-queue": "stackferry.coordinator"}))
+    stays = {found["id"]: found["stays"] for found in deadletters.retry(node.uri("operator"), lambda _: True)}
+    assert stays == {
+        "deleted": f"there's no queue {gone} any more: drop it",
+        "odd": "it was found on no queue of ours: drop it",
+        "known": None,
+    }
+    assert broker.has(QUEUE, 1)
+    assert (broker.has(DEAD, 2), broker.count("stackferry.coordinator")) == (True, 0)
+
+
+def test_what_waits_for_a_queue_that_is_gone_holds_nobody_up(node: Node, broker: Any, publisher: Publisher):
+    """One such message comes from each host that is deleted; 32 of them would block a delay queue for all."""
+    gone = topology.host_queue("gone").name
+    delay = topology.retry_exchange(1).name
+    assert publisher.publish_all([Outgoing(delay, gone, b"{}", f"lost-{n}") for n in range(40)]) == [None] * 40
+    publisher.publish(Outgoing(delay, QUEUE, b"{}", "ours"))
+    assert broker.has(QUEUE, 1, 30)
+    assert broker.has(DEAD, 40, 30)
+    found = deadletters.browse(node.uri("operator"))
+    assert {letter["queue"] for letter in found} == {gone}
+    assert {letter["reason"] for letter in found} == {"expired"}

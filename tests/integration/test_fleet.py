@@ -193,7 +193,7 @@ class Clocked(Coordinator):
     now, told = NOW, None
 
     def __init__(self, database: Any) -> None:
-        super().__init__(database, Declares(), lambda: self.now)  # type: ignore[arg-type]
+        super().__init__(database, Declares(), lambda: self.now, own_user="")  # type: ignore[arg-type]
         self.told: list[tuple[str, list[str]]] = []
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:

@@ -15,7 +15,7 @@ def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/inbox.db")
     database.upgrade(engine)
     now = [1000.0]
-    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0])
+    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], own_user="")
     data = {"migration": str(uuid.uuid4()), "source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
     request = RequestMigration.make("tests", data)
 
@@ -39,7 +39,7 @@ def test_a_worker_that_left_without_a_word_is_forgotten(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/workers.db")
     database.upgrade(engine)
     now = [1000.0]
-    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0])
+    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], own_user="")
 
     def known():
         with engine.connect() as connection:

@@ -45,7 +45,7 @@ def test_what_follows_from_a_message_is_sent_at_once_and_what_the_broker_did_not
     engine: Any,  # noqa: F811
 ) -> None:
     publisher = Flaky()
-    coordinator = Coordinator(engine, publisher)  # type: ignore[arg-type]
+    coordinator = Coordinator(engine, publisher, own_user="")  # type: ignore[arg-type]
 
     def request() -> None:
         data = {"migration": str(uuid.uuid4()), "source": {"cloud": "a"}, "destination": {"cloud": "b"}}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from amqp.exceptions import AccessRefused
+from amqp.exceptions import AccessRefused, PreconditionFailed
 from stackferry import topology
 from stackferry.bus import connect
 from stackferry_cli.local.rabbitmq import Node
@@ -77,13 +77,36 @@ def test_reads_its_own_work_only(attempt: Callable[..., bool], user: str):
     assert not attempt(user, get("stackferry.retry.5s"))
 
 
+ASKED = {"stackferry.coordinator", "stackferry.exporter.checks", "stackferry.importer.checks"}
+
+
 @pytest.mark.parametrize("user", USERS)
-def test_only_client_and_coordinator_command(attempt: Callable[..., bool], user: str):
-    may = user in ("client", "coordinator")
-    for queue in ("stackferry.coordinator", "stackferry.exporter", "stackferry.importer", "stackferry.importer.checks"):
-        assert attempt(user, publish("stackferry.commands", queue)) == may
-    for queue in QUEUES:
+def test_clients_ask_and_the_coordinator_alone_commands(attempt: Callable[..., bool], user: str):
+    for queue in sorted(QUEUES):
+        assert attempt(user, publish("stackferry.requests", queue)) == (user == "client"), queue
+        assert attempt(user, publish("stackferry.commands", queue)) == (user == "coordinator"), queue
         assert not attempt(user, publish("", queue))  # the way around
+
+
+def test_a_request_reaches_no_queue_of_commands(node: Node, broker: Any, attempt: Callable[..., bool]):
+    for queue in sorted(QUEUES):
+        assert attempt("client", publish("stackferry.requests", queue))
+    assert {queue: broker.count(queue) for queue in QUEUES} == {queue: int(queue in ASKED) for queue in QUEUES}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_nobody_speaks_in_anothers_name(node: Node, user: str):
+    own = {"client": "stackferry.requests", "operator": "stackferry.returns"}.get(user, "stackferry.facts")
+    key = {"client": "stackferry.coordinator", "operator": "stackferry.importer"}.get(user, "worker.seen")
+    for said in (user, "coordinator", "importer"):
+        with connect(node.uri(user), "tests", heartbeat=0) as connection:
+            message = connection.channel().prepare_message(b"{}", properties={"user_id": said})
+            try:
+                connection.channel().basic_publish_confirm(message, exchange=own, routing_key=key)
+                taken = True
+            except PreconditionFailed:
+                taken = False
+        assert taken == (said == user)
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -97,13 +120,14 @@ def test_tells_only_its_own_facts(attempt: Callable[..., bool], user: str):
 @pytest.mark.parametrize("user", USERS)
 def test_only_services_settle_and_answer(attempt: Callable[..., bool], user: str):
     service = user not in ("client", "operator")
-    assert attempt(user, publish("stackferry.dead", "")) == service
+    assert attempt(user, publish("stackferry.dead", "")) == (user == "coordinator")
     assert attempt(user, publish("stackferry.replies", "nobody")) == service
     for seconds in topology.BACKOFF:
-        own = next(iter(OWN[user]), "stackferry.importer")
-        assert attempt(user, publish(f"stackferry.retry.{seconds}s", own)) == service
-        foreign = next(queue for queue in QUEUES if queue not in OWN[user])
-        assert not attempt(user, publish(f"stackferry.retry.{seconds}s", foreign))
+        for exchange in (f"stackferry.retry.{seconds}s", "stackferry.parked"):
+            own = next(iter(OWN[user]), "stackferry.importer")
+            assert attempt(user, publish(exchange, own)) == service
+            foreign = next(queue for queue in QUEUES if queue not in OWN[user])
+            assert not attempt(user, publish(exchange, foreign))
     assert attempt(user, publish("stackferry.returns", "stackferry.importer")) == (user == "operator")
 
 

@@ -21,7 +21,7 @@ class Clock:
 
     def __init__(self, database: Any) -> None:
         self.now, self.engine = 1000.0, database
-        self.shells = [Coordinator(database, None, clock=lambda: self.now) for _ in range(2)]  # type: ignore[arg-type]
+        self.shells = [Coordinator(database, None, clock=lambda: self.now, own_user="") for _ in range(2)]  # type: ignore[arg-type]
 
     def ask(self, documents: list[dict[str, Any]], shell: int = 0, **destination: str) -> str:
         """Request an import with a source; return its id."""

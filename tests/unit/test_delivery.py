@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def test_a_delivery_waits_longer_each_time_and_is_parked_in_the_end() -> None:
         copy = retried("stackferry.importer", copy, "boom")
         exchanges.append((copy.exchange, copy.key))
     waits = [(f"stackferry.retry.{seconds}s", "stackferry.importer") for seconds in topology.BACKOFF]
-    assert exchanges == [*waits, ("stackferry.dead", "stackferry.importer")]
+    assert exchanges == [*waits, ("stackferry.parked", "stackferry.importer")]
     assert copy.headers["x-reason"] == "failed"
     assert copy.headers["x-attempt"] == len(topology.BACKOFF)
 
@@ -43,7 +44,7 @@ def test_a_copy_keeps_everything_that_came_with_it(move: Any) -> None:
 
 def test_a_parked_message_says_where_it_was_and_why() -> None:
     copy = parked("stackferry.importer", COPY, "invalid", {"kind": ["missing"]})
-    assert (copy.headers["x-queue"], copy.headers["x-reason"]) == ("stackferry.importer", "invalid")
+    assert (copy.key, copy.headers["x-reason"]) == ("stackferry.importer", "invalid")
     assert json.loads(copy.headers["x-error"]) == {"kind": ["missing"]}
 
 
@@ -64,7 +65,34 @@ def test_the_attempt_is_a_number_or_nothing(headers: Any, attempt: int) -> None:
 
 def test_an_absurd_attempt_is_parked() -> None:
     copy = Outgoing("", "", b"", "", {"x-attempt": 10**9})
-    assert retried("q", copy, "boom").exchange == "stackferry.dead"
+    assert retried("q", copy, "boom").exchange == "stackferry.parked"
+
+
+def received(user: str | None, **headers: Any) -> Any:
+    properties = {} if user is None else {"user_id": user}
+    return SimpleNamespace(properties=properties, headers=headers, body=b"", content_type="", content_encoding="")
+
+
+@pytest.mark.parametrize(
+    ("message", "sender"),
+    [
+        (received("client"), "client"),
+        (received("client", **{"x-sender": "admin"}), "client"),  # it says so itself
+        (received(None, **{"x-sender": "admin"}), ""),
+        (received(None), ""),
+        (received("coordinator", **{"x-sender": "client"}), "client"),  # it has waited, and came back
+        (received("operator", **{"x-sender": "client"}), "client"),  # it was parked, and put back
+        (received("operator"), "operator"),
+        (received("coordinator", **{"x-sender": ["admin"]}), "coordinator"),
+    ],
+)
+def test_the_sender_is_who_the_broker_says_or_who_brought_it_back_says(message: Any, sender: str) -> None:
+    carriers = ("coordinator", "operator")
+    assert delivery.sender(message, carriers) == sender
+    copy = delivery.copied(message, carriers)
+    assert copy.headers["x-sender"] == sender
+    again = received("coordinator", **retried("stackferry.coordinator", copy, "boom").headers)
+    assert delivery.sender(again, carriers) == sender
 
 
 def test_what_is_put_off_does_not_count_as_a_try() -> None:

@@ -30,8 +30,12 @@ def list_(format_: Output = output.Format.table) -> None:
 
 @app.command()
 def retry(ids: Ids = None, all_: All = False, format_: Output = output.Format.table) -> None:
-    """Put messages back into the queues in which they failed."""
-    _report(deadletters.retry(_uri(), _wanted(ids, all_)), "put back", all_, format_)
+    """Put messages back into the queues in which they failed; say of each that stays why it does."""
+    found = deadletters.retry(_uri(), _wanted(ids, all_))
+    stay = {message["id"]: message["stays"] for message in found if message["stays"]}
+    _report(len(found) - len(stay), "put back", all_ or bool(found), format_, stay)
+    if stay:
+        raise typer.Exit(output.SOME_FAILED)
 
 
 @app.command()
@@ -46,7 +50,9 @@ def _wanted(ids: list[str] | None, all_: bool):  # type: ignore[no-untyped-def]
     return lambda message: all_ or any(message["id"].startswith(id_) for id_ in ids or [])
 
 
-def _report(count: int, done: str, all_: bool, format_: output.Format) -> None:
+def _report(count: int, done: str, all_: bool, format_: output.Format, stay: dict[str, str] | None = None) -> None:
     if not count and not all_:
         raise Error("nothing that is parked has such an id; see `stackferry dead-letters list`")
-    output.tell(format_, {done.replace(" ", "_"): count}, f"{count} {done}")
+    content = {done.replace(" ", "_"): count, **({} if stay is None else {"stay": stay})}
+    why = [f"{id_} stays: {reason}" for id_, reason in (stay or {}).items()]
+    output.tell(format_, content, f"{count} {done}", *why)

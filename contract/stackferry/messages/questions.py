@@ -24,7 +24,7 @@ class DescribeMigrations(Command):
 class CheckCloud(Command):
     """Try the credentials of a cloud and say what they allow."""
 
-    queues = (topology.EXPORTER, topology.IMPORTER_CHECKS)
+    queues = (topology.EXPORTER_CHECKS, topology.IMPORTER_CHECKS)
 
     place = nested_place("the cloud to try", required=True)
     reply_to = need("routing key on stackferry.replies that the answer goes to")

@@ -11,7 +11,7 @@ import eventlet
 from nameko.extensions import DependencyProvider
 from sqlalchemy import Engine
 from stackferry import topology
-from stackferry.bus import Publisher
+from stackferry.bus import Publisher, user_of
 from stackferry.errors import NotNow
 from stackferry.messages import (
     AgentSeen,
@@ -81,6 +81,7 @@ class Running(DependencyProvider):
             Publisher(settings.amqp_uri, "coordinator relay"),
             host_lost=settings.host_lost,
             per_cloud=settings.volumes_per_cloud,
+            own_user=user_of(settings.amqp_uri),
         )
         self.due = eventlet.event.Event()
         self.over, self.stopped = False, eventlet.event.Event()
@@ -147,7 +148,7 @@ class Coordinator:
     @patient
     def on_request(self, delivery: Delivery) -> None:
         """What users want."""
-        self.running.shell.take(delivery.envelope)
+        self.running.shell.take(delivery.envelope, delivery.sender)
         self.running.wake()
 
     @handles(DescribeMigrations)
@@ -166,7 +167,7 @@ class Coordinator:
     @patient
     def on_host(self, delivery: Delivery) -> None:
         """What people want of a conversion host."""
-        self.running.shell.control_host(delivery.envelope)
+        self.running.shell.control_host(delivery.envelope, delivery.sender)
 
     @handles(DescribeHosts)
     def on_hosts(self, delivery: Delivery) -> None:
@@ -183,7 +184,7 @@ class Coordinator:
     @patient
     def on_report(self, delivery: Delivery) -> None:
         """What workers report; about a migration that we don't know, it's nothing to us."""
-        self.running.shell.take(delivery.envelope)
+        self.running.shell.take(delivery.envelope, delivery.sender)
         self.running.wake()
         log.debug("took", type=delivery.envelope.type, subject=delivery.envelope.subject)
 
@@ -191,7 +192,7 @@ class Coordinator:
     @patient
     def on_claim(self, delivery: Delivery) -> None:
         """A delivery of a command wants to work on its try."""
-        answer = {"content": {"granted": self.running.shell.claim(delivery.envelope)}}
+        answer = {"content": {"granted": self.running.shell.claim(delivery.envelope, delivery.sender)}}
         self.running.wake()
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
@@ -199,10 +200,10 @@ class Coordinator:
     @patient
     def on_worker(self, delivery: Delivery) -> None:
         """A worker is there."""
-        self.running.shell.worker_seen(delivery.data)
+        self.running.shell.worker_seen(delivery.data, delivery.sender)
 
     @handles(AgentSeen, queue=topology.COORDINATOR_FACTS)
     @patient
     def on_agent(self, delivery: Delivery) -> None:
         """An agent on a conversion host is there."""
-        self.running.shell.agent_seen(delivery.data)
+        self.running.shell.agent_seen(delivery.data, delivery.sender)

@@ -7,9 +7,11 @@ the outbox, each message at least once: tries are claimed by their workers, so a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
@@ -22,7 +24,7 @@ from stackferry.errors import InvalidMessage
 from stackferry.phases import refusal
 from stackferry_runtime.logs import logger
 
-from . import cleaning, fleet, identities, news, offers, outbox, rounds, turns
+from . import cleaning, fleet, identities, news, offers, outbox, rounds, senders, turns
 from . import tables as t
 from .assignment import assign
 from .commands import command
@@ -35,7 +37,8 @@ from .store import Store
 from .turns import Turns
 
 log = logger(__name__)
-SOURCE = "stackferry/coordinator"
+COORDINATOR = topology.COORDINATOR.service
+SOURCE = f"stackferry/{COORDINATOR}"
 BATCH = 64
 _NOTE = insert(t.fact)
 INBOX_KEPT = 7 * 86400.0
@@ -49,9 +52,10 @@ class Coordinator:
 
     def __init__(
         self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0,
-        per_cloud: int = 0,
+        per_cloud: int = 0, own_user: str = COORDINATOR,
     ) -> None:  # fmt: skip
         self.host_lost, self.per_cloud = host_lost, per_cloud
+        self.own_user = own_user  # whoever connects as we do may say whatever we may
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
         self.hosts: set[str] = set()  # those whose queue is known to be there
@@ -63,22 +67,26 @@ class Coordinator:
 
     # -- messages in -------------------------------------------------------------------------------------
 
-    def take(self, envelope: Envelope) -> None:
-        """Take in one message about a migration; a second delivery of it changes nothing."""
+    def take(self, envelope: Envelope, sender: str = "") -> None:
+        """Take in one message about a migration; a second delivery of it changes nothing.
+
+        *sender*: the broker's user who published it. Raises InvalidMessage for a word that isn't this user's to say.
+        """
         name = envelope.type.split(".")[1]
         now = self.spoken = self.clock()
         with self.engine.begin() as connection:
-            if self._seen(connection, envelope.id, now):
+            if self._seen(connection, envelope, sender, now):
                 return
             store = self._open(connection, name, envelope.data, now)
             if store is None:
                 return
             if step := envelope.data.get("step"):
                 store.near(step)
+            self._heed(store, name, envelope.data, sender)
             due = self._react(connection, store, name, envelope.data, now, envelope)
         self.unsent |= due
 
-    def claim(self, envelope: Envelope) -> bool:
+    def claim(self, envelope: Envelope, sender: str = "") -> bool:
         """Take in the claim of a delivery; return whether it may work. The same claim gets the same answer again."""
         data, due = envelope.data, False
         now = self.spoken = self.clock()
@@ -87,14 +95,22 @@ class Coordinator:
             if store is None:
                 return False
             step = store.step(data["step"])
+            self._heed(store, "step-claimed", data, sender)
             open_ = step is not None and (step.state, step.attempt) == ("asked", data["attempt"])
             if open_ and not granted(store, data):
                 due = self._react(connection, store, "step-claimed", data, now, envelope)
         self.unsent |= due
         return granted(store, data)
 
-    def _seen(self, connection: Connection, message_id: str, now: float) -> bool:
-        return connection.execute(self.remember, {"message": message_id, "at": now}).rowcount == 0
+    def _heed(self, store: Store, name: str, data: dict[str, Any], sender: str) -> None:
+        """Refuse a word that isn't its sender's to say."""
+        if sender != self.own_user and (wrong := senders.refused(store, name, data, sender)):
+            _refuse(name, data, sender, wrong)
+
+    def _seen(self, connection: Connection, envelope: Envelope, sender: str, now: float) -> bool:
+        """Whether this message was taken in before. Ids are unique for each source (CloudEvents), and user."""
+        named = hashlib.sha256(json.dumps([sender, envelope.source, envelope.id]).encode()).hexdigest()
+        return connection.execute(self.remember, {"message": named, "at": now}).rowcount == 0
 
     def _open(self, connection: Connection, name: str, data: dict[str, Any], now: float) -> Store | None:
         store = Store.open(connection, data["migration"])
@@ -228,14 +244,18 @@ class Coordinator:
 
     # -- workers -----------------------------------------------------------------------------------------
 
-    def worker_seen(self, data: dict[str, Any]) -> None:
-        """Note that a worker is there, or leaves."""
+    def worker_seen(self, data: dict[str, Any], sender: str = "") -> None:
+        """Note that a worker is there, or leaves. Nobody can speak for the workers of another service."""
+        if sender not in (self.own_user, data["service"]):
+            _refuse("worker-seen", data, sender, {"service": f"{data['service']} speaks for itself"})
         self.spoken = self.clock()
         with self.engine.begin() as connection:
             fleet.worker_seen(connection, self.upsert, data, self.spoken)
 
-    def agent_seen(self, data: dict[str, Any]) -> None:
+    def agent_seen(self, data: dict[str, Any], sender: str = "") -> None:
         """Note that an agent on a conversion host is there, or leaves; its host gets a queue first."""
+        if sender not in (self.own_user, senders.TRANSFER):
+            _refuse("agent-seen", data, sender, {"sender": "only agents on conversion hosts may say so"})
         now = self.spoken = self.clock()
         if now - self.heard > fleet.AGENT_SILENT:
             self.hears_since = now
@@ -246,16 +266,23 @@ class Coordinator:
         with self.engine.begin() as connection:
             fleet.agent_seen(connection, self.upsert, data, now)
 
-    def control_host(self, envelope: Envelope) -> None:
+    def control_host(self, envelope: Envelope, sender: str = "") -> None:
         """Drain a host, let it have work again, or forget one that is gone, with its queue."""
         data, now = envelope.data, self.clock()
         with self.engine.begin() as connection:
-            if self._seen(connection, envelope.id, now):
+            if self._seen(connection, envelope, sender, now):
                 return
             control(connection, self.upsert, data["host"], data["action"])
         if data["action"] == "forget":
             self.hosts.discard(data["host"])
             self.publisher.delete(topology.host_queue(data["host"]).name)
+
+
+def _refuse(name: str, data: dict[str, Any], sender: str, wrong: dict[str, str]) -> NoReturn:
+    """Say in the log who wanted to say what, and have the message parked with the reason."""
+    about = {key: data[key] for key in ("migration", "step", "host", "service") if key in data}
+    log.warning("refused", audit=True, message=name, sender=sender, **about, why=wrong)
+    raise InvalidMessage("refused", wrong)
 
 
 def _check_control(store: Store, data: dict[str, Any]) -> None:

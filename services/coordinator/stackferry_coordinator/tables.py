@@ -128,7 +128,7 @@ turn = Table(
     Column("at", Float, nullable=False),
 )  # fmt: skip
 
-#: ids of the messages that were taken in: a second delivery changes nothing
+#: the messages that were taken in, each by a digest of sender, source and id: a second delivery changes nothing
 inbox = Table(
     "inbox", metadata,
     Column("message", String(255), primary_key=True),

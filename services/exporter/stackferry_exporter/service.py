@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from stackferry import topology
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
 from stackferry.messages import (
     Answer,
@@ -97,7 +98,7 @@ class Exporter:
         log.info(ended["outcome"], step=ended["step"], reason=ended.get("reason"), seconds=ended["seconds"])
         self.publish(StepEnded, ended, delivery.envelope)
 
-    @handles(CheckCloud)
+    @handles(CheckCloud, queue=topology.EXPORTER_CHECKS)
     def check(self, delivery: Delivery) -> None:
         """Say whether a source cloud can be used."""
         answer = self.clouds.answer(delivery.data["place"])

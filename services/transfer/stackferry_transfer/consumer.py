@@ -12,7 +12,7 @@ from typing import Any
 
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving
-from stackferry.delivery import doubtful, parked, postponed, read, retried
+from stackferry.delivery import copied, doubtful, parked, postponed, read, retried
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, Claimed, Error, InvalidMessage, NotNow
 from stackferry_runtime.logs import logger
@@ -76,7 +76,7 @@ class Consumer:
     def _take(self, message: Any) -> None:
         move = self._handle(message)
         if move is not None:
-            self.publisher.publish(move(copy=Outgoing.copying(message)))
+            self.publisher.publish(move(copy=copied(message, ())))
         message.ack()
 
     def _handle(self, message: Any) -> Callable[..., Outgoing] | None:

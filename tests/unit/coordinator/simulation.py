@@ -23,6 +23,7 @@ from stackferry_coordinator.ledger import Ledger, Step
 from stackferry_coordinator.moves import SETTLE
 from stackferry_coordinator.offers import possible
 
+from .listening import check_listens
 from .operator import OVER, Operator
 from .payloads import Copy, Payloads, Violation
 
@@ -187,7 +188,8 @@ class World:
         return can
 
     def _send(self, due: Do) -> None:
-        message, data, _ = command_of(self.ledger, due, lambda *_: None, ["an importer's certificate"])
+        message, data, queue = command_of(self.ledger, due, lambda *_: None, ["an importer's certificate"])
+        check_listens(self.ledger, due, queue)
         command = Command(due.key, due.attempt, ACTIONS[message], data)
         if command.action in ("offer", "fetch"):
             self.payloads.ask(command)

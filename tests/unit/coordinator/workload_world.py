@@ -22,6 +22,7 @@ from stackferry_coordinator.ledger import Ledger
 from stackferry_coordinator.moves import SETTLE
 from stackferry_coordinator.workload import place_of
 
+from .listening import check_listens
 from .operator import OVER, Operator
 from .simulation import MIGRATION, Violation, recognised
 
@@ -252,7 +253,8 @@ class WorkloadWorld:
         step = self.ledger.step(do.key)
         if step is None or step.attempt != do.attempt or step.state != "asked":
             return
-        _, data, _ = command(self.ledger, do, lambda *_: None, ["pem"])
+        _, data, queue = command(self.ledger, do, lambda *_: None, ["pem"])
+        check_listens(self.ledger, do, queue)
         action = step.action
         if action == "attach" and not step.compensates and data["known"]["server"] in self.silent:
             self._answer(do, alive, {"outcome": "failed", "reason": "the host takes no volume", "retryable": True})

@@ -1,0 +1,74 @@
+"""Whose word counts: of each fact, whether the broker's user who told it may tell it. Pure.
+
+RabbitMQ guarantees who published a message. A fact counts only from the users to whom the try was given: the exporter
+for what is done at the source, the importer for the destination, the agents on a volume's hosts for its bytes. What a
+step has made is told by the importer alone: what counts as made by a migration is what its undo removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from stackferry import topology
+from stackferry.messages.steps import GOOD
+
+from . import cleaning, workload_commands
+from .itinerary import MOVING
+from .ledger import Ledger, Step
+from .workload import SOURCE, task_of
+
+EXPORTER, IMPORTER, TRANSFER = topology.EXPORTER.service, topology.IMPORTER.service, topology.HOST.service
+#: facts about a migration as a whole, or of its export
+EXPORTS = ("documents-exported", "export-ended")
+#: fields that say what was made, or changed, at the destination
+MADE = ("destination_id", "also_made", "replaces", "payload_missing")
+
+
+def refused(ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> dict[str, str] | None:
+    """Why a fact doesn't count, by field; None when it does. What isn't told by workers isn't judged here."""
+    if name in EXPORTS:
+        return _unless((EXPORTER,), sender)
+    step = ledger.step(data.get("step", ""))
+    if step is None:
+        return None
+    if name in ("image-offered", "segment-offered"):
+        return _unless((EXPORTER if name == "image-offered" else TRANSFER,), sender)
+    if name == "step-ended":
+        ends = data["outcome"] in GOOD
+        wrong = [field for field in MADE if data.get(field)] if sender != IMPORTER else []
+        said = dict.fromkeys(wrong, f"{sender or 'nobody known'} makes nothing at a destination")
+        return said or _unless(finishing(ledger, step) if ends else working(ledger, step), sender)
+    return _unless(working(ledger, step), sender) if name in ("step-claimed", "step-progressed") else None
+
+
+def working(ledger: Ledger, step: Step) -> Collection[str]:
+    """The users to whom a try of a step is given."""
+    if step.action == "transfer":
+        return {EXPORTER, *finishing(ledger, step)}
+    return finishing(ledger, step)
+
+
+def finishing(ledger: Ledger, step: Step) -> Collection[str]:
+    """The users who may say that a step has what it's for: of two between whom bytes move, whoever writes them."""
+    if step.action == "transfer":
+        return (EXPORTER if ledger.head.mode == "export" else IMPORTER,)
+    if step.action in MOVING:
+        return (TRANSFER,)
+    return (EXPORTER if _at_source(step) else IMPORTER,)
+
+
+def _at_source(step: Step) -> bool:
+    if step.action in workload_commands.DATA:
+        task = task_of(step.of)
+        return task is not None and task.side == SOURCE
+    if step.action in cleaning.ACTIONS:
+        return step.action != cleaning.ARRIVED
+    return step.action == "export"
+
+
+def _unless(allowed: Collection[str], sender: str) -> dict[str, str] | None:
+    """A word from anybody else."""
+    if sender in allowed:
+        return None
+    return {"sender": f"{sender or 'nobody known'} has no say in this; {' or '.join(sorted(allowed))} has"}
