@@ -9,14 +9,17 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from kombu import Queue
 from processes import Counted, Relay, cpu_of, memory_of
 from stackferry import topology
 from stackferry.bus import Outgoing, Publisher, connect, declare
+from stackferry.definitions import password_hash
 from stackferry.envelope import Envelope
 from stackferry.messages import Answer, FetchSegment, OfferSegment
+from stackferry_cli.hosts import broker, enrolment
 from stackferry_cli.local.rabbitmq import Node
 from stackferry_coordinator.subjects import AT_ONCE, segments
 
@@ -45,6 +48,8 @@ class Agents:
                 declare(connection)
             stack.callback(self._listen(uri).join)
             stack.callback(self.over.set)
+            self.password = token_urlsafe(18)
+            enrolment.local(self.node).enrol({side: password_hash(self.password) for side in SIDES})
             for side in SIDES:
                 self.publisher.declare(topology.work_queue(topology.host_queue(side)))
                 stack.callback(self._start(side).stop)
@@ -103,12 +108,15 @@ class Agents:
     def _start(self, side: str) -> Counted:
         home = self.folder / side
         settings = {
-            "AMQP_URI": self.node.uri("transfer"), "CLOUD": side, "SERVER_ID": side, "STATE_DIR": home, "SLOTS": 16,
+            "AMQP_URI": self._uri(), "CLOUD": side, "SERVER_ID": side, "STATE_DIR": home, "SLOTS": 16,
             "DEVICES_DIR": self._by_id(side), "LISTEN_ADDRESS": "127.0.0.1", "LOG_LEVEL": "WARNING",
         }  # fmt: skip
         environ = {f"STACKFERRY_{name}": str(value) for name, value in settings.items()}
         self.processes[side] = Counted(sys.executable, "-m", "stackferry_transfer", env={**os.environ, **environ})
         return self.processes[side]
+
+    def _uri(self) -> str:
+        return broker.with_own_user(self.node.address(), self.password)
 
     def _by_id(self, side: str) -> Path:
         folder = self.folder / side / "by-id"

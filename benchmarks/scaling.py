@@ -19,11 +19,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import yaml
 from stackferry.client import Client
+from stackferry.definitions import password_hash
 from stackferry.resources.conversion import MARK, METADATA
+from stackferry_cli.hosts import broker, enrolment
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
 from stackferry_sandbox import Sandbox
@@ -68,7 +71,9 @@ class Bench:
     def host(self, project: Project, agents: int) -> Any:
         """A conversion host whose agents answer."""
         cap = self.options.cap * MIB if project.cloud == "src" else 0
-        env = {"STACKFERRY_AMQP_URI": self.stack.uri("transfer"), "STACKFERRY_CLOUD": project.entry,
+        password = token_urlsafe(18)
+        uri = broker.with_own_user(self.stack.node.address(), password)
+        env = {"STACKFERRY_AMQP_URI": uri, "STACKFERRY_CLOUD": project.entry,
                "STACKFERRY_AGENTS": agents, "STACKFERRY_SLOTS": 2, "STACKFERRY_BANDWIDTH": cap}  # fmt: skip
         compute = project.connection.compute
         made = compute.create_server(
@@ -77,6 +82,7 @@ class Bench:
             networks=[{"uuid": next(iter(project.connection.network.networks(name="wire"))).id}],
             user_data=base64.b64encode(user_data(env).encode()).decode(),
         )  # fmt: skip
+        enrolment.local(self.stack.node).enrol({made.id: password_hash(password)})
         made = compute.wait_for_server(made, interval=0.3, wait=300)
         run = self.box.server_folder(project.cloud, made.id) / "run"
         ready = [run / f"agent-{number}.ready" for number in range(1, agents + 1)]

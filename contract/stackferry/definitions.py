@@ -14,6 +14,8 @@ from typing import Any
 from . import topology
 from .topology import User
 
+HASHING = "rabbit_password_hashing_sha256"
+
 
 def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None = None) -> dict[str, Any]:
     """Exchanges, queues, bindings, policies, and one user per service with the least permissions.
@@ -32,7 +34,7 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
             {
                 "name": name,
                 "password_hash": password_hash(passwords[name]),
-                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "hashing_algorithm": HASHING,
                 "tags": tags,
             }
             for name, tags in people
@@ -80,10 +82,23 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
     }
 
 
+def host_definitions(hashes: dict[str, str], vhost: str = "/") -> dict[str, Any]:
+    """The users of conversion hosts, for a broker that runs: host (id of its server) → hash of its password."""
+    users = {topology.host_user(host): hash_ for host, hash_ in hashes.items()}
+    return {
+        "users": [
+            {"name": user.name, "password_hash": hash_, "hashing_algorithm": HASHING, "tags": ""}
+            for user, hash_ in users.items()
+        ],
+        "permissions": [_permission(user, vhost) for user in users],
+        "topic_permissions": [right for user in users for right in _topic_permissions(user, vhost)],
+    }
+
+
 def _topic_permissions(user: User, vhost: str) -> list[dict[str, str]]:
     """Which facts a user may tell, and for which queues it may postpone and park messages: its own."""
     own = [topology.PARKED, *map(topology.retry_exchange, topology.BACKOFF)]
-    allowed = {topology.FACTS.name: user.topics, **{exchange.name: topology.own_keys(user) for exchange in own}}
+    allowed = {topology.FACTS.name: user.topics, **{exchange.name: user.works for exchange in own}}
     return [
         {"user": user.name, "vhost": vhost, "exchange": exchange, "write": _any(keys), "read": ".*"}
         for exchange, keys in allowed.items()
@@ -107,7 +122,7 @@ def _permission(user: User, vhost: str) -> dict[str, str]:
         "vhost": vhost,
         "configure": _any((own,) if own else ()),
         "write": _any((*user.writes, *((own,) if own else ()))),
-        "read": _any((*user.reads, *((own,) if own else ()))),
+        "read": _any((*user.works, *user.reads, *((own,) if own else ()))),
     }
 
 

@@ -14,6 +14,7 @@ since arguments can never change and policies can. Works on RabbitMQ 3.10 to 4.x
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,9 +85,14 @@ class WorkQueue:
 
 @dataclass(frozen=True)
 class User:
-    """A broker user with the least it needs: ``reads`` queues, ``writes`` exchanges and topic keys."""
+    """A broker user with the least it needs.
+
+    It reads and settles the work queues ``works``, ``reads`` other queues and exchanges, ``writes`` to exchanges, and
+    tells the facts ``topics`` (regular expressions).
+    """
 
     name: str
+    works: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
@@ -144,56 +150,40 @@ WORK_QUEUES = (
 )
 
 _WORKERS_WRITE = ("stackferry.facts", "stackferry.parked", r"stackferry\.retry\..*")
+_ANSWER = ("stackferry.replies",)
+
+
+def _works(service: str) -> tuple[str, ...]:
+    return tuple(queue.name for queue in WORK_QUEUES if queue.service == service)
+
+
 #: looks after what was parked, and may put it back
 OPERATOR = User("operator", reads=("stackferry.dead",), writes=("stackferry.returns",))
 USERS = (
     User(
         "exporter",
-        reads=(
-            "stackferry.exporter",
-            "stackferry.exporter.checks",
-            "stackferry.exporter.images",
-            "stackferry.exporter.workloads",
-            "stackferry.replies",
-        ),
-        writes=(*_WORKERS_WRITE, "stackferry.replies"),
+        works=_works("exporter"),
+        reads=_ANSWER,
+        writes=(*_WORKERS_WRITE, *_ANSWER),
         own_queues=r"stackferry\.worker\.exporter\..*",
         topics=(r"documents\..*", r"export\..*", r"image\.offered", r"worker\.seen", r"step\..*"),
     ),
     User(
         "importer",
-        reads=(
-            "stackferry.importer",
-            "stackferry.importer.checks",
-            "stackferry.importer.images",
-            "stackferry.importer.workloads",
-            "stackferry.replies",
-        ),
-        writes=(*_WORKERS_WRITE, "stackferry.replies"),
+        works=_works("importer"),
+        reads=_ANSWER,
+        writes=(*_WORKERS_WRITE, *_ANSWER),
         own_queues=r"stackferry\.worker\.importer\..*",
         topics=(r"step\..*", r"worker\.seen"),
     ),
     User(
         "coordinator",
-        # the exchanges, so that it can bind the queues of hosts
-        reads=(
-            "stackferry.coordinator",
-            "stackferry.coordinator.facts",
-            "stackferry.coordinator.claims",
-            "stackferry.commands",
-            "stackferry.returns",
-        ),
-        # stackferry.dead, so that it can declare the queues of hosts, which park there
-        writes=(*_WORKERS_WRITE, "stackferry.replies", "stackferry.commands", "stackferry.dead"),
+        works=_works("coordinator"),
+        # so that it can make the queues of hosts: bind them, and have them park
+        reads=("stackferry.commands", "stackferry.returns"),
+        writes=(*_WORKERS_WRITE, *_ANSWER, "stackferry.commands", "stackferry.dead"),
         own_queues=r"stackferry\.transfer\..*",
         topics=(r"migration\..*", r"worker\.seen"),
-    ),
-    User(  # an agent may read the queue of any host: each has the same user, and no right to bind one
-        "transfer",
-        reads=(r"stackferry\.transfer\..*", "stackferry.replies"),
-        writes=_WORKERS_WRITE,
-        own_queues=r"stackferry\.worker\.transfer\..*",
-        topics=(r"agent\.seen", r"segment\.offered", r"step\..*"),
     ),
     User(
         "client",
@@ -203,6 +193,25 @@ USERS = (
     ),
     OPERATOR,
 )
+_HOST_USER = "host."
+
+
+def host_user(host: str) -> User:
+    """The user of the agents on one conversion host (id of its server): nobody else's queue, and no other name."""
+    user, own = f"{_HOST_USER}{host}", re.escape(host)
+    return User(
+        user,
+        works=(host_queue(host).name,),
+        reads=_ANSWER,
+        writes=_WORKERS_WRITE,
+        own_queues=rf"stackferry\.worker\.host\.{own}\..*",
+        topics=(r"agent\.seen", r"segment\.offered", r"step\..*"),
+    )
+
+
+def host_of(user: str) -> str | None:
+    """The conversion host of whose agents this is the user; None for any other user."""
+    return user.removeprefix(_HOST_USER) if user.startswith(_HOST_USER) else None
 
 
 def retry_exchange(seconds: int) -> Exchange:
@@ -216,12 +225,6 @@ def retry_exchange(seconds: int) -> Exchange:
 def exchanges() -> list[Exchange]:
     """Every exchange."""
     return [REQUESTS, COMMANDS, FACTS, DEAD, PARKED, REPLIES, RETURNS, *map(retry_exchange, BACKOFF)]
-
-
-def own_keys(user: User) -> tuple[str, ...]:
-    """The names of the queues that *user* works through: the only ones for which it may postpone or park a message."""
-    own = tuple(queue.name for queue in WORK_QUEUES if queue.service == user.name)
-    return own or ((r"stackferry\.transfer\..*",) if user.name == HOST.service else ())
 
 
 def on(queue: WorkQueue, name: str) -> bool:

@@ -247,7 +247,7 @@ def hosts(source, destination, own):
     with ExitStack() as opened:
         yield [
             (tenant, opened.enter_context(
-                conversion_host(tenant, stack.uri("transfer"), agents=2, bandwidth=2 * MIB)).id)
+                conversion_host(tenant, stack, agents=2, bandwidth=2 * MIB)).id)
             for tenant in (source, source, destination, destination)
         ]  # fmt: skip
 

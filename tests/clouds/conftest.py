@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
-from .hosts import conversion_host
+from .hosts import conversion_hosts
 
 
 def command(stack, words):
@@ -50,5 +50,5 @@ def watching(stack, tmp_path):
 @pytest.fixture
 def hosts(source, destination, stack):
     """A conversion host in each project."""
-    with ExitStack() as both:
-        yield [both.enter_context(conversion_host(t, stack.uri("transfer"))) for t in (source, destination)]
+    with conversion_hosts(stack, (source, destination)) as both:
+        yield both

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stackferry_cli.local.processes import until
 
-from .hosts import conversion_host
+from .hosts import conversion_hosts
 from .servers import MIB, content, disk
 from .test_workloads import bad, left_over
 
@@ -23,8 +23,8 @@ def test_a_second_host_takes_some_of_the_remaining_volumes(
     with ExitStack() as opened:
 
         def add() -> list[str]:
-            uri = stack.uri("transfer")
-            return [opened.enter_context(conversion_host(t, uri, slots=1, bandwidth=MIB)).id for t in both]
+            made = opened.enter_context(conversion_hosts(stack, both, slots=1, bandwidth=MIB))
+            return [host.id for host in made]
 
         first = add()
         migration = ferry.migrate(source.entry, destination.entry, selection={"kinds": ["volume"]})

@@ -25,7 +25,7 @@ from stackferry_cli.local.processes import until
 from stackferry_coordinator.workload import COORDINATOR, DESTINATION, HOSTS, SOURCE, WORKLOAD, task_of
 
 from ..conftest import tenants
-from .hosts import conversion_host
+from .hosts import conversion_hosts
 from .servers import MIB, device, disk, ground, server, state_of
 from .test_workloads import left_over
 
@@ -319,16 +319,14 @@ def check(case: Case, state: Any) -> None:
 # -- several at once -----------------------------------------------------------------------------------------------
 
 
-def new_world(source: Any, destination: Any, stack: ExitStack, uri: Callable[..., str]) -> World:
+def new_world(source: Any, destination: Any, stack: ExitStack, services: Any) -> World:
     net = ground(source)
     ground(destination)
     disks = [disk(source, "boot", [0, 1, 2, 3, 1000], bootable=True), disk(source, "data", [7])]
     server(source, "web", net, disks, floating=True, trunk=True)
     disk(source, "loose", [0, 1, 2, 3, 900])
-    hosts = tuple(
-        stack.enter_context(conversion_host(t, uri("transfer"), slots=4, bandwidth=MIB)) for t in (source, destination)
-    )
-    ferry = stack.enter_context(Client(uri()))
+    hosts = tuple(stack.enter_context(conversion_hosts(services, (source, destination), slots=4, bandwidth=MIB)))
+    ferry = stack.enter_context(Client(services.uri()))
     exported = ferry.wait(ferry.migrate(source.entry, None, mode="export", selection={"kinds": ["server", "volume"]}))
     steps = ferry.show(exported["id"], documents=True)["steps"]
     documents = {s["document"]["params"]["name"]: s["document"] for s in steps if s["action"] == "keep"}
@@ -357,7 +355,7 @@ def played(request, sandbox, clouds_file, stack) -> Iterator[dict[str, Future[No
         def fresh() -> World:
             with making:
                 pair = make("src"), make("dst"), opened.enter_context(ExitStack())
-            return new_world(*pair, uri=stack.uri)
+            return new_world(*pair, services=stack)
 
         many = min(AT_ONCE, len(wanted))
         with ThreadPoolExecutor(many) as pool:

@@ -49,9 +49,8 @@ def test_a_server_crosses_by_nbdkit_and_nbdcopy(source, destination, server, hos
 def test_a_server_crosses_through_ssh(source, destination, server, stack, ferry, tmp_path):  # noqa: F811
     with ExitStack() as opened:
         ssh = opened.enter_context(sshd(tmp_path / "ssh"))
-        uri = stack.uri("transfer")
-        opened.enter_context(conversion_host(source, uri))
+        opened.enter_context(conversion_host(source, stack))
         gateway = {"tunnel": ssh.settings["tunnel"].format(host="127.0.0.1")}  # hosts have addresses of their own
-        opened.enter_context(conversion_host(destination, uri, **ssh.settings | gateway))
+        opened.enter_context(conversion_host(destination, stack, **ssh.settings | gateway))
         crosses(source, destination, ferry)
         assert b"Accepted publickey" in ssh.log.read_bytes()

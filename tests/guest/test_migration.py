@@ -57,9 +57,9 @@ def command(stack: Any, clouds_file: Any) -> Callable[..., str]:
 @pytest.fixture
 def broker(guests: Guests, stack: Any) -> Iterator[str]:
     """The broker as guests reach it."""
-    own = urlsplit(stack.uri("transfer"))
+    own = urlsplit(stack.node.address())
     with guests.network.relay((str(own.hostname), int(own.port or 5672))) as (host, port):
-        yield own._replace(netloc=f"{own.username}:{own.password}@{host}:{port}").geturl()
+        yield own._replace(netloc=f"{host}:{port}").geturl()
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def node() -> Iterator[Secured]:
 
 
 def uri(node: Secured, name: str) -> str:
-    return node.uri("transfer").replace("amqp:", "amqps:").rpartition("@")[0] + f"@{name}:{node.tls_port}//"
+    return node.uri("importer").replace("amqp:", "amqps:").rpartition("@")[0] + f"@{name}:{node.tls_port}//"
 
 
 def test_an_agent_that_trusts_the_certificate_gets_in(node: Secured, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
 from amqp.exceptions import AccessRefused, PreconditionFailed
 from stackferry import topology
-from stackferry.bus import connect
+from stackferry.bus import Publisher, connect
+from stackferry.definitions import password_hash
+from stackferry_cli.hosts import broker as broker_uri
+from stackferry_cli.hosts import enrolment
 from stackferry_cli.local.rabbitmq import Node
 
 pytestmark = pytest.mark.integration
@@ -34,7 +38,38 @@ FOREIGN_FACTS = {
     "client": {"documents.exported", "step.ended", "migration.changed", "worker.seen"},
     "operator": {"step.ended", "migration.changed"},
 }
+HOSTS = {host: token_urlsafe(12) for host in ("h1", "h2")}
+for host in HOSTS:
+    user = topology.host_user(host).name
+    OWN[user] = {topology.host_queue(host).name}
+    FACTS[user] = {"agent.seen", "segment.offered", "step.claimed", "step.ended", "step.progressed"}
+    FOREIGN_FACTS[user] = {"migration.changed", "documents.exported", "export.ended", "image.offered", "worker.seen"}
+HOST_QUEUES = {topology.host_queue(host).name for host in HOSTS}
 USERS = sorted(OWN)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hosts(own_node: Node) -> None:
+    """Two conversion hosts, as `hosts deploy` enrols them, whose queues the coordinator has made."""
+    own_node.start()
+    enrolment.local(own_node).enrol({host: password_hash(password) for host, password in HOSTS.items()})
+    publisher = Publisher(own_node.uri("coordinator"), "tests")
+    for host in HOSTS:
+        publisher.declare(topology.work_queue(topology.host_queue(host)))
+    publisher.close()
+
+
+def queues_for(user: str) -> set[str]:
+    """The queues that a user is tried on. The coordinator makes and deletes those of hosts."""
+    return QUEUES if user == "coordinator" else QUEUES | HOST_QUEUES
+
+
+def uri_of(node: Node, user: str) -> str:
+    """How a user connects."""
+    host = topology.host_of(user)
+    if host is None:
+        return node.uri(user)
+    return broker_uri.with_own_user(node.address(), HOSTS[host]).replace("{server_id}", host)
 
 
 @pytest.fixture
@@ -42,7 +77,7 @@ def attempt(node: Node) -> Callable[..., bool]:
     """Whether a user may do something with a channel."""
 
     def attempt(user: str, act: Callable[[Any], object]) -> bool:
-        with connect(node.uri(user), "tests", heartbeat=0) as connection:
+        with connect(uri_of(node, user), "tests", heartbeat=0) as connection:
             try:
                 with connection.channel() as channel:
                     act(channel)
@@ -70,11 +105,19 @@ def consume(queue: str) -> Callable[[Any], object]:
 
 @pytest.mark.parametrize("user", USERS)
 def test_reads_its_own_work_only(attempt: Callable[..., bool], user: str):
-    for queue in QUEUES:
+    for queue in queues_for(user):
         for act in (get, consume):
             assert attempt(user, act(queue)) == (queue in OWN[user]), (act, queue)
     assert attempt(user, get("stackferry.dead")) == (user == "operator")
     assert not attempt(user, get("stackferry.retry.5s"))
+
+
+def test_a_users_own_work_reaches_it(node: Node, attempt: Callable[..., bool]):
+    for host in HOSTS:
+        name = topology.host_queue(host).name
+        assert attempt("coordinator", publish("stackferry.commands", name))
+        with connect(uri_of(node, f"host.{host}"), "tests", heartbeat=0) as connection:
+            assert connection.channel().basic_get(name, no_ack=True) is not None
 
 
 ASKED = {"stackferry.coordinator", "stackferry.exporter.checks", "stackferry.importer.checks"}
@@ -97,9 +140,10 @@ def test_a_request_reaches_no_queue_of_commands(node: Node, broker: Any, attempt
 @pytest.mark.parametrize("user", USERS)
 def test_nobody_speaks_in_anothers_name(node: Node, user: str):
     own = {"client": "stackferry.requests", "operator": "stackferry.returns"}.get(user, "stackferry.facts")
-    key = {"client": "stackferry.coordinator", "operator": "stackferry.importer"}.get(user, "worker.seen")
+    services_say = "agent.seen" if topology.host_of(user) else "worker.seen"
+    key = {"client": "stackferry.coordinator", "operator": "stackferry.importer"}.get(user, services_say)
     for said in (user, "coordinator", "importer"):
-        with connect(node.uri(user), "tests", heartbeat=0) as connection:
+        with connect(uri_of(node, user), "tests", heartbeat=0) as connection:
             message = connection.channel().prepare_message(b"{}", properties={"user_id": said})
             try:
                 connection.channel().basic_publish_confirm(message, exchange=own, routing_key=key)
@@ -119,21 +163,21 @@ def test_tells_only_its_own_facts(attempt: Callable[..., bool], user: str):
 
 @pytest.mark.parametrize("user", USERS)
 def test_only_services_settle_and_answer(attempt: Callable[..., bool], user: str):
-    service = user not in ("client", "operator")
+    service, host = user not in ("client", "operator"), topology.host_of(user)
     assert attempt(user, publish("stackferry.dead", "")) == (user == "coordinator")
-    assert attempt(user, publish("stackferry.replies", "nobody")) == service
+    assert attempt(user, publish("stackferry.replies", "nobody")) == (service and not host)
     for seconds in topology.BACKOFF:
         for exchange in (f"stackferry.retry.{seconds}s", "stackferry.parked"):
             own = next(iter(OWN[user]), "stackferry.importer")
             assert attempt(user, publish(exchange, own)) == service
-            foreign = next(queue for queue in QUEUES if queue not in OWN[user])
-            assert not attempt(user, publish(exchange, foreign))
+            for foreign in (QUEUES | HOST_QUEUES) - OWN[user]:
+                assert not attempt(user, publish(exchange, foreign)), foreign
     assert attempt(user, publish("stackferry.returns", "stackferry.importer")) == (user == "operator")
 
 
 @pytest.mark.parametrize("user", USERS)
 def test_nobody_changes_the_topology(attempt: Callable[..., bool], user: str):
-    for queue in [*QUEUES, "stackferry.dead", "stackferry.audit", "stackferry.retry.1s"]:
+    for queue in [*queues_for(user), "stackferry.dead", "stackferry.audit", "stackferry.retry.1s"]:
         assert not attempt(user, lambda channel, queue=queue: channel.queue_delete(queue))
         assert not attempt(
             user, lambda channel, queue=queue: channel.queue_bind(queue, "stackferry.facts", routing_key="mine")
@@ -146,7 +190,7 @@ def test_nobody_changes_the_topology(attempt: Callable[..., bool], user: str):
 
 @pytest.mark.parametrize("user", USERS)
 def test_purges_nobody_elses_queue(attempt: Callable[..., bool], user: str):
-    for queue in QUEUES - OWN[user]:
+    for queue in queues_for(user) - OWN[user]:
         assert not attempt(user, lambda channel, queue=queue: channel.queue_purge(queue))
 
 

@@ -59,7 +59,7 @@ def _try(box: Any, file: CloudsFile, stack: Stack, ferry: Client, seed: int) -> 
         file.add(tenants[-1].entry, auth)
     with ExitStack() as hosts:
         for tenant in tenants:
-            hosts.enter_context(conversion_host(tenant, stack.uri("transfer")))
+            hosts.enter_context(conversion_host(tenant, stack))
         judge = Judge(generate(seed), *tenants, ferry)
         try:
             print(judge.trial(), flush=True)

@@ -28,7 +28,7 @@ def tried(seed: int, stack: Any, sandbox: Any, clouds_file: Any, ferry: Any) -> 
     with tenants(sandbox, clouds_file) as make, ExitStack() as hosts:
         pair = make("src"), make("dst")
         for tenant in pair:
-            hosts.enter_context(conversion_host(tenant, stack.uri("transfer")))
+            hosts.enter_context(conversion_host(tenant, stack))
         judge = Judge(generate(seed), *pair, ferry)
         try:
             return judge.trial()

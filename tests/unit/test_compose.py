@@ -102,7 +102,7 @@ def test_the_secrets_are_those_that_the_stack_wants(tmp_path: Path) -> None:
     written = secrets(folder)
     files = {Path(secret["file"]) for secret in COMPOSE["secrets"].values()}
     assert {file.parent for file in files} == {Path("deploy/secrets")}
-    assert set(written) == {file.name for file in files} | {"amqp-client", "amqp-operator", "amqp-transfer"}
+    assert set(written) == {file.name for file in files} | {"amqp-client", "amqp-operator"}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert "/secrets/" in (ROOT / "deploy/.gitignore").read_text().split()
     users = {user["name"] for user in json.loads(written["rabbitmq-definitions.json"])["users"]}
@@ -130,9 +130,9 @@ def test_new_secrets_keep_the_passwords_and_take_the_clouds(tmp_path: Path) -> N
 
 def test_hosts_reach_the_broker_by_a_name_that_its_certificate_has(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
-    passwords = urlsplit(secrets(folder)["amqp-transfer"]).password
+    assert "agents-amqp-uri" not in secrets(folder)
     named = secrets(folder, "--broker-name", "[2001:db8::1]:5000")
-    assert named["amqp-transfer"] == f"amqps://transfer:{passwords}@[2001:db8::1]:5000//\n"
+    assert named["agents-amqp-uri"] == "amqps://[2001:db8::1]:5000//\n"  # each host gets a user of its own
     certificate = x509.load_pem_x509_certificate(named["broker-certificate.pem"].encode())
     (address,) = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert str(address.value) == "2001:db8::1"
@@ -141,7 +141,7 @@ def test_hosts_reach_the_broker_by_a_name_that_its_certificate_has(tmp_path: Pat
     again = secrets(folder)
     assert {name for name in again if again[name] != named[name]} == {"rabbitmq-definitions.json"}
     elsewhere = secrets(folder, "--broker-name", "ferry.example.org")
-    assert elsewhere["amqp-transfer"].endswith("@ferry.example.org:5671//\n")
+    assert elsewhere["agents-amqp-uri"] == "amqps://ferry.example.org:5671//\n"
     assert elsewhere["broker-certificate.pem"] != named["broker-certificate.pem"]
 
 

@@ -1,17 +1,22 @@
-"""hosts deploy, list, drain, resume, delete: conversion hosts, through which servers' disks cross."""
+"""hosts deploy, enrol, list, drain, resume, delete: conversion hosts, through which servers' disks cross."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from secrets import token_urlsafe
 from typing import Annotated, Any
 
 import typer
+from stackferry import topology
+from stackferry.definitions import password_hash
 from stackferry.errors import Error
 
 from .. import os_migrate, output
-from ..hosts import asking, broker, connections, deleting, deploying, flags, options, waiting
+from ..hosts import asking, broker, connections, deleting, deploying, enrolment, flags, options, waiting
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
 from ..options import Destination, DestinationProject, Output, Source, SourceProject, client, variables
@@ -52,6 +57,7 @@ def deploy(
     pre_hook: flags.PreHook = None,
     post_hook: flags.PostHook = None,
     agent_amqp_uri_file: flags.AmqpUriFile = None,
+    rabbitmqctl: flags.Rabbitmqctl = None,
     ca_file: flags.CaFile = None,
     peer: flags.Peer = None,
     ssh_from: flags.SshFrom = None,
@@ -68,22 +74,56 @@ def deploy(
     """
     said = variables(vars_file)
     places = _places(source, destination, source_project, destination_project)
-    wanted = options.all_wanted(places, context.params, said, broker.agent_uri(agent_amqp_uri_file))
+    uri = broker.agent_uri(agent_amqp_uri_file)
+    users = None if broker.names_user(uri) else enrolment.control(rabbitmqctl)
+    wanted = options.all_wanted(places, context.params, said, uri)
     _note_loopback(wanted[0])
     if wait and said:
         with client() as ferry:  # hosts in another project than the services use would get no work
             os_migrate.check(ferry, said, {one.side: side_of(one.cloud, one.project) for one in places})
     connected = [(w, connections.connect(w.cloud, w.project, _entry(said, w.cloud))) for w in wanted]
     deadline, say = time.monotonic() + timeout, output.aside(format_).print
+
+    def make() -> list[tuple[Wanted, list[deploying.Host], Any]]:
+        made = _deploy(connected, say)
+        if users is not None:
+            users.enrol(_password_hashes(made), broker.vhost_of(uri))
+        _await_active(made, deadline, say)
+        return made
+
     if not wait:
-        made = _deploy(connected, deadline, say)
+        made = make()
     else:
         with client() as ferry:
             ferry.hosts()  # whoever can't be asked is better known of before anything is made
-            made = _deploy(connected, deadline, say)
+            made = make()
             for one, hosts, connection in made:
                 waiting.agents(one, hosts, connection, ferry, deadline, say)
     output.tell(format_, [_row(one, host) for one, hosts, _ in made for host in hosts])
+
+
+@app.command()
+def enrol(
+    server: Annotated[str, typer.Argument(metavar="SERVER", help="Id of the server.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the agents' AMQP URI is written: a secret.")],
+    agent_amqp_uri_file: flags.AmqpUriFile = None,
+    rabbitmqctl: flags.Rabbitmqctl = None,
+    format_: Output = output.Format.table,
+) -> None:
+    """Make the broker's user of a conversion host that you set up yourself.
+
+    `deploy` does it by itself for its own. A second time gives it a new password.
+    """
+    if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", server):
+        raise Error(f"{server!r} is no server's id; `openstack server list` shows them")
+    uri = broker.agent_uri(agent_amqp_uri_file)
+    if broker.names_user(uri):
+        raise Error(f"the broker's URI for the hosts names a user; each host gets its own: {broker.SAY}")
+    users, password = enrolment.control(rabbitmqctl), token_urlsafe(24)
+    broker.write(to, broker.with_own_user(uri, password).replace(broker.SERVER_ID, server))
+    users.enrol({server: password_hash(password)}, broker.vhost_of(uri))
+    user = topology.host_user(server).name
+    output.tell(format_, {"user": user, "file": str(to)}, f"{user}: STACKFERRY_AMQP_URI is in {to}")
 
 
 def _row(wanted: Wanted, host: deploying.Host) -> dict[str, Any]:
@@ -91,7 +131,7 @@ def _row(wanted: Wanted, host: deploying.Host) -> dict[str, Any]:
 
 
 def _deploy(
-    connected: list[tuple[Wanted, Any]], deadline: float, say: Callable[[str], None]
+    connected: list[tuple[Wanted, Any]], say: Callable[[str], None]
 ) -> list[tuple[Wanted, list[deploying.Host], Any]]:
     """The destination's come first: the source's have to know who'll fetch from them."""
     done: list[tuple[Wanted, list[deploying.Host], Any]] = []
@@ -99,12 +139,27 @@ def _deploy(
         peers = tuple(range_ for _, hosts, _ in done for host in hosts for range_ in host.seen_as)
         wanted = replace(wanted, peers=(*wanted.peers, *peers))
         done.append((wanted, deploying.deploy(wanted, connection, say), connection))
-    for wanted, hosts, connection in done:
+    return done
+
+
+def _password_hashes(made: list[tuple[Wanted, list[deploying.Host], Any]]) -> dict[str, str]:
+    """What the broker must know of each host; raise Error naming hosts that have no user of their own."""
+    everyone = [host for _, hosts, _ in made for host in hosts]
+    if without := [host.name for host in everyone if not host.password_hash]:
+        raise Error(
+            f"{', '.join(without)}: made when hosts had no users of their own; `hosts delete`, and deploy again"
+        )
+    return {host.id: host.password_hash for host in everyone if host.password_hash}
+
+
+def _await_active(
+    made: list[tuple[Wanted, list[deploying.Host], Any]], deadline: float, say: Callable[[str], None]
+) -> None:
+    for wanted, hosts, connection in made:
         waiting.active(wanted, hosts, connection, deadline)
         for host in hosts:
             word = "is on" if host.made else "was there"
             say(f"{wanted.cloud}: {host.name} {word} ({host.id}, {host.address})")
-    return done
 
 
 @app.command("list")
@@ -139,6 +194,7 @@ def delete(
     source_project: SourceProject = None,
     destination_project: DestinationProject = None,
     vars_file: flags.Vars = None,
+    rabbitmqctl: flags.Rabbitmqctl = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if they have work, or nobody knows.")] = False,
     format_: Output = output.Format.table,
@@ -167,6 +223,16 @@ def delete(
             deleting.delete(mine, connection)
     output.tell(format_, {"deleted": lines}, *(f"deleted: {line}" for line in lines))
     asking.forget(ids)
+    _dismiss(ids, rabbitmqctl)
+
+
+def _dismiss(ids: list[str], rabbitmqctl: str | None) -> None:
+    """Delete the hosts' users of the broker; they're of no use to anybody, but to whoever knew a password."""
+    try:
+        enrolment.control(rabbitmqctl).dismiss(ids)
+    except Error as error:
+        names = " ".join(topology.host_user(id_).name for id_ in ids)
+        output.errors.print(f"note: users of the broker are left over, delete them there ({names}): {error}")
 
 
 def _places(

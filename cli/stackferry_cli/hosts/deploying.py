@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from secrets import token_urlsafe
 from typing import Any
 
+from stackferry.definitions import password_hash
 from stackferry.errors import Error
 from stackferry.resources.conversion import MARK, METADATA
 
-from . import ours, wires
+from . import broker, ours, wires
 from .connections import explained
 from .user_data import user_data
 from .wanted import AUTOMATIC, NONE, Network, Wanted
 
+PASSWORD_HASH = "stackferry_password_hash"  # noqa: S105 - in the server's metadata: of its user of the broker
 SHOWN = 12  # names in an error
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A conversion host. ``address``: where it's reached; ``seen_as``: ranges that its connections come from."""
+    """A conversion host. ``address``: where it's reached; ``seen_as``: ranges that its connections come from.
+
+    ``password_hash``: of its own user of the broker; None where it has none.
+    """
 
     id: str
     name: str
     address: str
     seen_as: tuple[str, ...]
     made: bool
+    password_hash: str | None = None
 
 
 def deploy(wanted: Wanted, connection: Any, say: Callable[[str], None] = lambda _: None) -> list[Host]:
@@ -55,7 +62,7 @@ def _host(server: Any, name: str, port: Any, floating: str | None, connection: A
     own = [ip["ip_address"] for ip in port.fixed_ips]
     seen = [floating] if floating else [*own, *_gateways(port.network_id, connection)]
     ranges = tuple(f"{address}/{128 if ':' in address else 32}" for address in seen)
-    return Host(server.id, name, floating or own[0], ranges, made)
+    return Host(server.id, name, floating or own[0], ranges, made, (server.metadata or {}).get(PASSWORD_HASH))
 
 
 def _gateways(network_id: str, connection: Any) -> Iterator[str]:
@@ -149,8 +156,13 @@ def _server(
         more["config_drive"] = True
     if wanted.key_name:
         more["key_name"] = wanted.key_name
-    text = user_data(wanted, name, floating)
+    uri, metadata = wanted.guest.amqp_uri, METADATA
+    if not broker.names_user(uri):
+        uri, metadata = broker.with_own_user(uri, password := token_urlsafe(24)), {
+            **METADATA, PASSWORD_HASH: password_hash(password)
+        }  # fmt: skip
+    text = user_data(replace(wanted, guest=replace(wanted.guest, amqp_uri=uri)), name, floating)
     return connection.compute.create_server(
-        name=name, flavor_id=flavor.id, networks=[{"port": port.id}], metadata=METADATA,
+        name=name, flavor_id=flavor.id, networks=[{"port": port.id}], metadata=metadata,
         user_data=base64.b64encode(text.encode()).decode(), **more,
     )  # fmt: skip

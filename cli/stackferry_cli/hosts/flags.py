@@ -80,8 +80,17 @@ PostHook = Annotated[Path | None, _file(AGENTS, "A script that each host runs la
 AmqpUriFile = Annotated[
     Path | None,
     _file(
-        ACCESS, "A file that says how agents reach the broker; or STACKFERRY_AGENT_AMQP_URI. The local one otherwise.",
+        ACCESS, "A file with the URI by which agents reach the broker (without a user: each host gets its own); or "
+        "STACKFERRY_AGENT_AMQP_URI. The local one otherwise.",
         "--agent-amqp-uri-file",
+    ),
+]  # fmt: skip
+Rabbitmqctl = Annotated[
+    str | None,
+    typer.Option(
+        "--rabbitmqctl", metavar="COMMAND", rich_help_panel=ACCESS,
+        help="How to run rabbitmqctl where the broker is, to make the hosts' users: 'docker-compose exec -T rabbitmq "
+        "rabbitmqctl'; or STACKFERRY_RABBITMQCTL. That of the local broker otherwise.",
     ),
 ]  # fmt: skip
 CaFile = Annotated[Path | None, _file(ACCESS, "Who has signed the broker's certificate (PEM), for amqps.")]

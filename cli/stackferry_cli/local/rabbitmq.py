@@ -17,6 +17,7 @@ from stackferry.errors import BrokerUnavailable
 from .processes import Process, start_time, until
 
 PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server")
+CONTROL = ("/usr/lib/rabbitmq/bin/rabbitmqctl", "/opt/rabbitmq/sbin/rabbitmqctl")  # as this user: no `su rabbitmq`
 PORTS = ("port", "dist_port", "epmd_port")
 CHOICE = range(20000, 32000)  # below what systems use for outgoing connections
 EPMD = ("/usr/bin/epmd", "/usr/lib/erlang/bin/epmd")
@@ -34,6 +35,17 @@ class Node:
         """The AMQP URI of a user: a service's name, ``client``, or ``admin``."""
         known = self._known()
         return f"amqp://{user}:{known['passwords'][user]}@127.0.0.1:{known['port']}//"
+
+    def address(self) -> str:
+        """Where it listens, as a URI without a user."""
+        return f"amqp://127.0.0.1:{self._known()['port']}//"
+
+    def control(self) -> tuple[list[str], dict[str, str]]:
+        """The words that begin a ``rabbitmqctl`` command for this node, and its environment."""
+        program = next((p for p in (*CONTROL, shutil.which("rabbitmqctl") or "") if p and Path(p).exists()), None)
+        if program is None:
+            raise BrokerUnavailable("rabbitmqctl is not installed; it comes with rabbitmq-server")
+        return [program], self._environment()
 
     def users(self) -> list[str]:
         """Who may connect."""

@@ -1,7 +1,7 @@
 """Whose word counts: of each fact, whether the broker's user who told it may tell it. Pure.
 
 RabbitMQ guarantees who published a message. A fact counts only from the users to whom the try was given: the exporter
-for what is done at the source, the importer for the destination, the agents on a volume's hosts for its bytes. What a
+for what is done at the source, the importer for the destination, agents on a volume's two hosts for its bytes. What a
 step has made is told by the importer alone: what counts as made by a migration is what its undo removes.
 """
 
@@ -16,11 +16,12 @@ from stackferry.messages.steps import GOOD
 from . import cleaning, workload_commands
 from .itinerary import MOVING
 from .ledger import Ledger, Step
-from .workload import SOURCE, task_of
+from .workload import SOURCE, place_of, task_of
 
-EXPORTER, IMPORTER, TRANSFER = topology.EXPORTER.service, topology.IMPORTER.service, topology.HOST.service
+EXPORTER, IMPORTER = topology.EXPORTER.service, topology.IMPORTER.service
 #: facts about a migration as a whole, or of its export
 EXPORTS = ("documents-exported", "export-ended")
+SEGMENT = ("copy", "verify")
 #: fields that say what was made, or changed, at the destination
 MADE = ("destination_id", "also_made", "replaces", "payload_missing")
 
@@ -32,8 +33,10 @@ def refused(ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> dic
     step = ledger.step(data.get("step", ""))
     if step is None:
         return None
-    if name in ("image-offered", "segment-offered"):
-        return _unless((EXPORTER if name == "image-offered" else TRANSFER,), sender)
+    if name == "image-offered":
+        return _unless((EXPORTER,), sender)
+    if name == "segment-offered":
+        return _unless((_host(ledger, step, "source_host"),), sender)
     if name == "step-ended":
         ends = data["outcome"] in GOOD
         wrong = [field for field in MADE if data.get(field)] if sender != IMPORTER else []
@@ -42,10 +45,20 @@ def refused(ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> dic
     return _unless(working(ledger, step), sender) if name in ("step-claimed", "step-progressed") else None
 
 
+def is_over(ledger: Ledger, data: dict[str, Any]) -> bool:
+    """Whether a fact is about a segment, and a try of it that is over: as from a host that was lost, and is back."""
+    step = ledger.step(data.get("step", ""))
+    if step is None or step.action not in SEGMENT:
+        return False
+    return (step.state, step.attempt) != ("asked", data.get("attempt"))
+
+
 def working(ledger: Ledger, step: Step) -> Collection[str]:
     """The users to whom a try of a step is given."""
     if step.action == "transfer":
         return {EXPORTER, *finishing(ledger, step)}
+    if step.action in MOVING:
+        return {_host(ledger, step, "source_host"), *finishing(ledger, step)}
     return finishing(ledger, step)
 
 
@@ -54,8 +67,14 @@ def finishing(ledger: Ledger, step: Step) -> Collection[str]:
     if step.action == "transfer":
         return (EXPORTER if ledger.head.mode == "export" else IMPORTER,)
     if step.action in MOVING:
-        return (TRANSFER,)
+        return (_host(ledger, step, "destination_host"),)
     return (EXPORTER if _at_source(step) else IMPORTER,)
+
+
+def _host(ledger: Ledger, step: Step, side: str) -> str:
+    """The user of the agents on one of the hosts that a volume has its place on."""
+    place = ledger.step(place_of(step.key))
+    return topology.host_user(str(place.results.get(side) or "")).name if place else ""
 
 
 def _at_source(step: Step) -> bool:

@@ -35,6 +35,7 @@ from .ledger import Head
 from .offers import Peers
 from .store import Store
 from .turns import Turns
+from .workload import place_of
 
 log = logger(__name__)
 COORDINATOR = topology.COORDINATOR.service
@@ -81,8 +82,9 @@ class Coordinator:
             if store is None:
                 return
             if step := envelope.data.get("step"):
-                store.near(step)
-            self._heed(store, name, envelope.data, sender)
+                store.near(step, place_of(step))
+            if not self._heeds(store, name, envelope.data, sender):
+                return
             due = self._react(connection, store, name, envelope.data, now, envelope)
         self.unsent |= due
 
@@ -95,17 +97,25 @@ class Coordinator:
             if store is None:
                 return False
             step = store.step(data["step"])
-            self._heed(store, "step-claimed", data, sender)
+            if not self._heeds(store, "step-claimed", data, sender):
+                return False
             open_ = step is not None and (step.state, step.attempt) == ("asked", data["attempt"])
             if open_ and not granted(store, data):
                 due = self._react(connection, store, "step-claimed", data, now, envelope)
         self.unsent |= due
         return granted(store, data)
 
-    def _heed(self, store: Store, name: str, data: dict[str, Any], sender: str) -> None:
-        """Refuse a word that isn't its sender's to say."""
-        if sender != self.own_user and (wrong := senders.refused(store, name, data, sender)):
+    def _heeds(self, store: Store, name: str, data: dict[str, Any], sender: str) -> bool:
+        """Whether a word counts; raise InvalidMessage when it isn't its sender's to say.
+
+        A host's word about a try that is over is nothing to us: the volume may have moved to another host since.
+        """
+        if sender == self.own_user or not (wrong := senders.refused(store, name, data, sender)):
+            return True
+        if topology.host_of(sender) is None or not senders.is_over(store, data):
             _refuse(name, data, sender, wrong)
+        log.info("about a try that is over", message=name, sender=sender, step=data.get("step"))
+        return False
 
     def _seen(self, connection: Connection, envelope: Envelope, sender: str, now: float) -> bool:
         """Whether this message was taken in before. Ids are unique for each source (CloudEvents), and user."""
@@ -254,8 +264,8 @@ class Coordinator:
 
     def agent_seen(self, data: dict[str, Any], sender: str = "") -> None:
         """Note that an agent on a conversion host is there, or leaves; its host gets a queue first."""
-        if sender not in (self.own_user, senders.TRANSFER):
-            _refuse("agent-seen", data, sender, {"sender": "only agents on conversion hosts may say so"})
+        if sender not in (self.own_user, topology.host_user(data["host"]).name):
+            _refuse("agent-seen", data, sender, {"host": f"agents on it are {topology.host_user(data['host']).name}"})
         now = self.spoken = self.clock()
         if now - self.heard > fleet.AGENT_SILENT:
             self.hears_since = now

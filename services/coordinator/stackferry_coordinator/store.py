@@ -15,7 +15,7 @@ _KEY, *_TUPLES = (_STEP.index(name) for name in ("key", "made", "notes", "change
 _STEPS = select(*(t.step.c[name] for name in _STEP)).where(t.step.c.migration == bindparam("m"))
 _BY_KEY = _STEPS.where(t.step.c.key == bindparam("k"))
 _GROUP_OF = select(t.step.c.group).where(t.step.c.migration == bindparam("m"), t.step.c.key == bindparam("k"))
-_WITH_HEAD = _STEPS.where(t.step.c.key.in_([bindparam("k"), _GROUP_OF.scalar_subquery()]))
+_WITH_HEAD = _STEPS.where(t.step.c.key.in_([bindparam("k"), bindparam("p"), _GROUP_OF.scalar_subquery()]))
 _BY_GROUP = _STEPS.where(t.step.c.group == bindparam("g"))
 _FIRST = _STEPS.where(t.step.c.state == bindparam("s")).order_by(t.step.c.order).limit(bindparam("n"))
 _HEAD_OF = select(*(t.migration.c[name] for name in _HEAD)).where(t.migration.c.id == bindparam("m")).with_for_update()
@@ -82,10 +82,10 @@ class Store(Ledger):
                 self._absent.add(key)
         return self.steps.get(key)
 
-    def near(self, key: str) -> None:
-        """Load a step with that of its workload: who changes one looks at the other."""
+    def near(self, key: str, place: str) -> None:
+        """Load a step with that of its workload and that of its place: who changes one looks at the others."""
         if key not in self.steps and not self._complete:
-            self._take(self.connection.execute(_WITH_HEAD, {"m": self.head.id, "k": key}))
+            self._take(self.connection.execute(_WITH_HEAD, {"m": self.head.id, "k": key, "p": place}))
 
     def all(self) -> list[Step]:
         if not self._complete:

@@ -33,6 +33,9 @@ from .settings import Settings
 from .source import Shared
 
 log = logger(__name__)
+HOST = (
+    "{server_id}"  # in the broker's URI: each host has a user of its own, whose name is known once the server is made
+)
 EVERY = 5.0  # seconds between two words that it's there
 
 
@@ -44,8 +47,9 @@ class Agent:
             raise Error("STACKFERRY_TUNNEL also needs STACKFERRY_TUNNEL_KEY and STACKFERRY_TUNNEL_KNOWN_HOSTS")
         self.config, self.stop = config, threading.Event()
         self.host = config.server_id or server_id()
+        self.uri = config.amqp_uri.replace(HOST, self.host)
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{config.instance}:{uuid.uuid4().hex[:8]}"
-        self.publisher = Publisher(config.amqp_uri, f"agent {self.instance}")
+        self.publisher = Publisher(self.uri, f"agent {self.instance}")
         self.source = f"stackferry/transfer/{self.host}"
         self.reports = Reports(self.publisher, self.source, self.stop)
         self.running: set[tuple[str, str, int, str]] = set()
@@ -55,7 +59,7 @@ class Agent:
         """Work until :attr:`stop` is set."""
         config = self.config
         shared = Shared(pace=Pace(config.bandwidth or None))
-        address = config.listen_address or own_address(config.amqp_uri)
+        address = config.listen_address or own_address(self.uri)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listener = socket.create_server((address, port_of(config)), family=family)
         folder = Path(config.state_dir) / "agents" / (config.instance or "1")
@@ -66,10 +70,10 @@ class Agent:
             stack.callback(self.publisher.close)
             server = stack.enter_context(Server(listener, self.identity, shared))
             self.segments = Segments(config, self.identity, server, self.reports, self.stop)
-            self.claims = stack.enter_context(Claims(config.amqp_uri, self.publisher, self.source, self.stop))
+            self.claims = stack.enter_context(Claims(self.uri, self.publisher, self.source, self.stop))
             self.pool = stack.enter_context(ThreadPoolExecutor(self.room, thread_name_prefix="segment"))
             queue = topology.host_queue(self.host)
-            consumer = Consumer(config.amqp_uri, queue, self.publisher, self.take, self.has_room, self.stop)
+            consumer = Consumer(self.uri, queue, self.publisher, self.take, self.has_room, self.stop)
             presence = threading.Thread(target=self._be_seen, args=(consumer,), name="presence")
             presence.start()
             consumer.run()

@@ -10,7 +10,7 @@ from typing import Any
 
 from kombu import Queue
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, Claimed, InvalidMessage
 from stackferry.messages import StepClaimed
@@ -25,7 +25,7 @@ class Claims:
 
     def __init__(self, uri: str, publisher: Publisher, source: str, stop: threading.Event) -> None:
         self.uri, self.publisher, self.source, self.stop = uri, publisher, source, stop
-        self.id = f"transfer.{uuid.uuid4().hex}"
+        self.id = f"{user_of(uri)}.{uuid.uuid4().hex}"
         self.waiting: dict[str, SimpleQueue[bool]] = {}
         self.ready = threading.Event()
 

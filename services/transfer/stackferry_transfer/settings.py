@@ -14,7 +14,10 @@ class Settings(Common):
 
     cloud: str = setting("", "name of this host's cloud in the services' clouds.yaml")
     project: str = setting("", "project of this host as migrations name it; empty: the one of the credentials")
-    server_id: str = setting("", "id of the server that this is; empty: as cloud-init or the firmware says")
+    server_id: str = setting(
+        "",
+        "id of the server that this is, also for {server_id} in AMQP_URI; empty: as cloud-init or the firmware says",
+    )
     instance: str = setting("", "what tells the agents of one host apart: 1, 2 ...")
     host_name: str = setting("", "what people call this host; empty: what it calls itself")
     slots: int = setting(4, "volumes that it works on at once", validate.Range(1, 1000))

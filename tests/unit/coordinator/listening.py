@@ -10,7 +10,9 @@ from stackferry_coordinator.ledger import Ledger
 
 def user_reading(queue: str) -> str:
     """The broker's user who reads a queue."""
-    return next(known.service for known in (*topology.WORK_QUEUES, topology.HOST) if topology.on(known, queue))
+    known = next(known for known in (*topology.WORK_QUEUES, topology.HOST) if topology.on(known, queue))
+    host = queue.removeprefix(topology.host_queue("").name)
+    return topology.host_user(host).name if known is topology.HOST else known.service
 
 
 def check_listens(ledger: Ledger, due: Do, queue: str) -> None:
@@ -24,7 +26,7 @@ def check_listens(ledger: Ledger, due: Do, queue: str) -> None:
         or not ledger.head.request.get("source")
         or ledger.head.mode == "export"
     )
-    for sender in ("exporter", "importer", "transfer", ""):
+    for sender in ("exporter", "importer", user, "host.another", ""):
         failed = senders.refused(ledger, "step-ended", {**about, "outcome": "failed"}, sender)
         assert (failed is None) or sender != user, (failed, queue, step.key)
         good = senders.refused(ledger, "step-ended", {**about, "outcome": "done"}, sender)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.senders import refused
+from stackferry_coordinator.moves import known
+from stackferry_coordinator.senders import is_over, refused
 
+from .test_offers import COPY, asked
 from .test_transfers import ENSURE, MIGRATION, TRANSFER, Play
 
-USERS = {"exporter", "importer", "transfer", "client", "operator", ""}
+USERS = {"exporter", "importer", "host.s1", "host.d1", "host.d2", "client", "operator", ""}
 
 
 def believed(play: Play, name: str, **data: Any) -> set[str]:
@@ -48,11 +50,43 @@ def test_the_exporter_alone_says_what_is_at_the_source() -> None:
         assert believed(play, name) == {"exporter"}
 
 
+def of_a_segment(name: str, **data: Any) -> tuple[set[str], dict[str, str]]:
+    """Who is believed about a segment that was asked for; and the users of its hosts."""
+    world, _, hosts = asked()
+    users = {side: f"host.{host}" for side, host in hosts.items()}
+    everybody = {*USERS, *users.values(), "transfer", "coordinator"}
+    about = {"migration": MIGRATION, "step": COPY, "attempt": 1, **data}
+    return {user for user in everybody if refused(world.ledger, name, about, user) is None}, users
+
+
+def test_agents_speak_only_of_volumes_that_have_a_place_on_their_own_host() -> None:
+    believed, users = of_a_segment("step-ended", outcome="failed")
+    assert believed == set(users.values())
+    assert of_a_segment("step-progressed", done=1)[0] == believed
+    assert of_a_segment("step-claimed")[0] == believed
+    assert of_a_segment("segment-offered")[0] == {users["source_host"]}
+    assert of_a_segment("step-ended", outcome="done", results={"digest": "x"})[0] == {users["destination_host"]}
+    for said in ({"destination_id": "x"}, {"also_made": ["x"]}, {"replaces": {"name": ["a", "b"]}}):
+        for outcome in ("done", "created", "failed"):
+            assert of_a_segment("step-ended", outcome=outcome, **said)[0] == set()
+
+
+def test_a_host_that_lost_a_volume_to_another_one_is_not_heard_any_more() -> None:
+    world, do, hosts = asked()
+    about = {"migration": MIGRATION, "step": do.key, "attempt": do.attempt, "outcome": "done"}
+    old = f"host.{hosts['destination_host']}"
+    assert refused(world.ledger, "step-ended", about, old) is None
+    world._tell("host-lost", {"migration": MIGRATION, "step": "volume/a-disk0/assign",
+                              "hosts": [hosts["destination_host"]]})  # fmt: skip
+    assert is_over(world.ledger, about)
+    assert known(world.ledger, do.key).state != "done"
+
+
 def test_a_refusal_names_who_said_it_and_who_may() -> None:
     play = Play()
     about = {"step": ENSURE, "attempt": 1, "outcome": "failed"}
-    assert refused(play.ledger, "step-ended", about, "transfer") == {
-        "sender": "transfer has no say in this; importer has"
+    assert refused(play.ledger, "step-ended", about, "host.d1") == {
+        "sender": "host.d1 has no say in this; importer has"
     }
     assert refused(play.ledger, "step-ended", {**about, "destination_id": "x"}, "") == {
         "destination_id": "nobody known makes nothing at a destination"

@@ -1,0 +1,126 @@
+"""Users of the broker for conversion hosts: by which command they're made, and what happens when it can't be run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from stackferry.definitions import host_definitions, password_hash
+from stackferry.errors import BrokerUnavailable, Error
+from stackferry_cli.app import app
+from stackferry_cli.hosts import broker, enrolment
+from typer.testing import CliRunner
+
+RECORDER = """#!/bin/sh
+echo "$@" >> {log}
+cat >> {log}.in
+exit {code}
+"""
+
+
+def rabbitmqctl(folder: Path, code: int = 0) -> Path:
+    """A program that writes down what it's asked."""
+    program = folder / "rabbitmqctl"
+    program.write_text(RECORDER.format(log=folder / "log", code=code))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return program
+
+
+def test_all_users_are_made_by_one_command_and_no_secret_is_a_word_of_it(tmp_path: Path) -> None:
+    control = enrolment.control(f"{rabbitmqctl(tmp_path)} --node far")
+    control.enrol({"s1": "hash-1", "s2": "hash-2"}, "ferry")
+    control.enrol({})
+    assert (tmp_path / "log").read_text() == "--node far import_definitions\n"
+    content = json.loads((tmp_path / "log.in").read_text())
+    assert content == host_definitions({"s1": "hash-1", "s2": "hash-2"}, "ferry")
+    assert [user["name"] for user in content["users"]] == ["host.s1", "host.s2"]
+
+
+@pytest.mark.parametrize("code", [0, enrolment.GONE])
+def test_users_go_with_their_hosts_and_those_that_are_gone_are_fine(tmp_path: Path, code: int) -> None:
+    enrolment.control(str(rabbitmqctl(tmp_path, code))).dismiss(["s1", "s2"])
+    assert (tmp_path / "log").read_text() == "delete_user host.s1\ndelete_user host.s2\n"
+
+
+def test_a_command_that_fails_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BrokerUnavailable, match=r"rabbitmqctl import_definitions` failed"):
+        enrolment.control(str(rabbitmqctl(tmp_path, 70))).enrol({"s1": "hash"})
+    with pytest.raises(BrokerUnavailable, match="can't be run"):
+        enrolment.control(str(tmp_path / "nothing")).enrol({"s1": "hash"})
+    with pytest.raises(Error, match="--rabbitmqctl"):
+        enrolment.control("'half a quote")
+
+
+def test_with_a_broker_of_ones_own_one_must_say_how_users_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URI", "amqp://client:x@broker.example//")
+    monkeypatch.delenv(enrolment.VARIABLE, raising=False)
+    with pytest.raises(Error, match=r"--rabbitmqctl \(or STACKFERRY_RABBITMQCTL\) says how"):
+        enrolment.control(None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "whole", "vhost"),
+    [
+        ("amqps://ferry.example:5671//", "amqps://host.{server_id}:pw@ferry.example:5671//", "/"),
+        ("amqp://[2001:db8::1]", "amqp://host.{server_id}:pw@[2001:db8::1]", "/"),
+        ("amqp://h:1/my%2Fhost", "amqp://host.{server_id}:pw@h:1/my%2Fhost", "my/host"),
+    ],
+)
+def test_each_host_is_told_its_own_user(uri: str, whole: str, vhost: str) -> None:
+    assert not broker.names_user(uri)
+    assert broker.with_own_user(uri, "pw") == whole
+    assert broker.vhost_of(uri) == vhost
+    assert broker.names_user("amqp://all:pw@h//")
+
+
+def run(*words: str) -> Any:
+    return CliRunner().invoke(app, ["hosts", "enrol", *words])
+
+
+def test_a_host_made_by_hand_gets_its_user_and_the_secret_is_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(broker.VARIABLE, "amqps://ferry.example:5671//")
+    file, program = tmp_path / "uri", rabbitmqctl(tmp_path)
+    file.write_text("somebody else's")
+    said = run("s1", "--to", str(file), "--rabbitmqctl", str(program))
+    assert said.exit_code == 0, said.output
+    uri = urlsplit(file.read_text().strip())
+    assert (uri.username, uri.hostname, stat.S_IMODE(file.stat().st_mode)) == ("host.s1", "ferry.example", 0o600)
+    assert str(uri.password) not in said.output
+    hash_ = json.loads((tmp_path / "log.in").read_text())["users"][0]["password_hash"]
+    assert password_hash(str(uri.password), base64.b64decode(hash_)[:4]) == hash_
+
+
+def test_what_makes_no_sense_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(broker.VARIABLE, "amqps://all:pw@ferry.example//")
+    more = ("--to", str(tmp_path / "uri"), "--rabbitmqctl", str(rabbitmqctl(tmp_path)))
+    assert isinstance(refused := run("s1", *more).exception, Error)
+    assert "names a user" in str(refused)
+    monkeypatch.setenv(broker.VARIABLE, "amqps://ferry.example//")
+    assert "no server's id" in str(run("a.*", *more).exception)
+    assert "can't be written" in str(run("s1", "--to", str(tmp_path / "no" / "uri"), *more[2:]).exception)
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_host_has_no_right_over_anything_of_another() -> None:
+    (rights,) = host_definitions({"s1": "hash"})["permissions"]
+    topics = {t["exchange"]: t["write"] for t in host_definitions({"s1": "hash"})["topic_permissions"]}
+    assert re.search(rights["read"], "stackferry.transfer.s1")
+    for other in (
+        "stackferry.transfer.s2",
+        "stackferry.transfer.s10",
+        "stackferry.transfer.xs1",
+        "stackferry.importer",
+    ):
+        assert not re.search(rights["read"], other)
+        assert not re.search(topics["stackferry.retry.5s"], other)
+        assert not re.search(topics["stackferry.parked"], other)
+    assert not re.search(rights["configure"], "stackferry.worker.host.s10.x")
+    assert re.search(rights["configure"], "stackferry.worker.host.s1.x")
