@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ from .messages import (
     DescribeMigrations,
     MigrationChanged,
     RequestMigration,
+    RequestRefused,
     SubmitDocuments,
 )
 from .pages import pages
@@ -37,6 +39,7 @@ from .pages import pages
 SOURCE = "stackferry/client"
 FINAL = ("planned", "done", "undone", "cancelled", "stuck")
 PART_BYTES = 300_000
+SENT = 1000  # requests whose refusal is still ours
 Place = str | dict[str, Any]
 
 
@@ -52,6 +55,7 @@ class Client:
         self._publisher = Publisher(amqp_uri, "client publisher")
         self._listener = Listener(amqp_uri, timeout)
         self._requested: set[str] = set()
+        self._sent: deque[str] = deque(maxlen=SENT)  # ids of our requests
 
     def __enter__(self) -> Client:
         return self
@@ -136,6 +140,7 @@ class Client:
     def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
         """Publish one request."""
         envelope, queue = message.make(SOURCE, data), queue or message.queues[0]
+        self._sent.append(envelope.id)
         self._publisher.publish(Outgoing.of(queue.exchange.name, queue.name, envelope))
         return envelope
 
@@ -155,6 +160,8 @@ class Client:
                 parts = self._ask(DescribeMigrations, question)
                 break
             except Error:  # the question may have overtaken our own request
+                for fact in tuple(self._listener.attend(migration)):
+                    self._check(fact)
                 if migration not in self._requested or time.monotonic() > deadline:
                     raise
         self._requested.discard(migration)
@@ -216,8 +223,18 @@ class Client:
                 return
 
     def hear(self, migration: str, timeout: float | None = None) -> Envelope | None:
-        """Return the next fact of a migration; None when there was none for *timeout* seconds, or some were missed."""
-        return self._listener.fact(migration, timeout)
+        """Return the next fact of a migration; None when there was none for *timeout* seconds, or some were missed.
+
+        Raises Error with the reason when it says that a request of this client was refused.
+        """
+        fact = self._listener.fact(migration, timeout)
+        if fact is not None:
+            self._check(fact)
+        return fact
+
+    def _check(self, fact: Envelope) -> None:
+        if fact.type == RequestRefused.type and fact.data["request"] in self._sent:
+            raise Error(fact.data["reason"])
 
     def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
         """Return the migration (see :meth:`show`) once it has ended or needs a person."""

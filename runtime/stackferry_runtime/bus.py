@@ -25,6 +25,7 @@ from stackferry.errors import Claimed, Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
 
 from .logs import logger
+from .refusals import refusals
 
 log = logger(__name__)
 
@@ -191,7 +192,7 @@ class QueueReader(SharedExtension, ProviderCollector):
             envelope = read(message.body, message.content_type, self.queue.name)
             entrypoint = self._entrypoint(envelope)
         except InvalidMessage as error:
-            self._finish(message, partial(parked, self.queue.name, reason=error.reason, error=error.errors))
+            self._refuse(message, error)
             return
         except Exception as error:  # a check that fails is no reason to end
             log.exception("could not check a message", queue=self.queue.name)
@@ -223,14 +224,25 @@ class QueueReader(SharedExtension, ProviderCollector):
             error = exc_info[1]
             text = f"{type(error).__name__}: {error}"
             if isinstance(error, InvalidMessage):
-                step = partial(parked, self.queue.name, reason=error.reason, error=error.errors)
-            elif isinstance(error, NotNow):
+                self._refuse(message, error)
+                return result, exc_info
+            if isinstance(error, NotNow):
                 step = partial(postponed, self.queue.name, claimed=isinstance(error, Claimed))
             else:
                 log.error("handler failed", queue=self.queue.name, exc_info=exc_info)
                 step = partial(retried, self.queue.name, error=text)
         self._finish(message, step)
         return result, exc_info
+
+    def _refuse(self, message: Any, error: InvalidMessage) -> None:
+        """Park a message that nobody can act on; whoever asked for it is told."""
+        if self.queue.asked:
+            try:
+                told = refusals(bytes(message.body), sender(message, self.carriers), error, self.queue)
+                self.publisher.publish_all(told)  # nobody may wait for the answer any more
+            except Exception:  # what can't be told must be parked all the same
+                log.exception("could not tell that a request was refused", queue=self.queue.name)
+        self._finish(message, partial(parked, self.queue.name, reason=error.reason, error=error.errors))
 
     def _finish(self, message: Any, move: Callable[..., Outgoing] | None = None) -> None:
         """Publish the copy that *move* makes, if any, and only then acknowledge."""

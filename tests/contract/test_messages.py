@@ -37,6 +37,7 @@ PUBLISHED = (
     "stackferry.offer-image.v1",
     "stackferry.remove-resource.v1",
     "stackferry.request-migration.v1",
+    "stackferry.request-refused.v1",
     "stackferry.step-claimed.v1",
     "stackferry.step-ended.v1",
     "stackferry.step-progressed.v1",

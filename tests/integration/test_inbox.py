@@ -2,8 +2,10 @@
 
 import uuid
 
+import pytest
 from sqlalchemy import func, select
 from stackferry.bus import Publisher
+from stackferry.errors import InvalidMessage
 from stackferry.messages import RequestMigration
 from stackferry_coordinator import database
 from stackferry_coordinator import tables as t
@@ -26,9 +28,16 @@ def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
     shell.take(request)
     shell.take(request)
     assert (count(t.inbox), count(t.fact)) == (1, 1)
+    shell.take(RequestMigration.make("tests", data))  # asked for once more, since an answer was lost: the same
+    assert (count(t.inbox), count(t.migration), count(t.fact)) == (2, 1, 1)
+    with pytest.raises(InvalidMessage, match="used for another request"):
+        shell.take(RequestMigration.make("tests", {**data, "mode": "plan"}))
+    elsewhere = RequestMigration.make("others", {**data, "migration": str(uuid.uuid4())}, id=request.id)
+    shell.take(elsewhere)  # ids are unique for their source, not for all
+    assert (count(t.inbox), count(t.migration)) == (3, 2)
     now[0] += INBOX_KEPT - 1
     shell.forget()
-    assert count(t.inbox) == 1
+    assert count(t.inbox) == 3
     now[0] += 2
     shell.forget()
     assert count(t.inbox) == 0

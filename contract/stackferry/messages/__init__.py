@@ -9,7 +9,15 @@ from .exports import DocumentsExported, ExportEnded, ExportProject
 from .hosts import HOST_ACTIONS, AgentSeen, ControlHost, DescribeHosts
 from .images import FetchImage, ImageOffered, LoadImage, OfferImage, SaveImage
 from .message import REGISTRY, Command, Fact, Message, check
-from .migrations import MODES, CleanUpSource, ControlMigration, MigrationChanged, RequestMigration, SubmitDocuments
+from .migrations import (
+    MODES,
+    CleanUpSource,
+    ControlMigration,
+    MigrationChanged,
+    RequestMigration,
+    RequestRefused,
+    SubmitDocuments,
+)
 from .presence import WorkerSeen
 from .questions import Answer, CheckCloud, DescribeMigrations
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
@@ -52,6 +60,7 @@ __all__ = [
     "Place",
     "RemoveResource",
     "RequestMigration",
+    "RequestRefused",
     "SaveImage",
     "SegmentOffered",
     "Selection",

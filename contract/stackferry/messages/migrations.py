@@ -11,7 +11,7 @@ from ..mapping import invalid
 from ..phases import ACTIONS, PHASES
 from ..resources.migration_params import SERVER, wrong_choices
 from .document import DocumentsField
-from .fields import flag, migration_id, need, number, text
+from .fields import TextUUID, flag, migration_id, need, number, text
 from .message import Command, Fact
 from .scope import nested_place, nested_selection
 
@@ -115,6 +115,18 @@ class CleanUpSource(Command):
         need("server/<id> or volume/<id>"), required=True, validate=validate.Length(1, 10_000),
         metadata={"description": "keys of the workloads: server/<id> or volume/<id>, with ids at the source"},
     )  # fmt: skip
+
+
+class RequestRefused(Fact):
+    """A request changed nothing: it makes no sense, comes at the wrong time, or its sender may not ask for it."""
+
+    key = "migration.refused"
+
+    request = need("id of the message")
+    name = text("what was asked for, such as `control-migration`", allow_none=True)
+    migration = TextUUID(allow_none=True, metadata={"description": "the migration that it was about, if any"})
+    sender = text("the broker's user who asked", allow_none=True)
+    reason = text("which field is wrong, and what is expected", required=True)
 
 
 class MigrationChanged(Fact):

@@ -127,6 +127,8 @@ class Coordinator:
         if name == "request-migration":
             if store is None:
                 return Store.create(connection, opened(data).head, now)
+            if store.head.request == data:
+                return None  # who wasn't sure whether it had been taken has asked once more
             if store.head.request:
                 raise InvalidMessage("invalid", {"migration": "this id has been used for another request"})
             store.head = Head(**{**_fields(opened(data).head), "got": store.head.got})

@@ -1,0 +1,71 @@
+"""Whoever asks for what can't be done is told so: by an answer where one is waited for, and by a fact. Pure."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from stackferry import topology
+from stackferry.bus import Outgoing
+from stackferry.errors import InvalidMessage
+from stackferry.messages import Answer, RequestRefused
+
+LONGEST = 2000  # characters of a reason
+TEXT = 512  # of a field
+
+
+def refusals(body: bytes, sender: str, error: InvalidMessage, queue: topology.WorkQueue) -> list[Outgoing]:
+    """Return what to publish about a request that *queue* took and nobody will act on.
+
+    The request may be anything: what can't be read of it isn't told.
+    """
+    event = _object(body)
+    asked, id_ = event.get("data"), _text(event.get("id"))
+    data: dict[str, Any] = asked if isinstance(asked, dict) else {}
+    if not id_:
+        return []
+    reason = (
+        error.errors if isinstance(error.errors, str) else json.dumps(error.errors, ensure_ascii=False, default=str)
+    )
+    reason, source = f"{error.reason}: {reason}"[:LONGEST], f"stackferry/{queue.service}"
+    cause: dict[str, Any] = {"correlationid": _text(event.get("correlationid")) or id_, "causationid": id_}
+    told = []
+    if reply_to := _text(data.get("reply_to")):
+        answer = Answer.make(source, {"error": reason}, **cause)
+        told.append(Outgoing.of(topology.REPLIES.name, reply_to, answer))
+    if queue == topology.COORDINATOR:
+        words = _text(event.get("type")).split(".")
+        about = {"migration": _uuid(data.get("migration")), "name": words[1] if len(words) > 1 else None}
+        fact = RequestRefused.make(
+            source, {"request": id_, "sender": sender or None, "reason": reason, **about}, **cause,
+            subject=about["migration"] or "",
+        )  # fmt: skip
+        told.append(Outgoing.of(topology.FACTS.name, RequestRefused.key, fact))
+    return told
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        event = None
+    return event if isinstance(event, dict) else {}
+
+
+def _text(value: object) -> str:
+    """A text that can be sent on, or nothing."""
+    if not isinstance(value, str) or len(value) > TEXT:
+        return ""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return ""
+    return value
+
+
+def _uuid(value: object) -> str | None:
+    try:
+        return str(uuid.UUID(_text(value)))
+    except ValueError:
+        return None
