@@ -15,7 +15,7 @@ from stackferry import __version__
 from stackferry.errors import BrokerUnavailable, Error, InvalidDocument, NoAnswer, Unconfirmed, Unroutable
 
 from . import output
-from .commands import cleanup, clouds, data, dead_letters, hosts, local, migrations
+from .commands import cleanup, clients, clouds, data, dead_letters, hosts, local, migrations
 from .hosts.connections import CloudUnavailable
 from .local.stack import ServiceUnavailable
 
@@ -42,6 +42,7 @@ for _action in ("start", "pause", "resume", "cancel", "retry", "cutover", "undo"
     app.command(_action, rich_help_panel=MIGRATIONS)(getattr(migrations, _action))
 app.command("cleanup-source", rich_help_panel=MIGRATIONS)(cleanup.cleanup_source)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=MIGRATIONS)
+app.add_typer(clients.app, name="clients", rich_help_panel=LOCAL)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=MIGRATIONS)
 
 

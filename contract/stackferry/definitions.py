@@ -82,9 +82,8 @@ def definitions(passwords: dict[str, str], vhost: str = "/", admin: str | None =
     }
 
 
-def host_definitions(hashes: dict[str, str], vhost: str = "/") -> dict[str, Any]:
-    """The users of conversion hosts, for a broker that runs: host (id of its server) → hash of its password."""
-    users = {topology.host_user(host): hash_ for host, hash_ in hashes.items()}
+def user_definitions(users: dict[User, str], vhost: str = "/") -> dict[str, Any]:
+    """Users for a broker that runs, each with the hash of its password."""
     return {
         "users": [
             {"name": user.name, "password_hash": hash_, "hashing_algorithm": HASHING, "tags": ""}

@@ -157,6 +157,16 @@ def _works(service: str) -> tuple[str, ...]:
     return tuple(queue.name for queue in WORK_QUEUES if queue.service == service)
 
 
+def client_user(name: str) -> User:
+    """A user for whoever asks for migrations; what it may ask for says the coordinator (see its ``roles``)."""
+    return User(
+        name,
+        reads=("stackferry.facts", "stackferry.replies", "stackferry.audit"),
+        writes=("stackferry.requests",),
+        own_queues=r"stackferry\.client\..*",
+    )
+
+
 #: looks after what was parked, and may put it back
 OPERATOR = User("operator", reads=("stackferry.dead",), writes=("stackferry.returns",))
 USERS = (
@@ -185,12 +195,7 @@ USERS = (
         own_queues=r"stackferry\.transfer\..*",
         topics=(r"migration\..*", r"worker\.seen"),
     ),
-    User(
-        "client",
-        reads=("stackferry.facts", "stackferry.replies", "stackferry.audit"),
-        writes=("stackferry.requests",),
-        own_queues=r"stackferry\.client\..*",
-    ),
+    client_user("client"),
     OPERATOR,
 )
 _HOST_USER = "host."

@@ -40,7 +40,11 @@ def launch(service: str, settings_class: type[settings.Common]) -> None:
     await_broker(config.amqp_uri, log)
     container = build(service, config)
     _stop_on_signals(container, config.drain_timeout, log)
-    container.start()
+    try:
+        container.start()
+    except Error as error:  # such as a file that a setting names, and that can't be used
+        print(error, file=sys.stderr)
+        sys.exit(2)
     log.info("ready", pid=os.getpid())
     if config.ready_file:
         Path(config.ready_file).write_text(str(os.getpid()))

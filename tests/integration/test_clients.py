@@ -62,7 +62,7 @@ def test_with_plain_kombu(node: Node, broker: Any):
     with Connection(node.uri("client")) as connection:
         Producer(connection).publish(
             json.dumps(event), exchange="stackferry.requests", routing_key="stackferry.coordinator",
-            content_type="application/cloudevents+json", content_encoding="utf-8",
+            content_type="application/cloudevents+json", content_encoding="utf-8", user_id="client",
         )  # fmt: skip
     assert accepted(broker).data["migration"] == migration
 

@@ -14,9 +14,9 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from stackferry import topology
-from stackferry.definitions import host_definitions
+from stackferry.definitions import user_definitions
 from stackferry.errors import BrokerUnavailable, Error
+from stackferry.topology import User, host_user
 
 from ..local.rabbitmq import Node
 from ..local.stack import Stack, home
@@ -34,15 +34,23 @@ class Control:
     words: tuple[str, ...]
     environ: dict[str, str] = field(default_factory=dict)
 
+    def make(self, users: dict[User, str], vhost: str = "/") -> None:
+        """Make users, each with the hash of its password; those that are there get it, and their rights, again."""
+        if users:
+            self._run("import_definitions", content=json.dumps(user_definitions(users, vhost)))
+
+    def delete(self, users: Iterable[User]) -> None:
+        """Delete users; their connections end. One that isn't there is fine."""
+        for user in users:
+            self._run("delete_user", user.name, fine=(GONE,))
+
     def enrol(self, hashes: dict[str, str], vhost: str = "/") -> None:
-        """Make the users of hosts (id of the server → hash of its password), or give them their rights again."""
-        if hashes:
-            self._run("import_definitions", content=json.dumps(host_definitions(hashes, vhost)))
+        """Make the users of hosts: id of the server → hash of its password."""
+        self.make({host_user(host): hash_ for host, hash_ in hashes.items()}, vhost)
 
     def dismiss(self, hosts: Iterable[str]) -> None:
-        """Delete the users of hosts; their connections end. One that isn't there is fine."""
-        for host in hosts:
-            self._run("delete_user", topology.host_user(host).name, fine=(GONE,))
+        """Delete the users of hosts."""
+        self.delete(map(host_user, hosts))
 
     def _run(self, *words: str, content: str = "", fine: tuple[int, ...] = ()) -> None:
         try:

@@ -72,6 +72,12 @@ def importers(connection: Connection, now: float) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def places(connection: Connection, host: str) -> list[dict[str, Any]]:
+    """Where a host is, as its agents say: {cloud, project}."""
+    query = select(t.agent.c.cloud, t.agent.c.project).where(t.agent.c.host == host).distinct()
+    return [{"cloud": row.cloud, "project": row.project or None} for row in connection.execute(query)]
+
+
 def agents_on(connection: Connection, host: str, now: float) -> list[str]:
     """The certificates of the agents on a host that were seen lately."""
     return list(connection.execute(_ON, {"host": host, "since": now - AGENT_SILENT}).scalars())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
@@ -15,15 +15,21 @@ from . import tables as t
 PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
 
 
-def describe(engine: Engine, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of the answer to DescribeMigrations: {migrations}, or {migration, steps}."""
+def describe(
+    engine: Engine, data: dict[str, Any], may_touch: Callable[[Iterable[dict[str, Any] | None]], bool] = lambda _: True
+) -> Iterator[dict[str, Any]]:
+    """Yield the parts of the answer to DescribeMigrations: {migrations}, or {migration, steps}.
+
+    Nothing is told of a migration between places that the client *may_touch* not.
+    """
     with engine.connect() as connection:
         if not data.get("migration"):
-            heads = (_head(row) for row in connection.execute(_heads()).mappings())
+            every = map(_head, connection.execute(_heads()).mappings())
+            heads = (head for head in every if may_touch((head["source"], head["destination"])))
             yield from ({"migrations": page} for page in _whole(heads))
             return
         row = connection.execute(_heads().where(t.migration.c.id == data["migration"])).mappings().one_or_none()
-        if row is None:
+        if row is None or not may_touch((_head(row)["source"], _head(row)["destination"])):
             return
         head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
         told = {"stays_behind": _stays_behind(connection, data["migration"])}

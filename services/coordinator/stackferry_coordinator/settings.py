@@ -16,6 +16,11 @@ class Settings(Common):
         "sqlite:///stackferry.db",
         "where it remembers: sqlite:///PATH for one coordinator, postgresql+psycopg://... for several",
     )
+    clients: str = setting(
+        "",
+        "file (YAML) that says what each client may ask for, `clients: {user: {role, clouds, projects}}`; empty: "
+        "whoever may publish requests may ask for everything",
+    )
     tick: float = setting(
         0.5,
         "seconds between looks at the clock: how late a lease or a rest may end",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Engine, delete, insert, select
@@ -24,15 +24,17 @@ from stackferry.errors import InvalidMessage
 from stackferry.phases import refusal
 from stackferry_runtime.logs import logger
 
-from . import cleaning, fleet, identities, news, offers, outbox, rounds, senders, turns
+from . import cleaning, fleet, identities, news, offers, outbox, roles, rounds, senders, turns
 from . import tables as t
 from .assignment import assign
+from .clients import Clients
 from .commands import command
 from .copies import destination_before
 from .hosts import control
 from .itinerary import Do, granted, opened, react
 from .ledger import Head
 from .offers import Peers
+from .roles import Client
 from .store import Store
 from .turns import Turns
 from .workload import place_of
@@ -53,9 +55,10 @@ class Coordinator:
 
     def __init__(
         self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0,
-        per_cloud: int = 0, own_user: str = COORDINATOR,
+        per_cloud: int = 0, own_user: str = COORDINATOR, clients: Clients | None = None,
     ) -> None:  # fmt: skip
         self.host_lost, self.per_cloud = host_lost, per_cloud
+        self.clients = clients or Clients()
         self.own_user = own_user  # whoever connects as we do may say whatever we may
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
@@ -110,12 +113,26 @@ class Coordinator:
 
         A host's word about a try that is over is nothing to us: the volume may have moved to another host since.
         """
+        if name in roles.NEEDS:
+            self.allow(name, data, sender, (store.head.request.get("source"), store.head.request.get("destination")))
+            return True
         if sender == self.own_user or not (wrong := senders.refused(store, name, data, sender)):
             return True
         if topology.host_of(sender) is None or not senders.is_over(store, data):
             _refuse(name, data, sender, wrong)
         log.info("about a try that is over", message=name, sender=sender, step=data.get("step"))
         return False
+
+    def eyes(self, sender: str) -> Callable[[Iterable[dict[str, Any] | None]], bool]:
+        """Of which places a client may know: ``eyes(sender)(places)``. One that isn't known sees nothing."""
+        client = Client() if sender == self.own_user else self.clients(sender)
+        return client.may_touch if client else lambda places: False
+
+    def allow(self, name: str, data: dict[str, Any], sender: str, places: Iterable[dict[str, Any] | None]) -> None:
+        """Raise InvalidMessage for a request that its sender may not make; say in the log who asked for what."""
+        if sender != self.own_user and (wrong := roles.refused(self.clients(sender), name, data, places)):
+            _refuse(name, data, sender, wrong)
+        log.info("request", audit=True, message=name, sender=sender, **_about(data))
 
     def _seen(self, connection: Connection, envelope: Envelope, sender: str, now: float) -> bool:
         """Whether this message was taken in before. Ids are unique for each source (CloudEvents), and user."""
@@ -284,6 +301,7 @@ class Coordinator:
         with self.engine.begin() as connection:
             if self._seen(connection, envelope, sender, now):
                 return
+            self.allow("control-host", data, sender, fleet.places(connection, data["host"]))
             control(connection, self.upsert, data["host"], data["action"])
         if data["action"] == "forget":
             self.hosts.discard(data["host"])
@@ -292,9 +310,12 @@ class Coordinator:
 
 def _refuse(name: str, data: dict[str, Any], sender: str, wrong: dict[str, str]) -> NoReturn:
     """Say in the log who wanted to say what, and have the message parked with the reason."""
-    about = {key: data[key] for key in ("migration", "step", "host", "service") if key in data}
-    log.warning("refused", audit=True, message=name, sender=sender, **about, why=wrong)
+    log.warning("refused", audit=True, message=name, sender=sender, **_about(data), why=wrong)
     raise InvalidMessage("refused", wrong)
+
+
+def _about(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: data[key] for key in ("migration", "step", "host", "service", "action") if key in data}
 
 
 def _check_control(store: Store, data: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from stackferry.definitions import host_definitions, password_hash
+from stackferry import topology
+from stackferry.definitions import password_hash, user_definitions
 from stackferry.errors import BrokerUnavailable, Error
 from stackferry_cli.app import app
 from stackferry_cli.hosts import broker, enrolment
@@ -22,6 +23,10 @@ echo "$@" >> {log}
 cat >> {log}.in
 exit {code}
 """
+
+
+def host_definitions(hashes: dict[str, str], vhost: str = "/") -> dict[str, Any]:
+    return user_definitions({topology.host_user(host): hash_ for host, hash_ in hashes.items()}, vhost)
 
 
 def rabbitmqctl(folder: Path, code: int = 0) -> Path:

@@ -1,0 +1,58 @@
+"""clients enrol, dismiss: users of the broker for people and programs that ask for migrations."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from stackferry import topology
+from stackferry.definitions import password_hash
+from stackferry.errors import Error
+
+from .. import output
+from ..hosts import broker, enrolment, flags
+from ..local.stack import Stack, home
+from ..options import Output
+
+app = typer.Typer(help="Users of the broker that may ask for migrations.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user: letters, digits and hyphens.")]
+TAKEN = {user.name for user in topology.USERS} | {topology.HOST.service, "admin", "guest"}
+
+
+@app.command()
+def enrol(
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the user's AMQP URI is written: a secret.")],
+    rabbitmqctl: flags.Rabbitmqctl = None,
+    format_: Output = output.Format.table,
+) -> None:
+    """Make a user of the broker. What it may ask for, the coordinator's file of clients says (STACKFERRY_CLIENTS).
+
+    A second time gives it a new password.
+    """
+    user, password = _user(name), token_urlsafe(24)
+    where = urlsplit(os.environ.get("AMQP_URI") or Stack(home()).node.address())
+    place = where.netloc.rpartition("@")[2]
+    users = enrolment.control(rabbitmqctl)
+    broker.write(to, where._replace(netloc=f"{name}:{password}@{place}").geturl())
+    users.make({user: password_hash(password)}, broker.vhost_of(where.geturl()))
+    output.tell(format_, {"user": name, "file": str(to)}, f"{name}: its AMQP_URI is in {to}")
+
+
+@app.command()
+def dismiss(name: Name, rabbitmqctl: flags.Rabbitmqctl = None, format_: Output = output.Format.table) -> None:
+    """Delete a user that `enrol` has made; its connections end."""
+    enrolment.control(rabbitmqctl).delete([_user(name)])
+    output.tell(format_, {"deleted": name}, f"{name}: deleted")
+
+
+def _user(name: str) -> topology.User:
+    names = ", ".join(sorted(TAKEN))
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", name) or name in TAKEN:
+        raise Error(f"{name!r} can't be a client's name: lower-case letters, digits and hyphens, and not {names}")
+    return topology.client_user(name)

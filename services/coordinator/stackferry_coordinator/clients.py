@@ -1,0 +1,85 @@
+"""The file that says what each client may ask for (``STACKFERRY_CLIENTS``); it's read again when it has changed.
+
+clients:
+  night-shift: {role: operator, clouds: [old, new], projects: [web, shop]}
+  dashboard: {role: viewer}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from stackferry.errors import Error
+from stackferry_runtime.logs import logger
+
+from .roles import ROLES, Client
+
+log = logger(__name__)
+
+
+class _Client(Schema):
+    class Meta:
+        unknown = RAISE
+
+    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    clouds = fields.List(fields.String(), load_default=None, allow_none=True)
+    projects = fields.List(fields.String(), load_default=None, allow_none=True)
+
+
+class _File(Schema):
+    class Meta:
+        unknown = RAISE
+
+    clients = fields.Dict(keys=fields.String(), values=fields.Nested(_Client), required=True)
+
+
+class Clients:
+    """``clients(user)``: what a user may ask for; None for one that the file doesn't name.
+
+    Without a file, everybody may ask for everything. Raises Error at the beginning when the file can't be used; later,
+    one that can't changes nothing.
+    """
+
+    def __init__(self, file: str = "") -> None:
+        self.file = Path(file) if file else None
+        self.known: dict[str, Client] = {}
+        self.stamp = self._stamp()
+        if self.file is not None:
+            self.known = read(self.file)
+
+    def __call__(self, user: str) -> Client | None:
+        if self.file is None:
+            return Client()
+        if (stamp := self._stamp()) != self.stamp:
+            self.stamp = stamp
+            try:
+                self.known = read(self.file)
+            except Error as error:
+                log.error("clients stay as they were", error=str(error))
+        return self.known.get(user)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.file.stat() if self.file is not None else None
+        except OSError:
+            found = None
+        return (found.st_mtime_ns, found.st_size) if found else None
+
+
+def read(file: Path) -> dict[str, Client]:
+    """Return the clients of a file; raise Error naming what is wrong."""
+    try:
+        content: Any = yaml.safe_load(file.read_text("utf-8"))
+        found: dict[str, Any] = _File().load(content)["clients"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Error(f"STACKFERRY_CLIENTS: {file} can't be read: {error}") from None
+    except ValidationError as error:
+        raise Error(f"STACKFERRY_CLIENTS: {file}: {error.normalized_messages()}") from None
+    return {user: Client(one["role"], _some(one["clouds"]), _some(one["projects"])) for user, one in found.items()}
+
+
+def _some(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)

@@ -1,0 +1,96 @@
+"""What clients may ask for: by role, by cloud and project; and the file that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stackferry.errors import Error
+from stackferry.messages import HOST_ACTIONS
+from stackferry.phases import ACTIONS
+from stackferry_coordinator.clients import Clients
+from stackferry_coordinator.roles import NEEDS, ROLES, Client, refused
+
+PLACES = ({"cloud": "old", "project": "web"}, {"cloud": "new", "project": "web"})
+
+
+def allowed(role: str) -> set[tuple[str, str]]:
+    """(request, action) of all that a role may ask for."""
+    actions: dict[str, Any] = {"control-migration": ACTIONS, "control-host": HOST_ACTIONS}
+    asked = [(name, action) for name in NEEDS for action in actions.get(name, ("",))]
+    return {(name, action) for name, action in asked if not refused(Client(role), name, {"action": action}, PLACES)}
+
+
+def test_each_role_may_what_the_one_below_may_and_only_admins_take_away() -> None:
+    viewer, operator, admin = map(allowed, ROLES)
+    assert viewer == set()
+    assert admin - operator == {("control-migration", "undo"), ("control-host", "forget"), ("clean-up-source", "")}
+    assert {("request-migration", ""), ("submit-documents", ""), ("control-host", "drain")} < operator
+    assert {action for name, action in admin if name == "control-migration"} == set(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("limits", "may"),
+    [
+        ({}, True),
+        ({"clouds": frozenset({"old", "new"})}, True),
+        ({"clouds": frozenset({"old"})}, False),
+        ({"clouds": frozenset()}, False),
+        ({"projects": frozenset({"web"})}, True),
+        ({"projects": frozenset({"shop"})}, False),
+        ({"clouds": frozenset({"old", "new"}), "projects": frozenset({"web"})}, True),
+    ],
+)
+def test_a_client_touches_only_its_clouds_and_projects(limits: dict[str, Any], may: bool) -> None:
+    assert (refused(Client("operator", **limits), "request-migration", {}, PLACES) is None) == may
+
+
+def test_a_place_that_names_no_project_may_be_any() -> None:
+    client = Client("operator", projects=frozenset({"web"}))
+    assert refused(client, "request-migration", {}, ({"cloud": "old"}, None)) is not None
+    assert refused(client, "request-migration", {}, ({"cloud": "old", "project": "web"}, None)) is None
+
+
+def test_whom_the_file_does_not_name_may_nothing(tmp_path: Path) -> None:
+    assert Clients()("anybody") == Client("admin")
+    file = tmp_path / "clients.yaml"
+    file.write_text("clients:\n  night: {role: operator, clouds: [old]}\n  eyes: {role: viewer}\n")
+    clients = Clients(str(file))
+    assert clients("night") == Client("operator", frozenset({"old"}))
+    assert clients("eyes") == Client("viewer")
+    assert clients("stranger") is None
+    assert "no such client" in str(refused(None, "request-migration", {}, PLACES))
+
+
+def test_the_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "clients.yaml"
+    file.write_text("clients: {a: {role: viewer}}")
+    clients = Clients(str(file))
+    for broken in ("clients: {a: {role: king}}", "[", "clients: {a: {role: admin}, more: 1}"):
+        file.write_text(broken)
+        assert clients("a") == Client("viewer")
+    file.unlink()
+    assert clients("a") == Client("viewer")
+    file.write_text("clients: {a: {role: admin}}")
+    assert clients("a") == Client("admin")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "can't be read"),
+        ("[", "can't be read"),
+        ("clients: {a: {role: king}}", r"role.*Must be one of"),
+        ("clients: {a: {}}", "role.*Missing data"),
+        ("clients: {a: {role: admin, cloud: x}}", "cloud.*Unknown field"),
+        ("roles: {}", "clients.*Missing data"),
+        ("", "Invalid input type"),
+    ],
+)
+def test_a_file_that_cannot_be_used_at_the_start_is_named(tmp_path: Path, content: str | None, says: str) -> None:
+    file = tmp_path / "clients.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(Error, match=rf"(?s)STACKFERRY_CLIENTS: {file}.*{says}"):
+        Clients(str(file))
