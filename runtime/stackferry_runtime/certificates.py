@@ -113,6 +113,20 @@ def _write_once(path: Path, content: bytes) -> None:
         os.unlink(new)
 
 
+def readable(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return those that are certificates: one that can't be read must not keep the holders of others out."""
+    return tuple(text for text in texts if _is_certificate(text))
+
+
+def _is_certificate(text: str) -> bool:
+    try:
+        x509.load_pem_x509_certificate(text.encode("ascii"))
+        ssl.create_default_context().load_verify_locations(cadata=text)  # as it will be used; OpenSSL is stricter
+    except (ValueError, OSError, x509.InvalidVersion):
+        return False
+    return True
+
+
 def serving(mine: Identity, accepted: Iterable[str]) -> ssl.SSLContext:
     """Return the context of the side that listens: *accepted* may connect."""
     context = _context(ssl.PROTOCOL_TLS_SERVER, mine, accepted)
@@ -122,6 +136,8 @@ def serving(mine: Identity, accepted: Iterable[str]) -> ssl.SSLContext:
 
 def connecting(mine: Identity, certificate: str) -> ssl.SSLContext:
     """Return the context of the side that connects to the holder of *certificate*."""
+    if not readable([certificate]):
+        raise Stranger("the certificate that the other end has announced can't be read")
     return _context(ssl.PROTOCOL_TLS_CLIENT, mine, [certificate])
 
 

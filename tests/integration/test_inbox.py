@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from stackferry.bus import Publisher
 from stackferry.errors import InvalidMessage
-from stackferry.messages import RequestMigration
+from stackferry.messages import RequestMigration, StepProgressed
 from stackferry_coordinator import database
 from stackferry_coordinator import tables as t
 from stackferry_coordinator.fleet import GONE
@@ -41,6 +41,27 @@ def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
     now[0] += 2
     shell.forget()
     assert count(t.inbox) == 0
+    engine.dispose()
+
+
+def test_progress_leaves_no_rows(tmp_path):
+    engine = database.connect(f"sqlite:///{tmp_path}/progress.db")
+    database.upgrade(engine)
+    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: 1000.0, own_user="")
+    migration = str(uuid.uuid4())
+    shell.take(RequestMigration.make("tests", {"migration": migration, "source": {"cloud": "src"}, "mode": "export"}))
+
+    def rows():
+        with engine.connect() as connection:
+            tables = (t.inbox, t.fact, t.outbox, t.step)
+            return [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables]
+
+    before, about = rows(), {"migration": migration, "step": "export", "attempt": 1}
+    for done in range(1, 100):
+        shell.take(StepProgressed.make("tests", {**about, "done": done}))
+    assert rows() == before
+    with engine.connect() as connection:
+        assert connection.execute(select(t.step.c.done)).scalar_one() == 99
     engine.dispose()
 
 

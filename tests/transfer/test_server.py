@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stackferry_runtime.certificates import identity
+from stackferry_runtime.certificates import Stranger, connecting, identity, readable
 from stackferry_transfer import connections, protocol, source
 from stackferry_transfer.blocks import Copy
 from stackferry_transfer.connections import connect
 from stackferry_transfer.errors import PeerLost, PeerRefused, SourceFailed
 from stackferry_transfer.pace import Pace
 from stackferry_transfer.protocol import Hello
-from stackferry_transfer.server import Server
+from stackferry_transfer.server import LIMIT, SILENT, Server
 from stackferry_transfer.source import Offer, Shared
 
 from .rig import SMALL, Rig
@@ -96,11 +96,39 @@ def test_there_is_a_limit_of_connections(rig: Rig) -> None:
     rig.address = listener.getsockname()
     with Server(listener, rig.mine, limit=1) as server:
         server.offer(Offer(rig.copy, rig.source, (rig.theirs.certificate,)))
-        first = socket.create_connection(rig.address)
-        with pytest.raises(PeerLost):
-            rig.pull(connections=1)
-        first.close()
+        with rig.connect() as first:
+            connections.send(first, protocol.encode_hello(Hello.of(rig.copy, True)))
+            assert select.select([first], [], [], 30)[0]  # it's known, and answered
+            with pytest.raises(PeerLost):
+                rig.pull(connections=1)
     assert pumps() == []
+
+
+def test_silent_guests_do_not_shut_the_door(rig: Rig) -> None:
+    def silent(addresses: int) -> list[socket.socket]:
+        places = [(f"127.0.1.{1 + n % addresses}", 0) for n in range(300)]
+        return [socket.create_connection(rig.address, source_address=place) for place in places]
+
+    with rig.serving():
+        one = silent(1)
+        assert rig.pull(connections=2).complete  # it was accepted after all of those
+        assert pumps().count("pump-source") <= SILENT + 2
+        many = silent(9)
+        rig.journal.unlink()
+        assert rig.pull(connections=2).complete
+        assert pumps().count("pump-source") <= LIMIT + 2
+    assert pumps() == []
+    for guest in [*one, *many]:
+        guest.close()
+
+
+def test_a_certificate_that_cannot_be_read_keeps_nobody_else_out(rig: Rig) -> None:
+    broken = rig.mine.certificate[:-200] + "x" * 100 + "\n-----END CERTIFICATE-----\n"
+    texts = (broken, "", "PEM", "\ud800", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
+    assert readable([*texts, rig.theirs.certificate]) == (rig.theirs.certificate,)
+    for text in texts:
+        with pytest.raises(Stranger):
+            connecting(rig.mine, text)
 
 
 @pytest.mark.timeout(20)  # and not after the longer time to connect

@@ -44,6 +44,8 @@ COORDINATOR = topology.COORDINATOR.service
 SOURCE = f"stackferry/{COORDINATOR}"
 BATCH = 64
 _NOTE = insert(t.fact)
+#: told every few seconds, of no use afterwards, and harmless twice: neither remembered nor logged
+FLEETING = ("step-progressed",)
 INBOX_KEPT = 7 * 86400.0
 AWAY = 15.0  # seconds between two ticks after which we weren't there: down, or busy, or without a database
 DEAF = 45.0  # seconds without any message; exporters and importers say every 30 that they're there
@@ -79,7 +81,7 @@ class Coordinator:
         name = envelope.type.split(".")[1]
         now = self.spoken = self.clock()
         with self.engine.begin() as connection:
-            if self._seen(connection, envelope, sender, now):
+            if name not in FLEETING and self._seen(connection, envelope, sender, now):
                 return
             store = self._open(connection, name, envelope.data, now)
             if store is None:
@@ -170,7 +172,7 @@ class Coordinator:
         if wrong := cleaning.refused(store, name, data):
             raise InvalidMessage("invalid", wrong)
         before = store.head
-        facts: Facts = [{"name": name, "data": data}]
+        facts: Facts = [] if name in FLEETING else [{"name": name, "data": data}]
         dues = react(store, name, data, now)
         dues += self._assign(connection, store, facts, now, name in ("tick", "control-migration"))
         peers = Peers(connection, now)
@@ -179,7 +181,8 @@ class Coordinator:
             dues = Turns(connection, self.upsert, store, now).possible(dues, facts)
         store.flush(now)
         identities.learn(connection, self.upsert, store, name, data)
-        connection.execute(_NOTE, [{"migration": store.head.id, "at": now, **fact} for fact in facts])
+        if facts:
+            connection.execute(_NOTE, [{"migration": store.head.id, "at": now, **fact} for fact in facts])
         rows = [self._command_row(store, due, cause, peers) for due in dues]
         if (store.head.phase, store.head.paused) != (
             before.phase,

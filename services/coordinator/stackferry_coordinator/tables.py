@@ -96,7 +96,7 @@ part = Table(
     Column("documents", JSON, nullable=False),
 )  # fmt: skip
 
-#: every message that changed a migration, in order: folding them again gives the same state
+#: every message that changed a migration, in order: folding them again gives the same state, but for progress
 fact = Table(
     "fact", metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),

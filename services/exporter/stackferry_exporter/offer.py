@@ -31,7 +31,10 @@ class Offer:
 
     def __init__(self, job: Job, image: Any, proxy: Any, settings: Settings) -> None:
         self.image, self.proxy, self.settings = image, proxy, settings
-        self.identity, self.accepted = certificates.Identity.read(Path(job["identity"])), job["certificates"]
+        self.identity, self.accepted = (
+            certificates.Identity.read(Path(job["identity"])),
+            certificates.readable(job["certificates"]),
+        )
         self.context = certificates.serving(self.identity, self.accepted)
         self.taken = threading.Lock()
         self.over = threading.Event()

@@ -12,7 +12,7 @@ from typing import Any
 
 from stackferry.envelope import Envelope
 from stackferry.messages import SegmentOffered
-from stackferry_runtime.certificates import Identity, Stranger
+from stackferry_runtime.certificates import Identity, Stranger, readable
 from stackferry_runtime.logs import logger
 
 from . import attached, devices, ways
@@ -69,14 +69,16 @@ class Segments:
         """Offer a part of a device that stays open meanwhile, until its guest has left."""
         data, about, path = envelope.data, _about(envelope.data), device.path
         copy, ticket, pace = Copy(data["copy"], device.size), _ticket(data), Pace(data.get("bandwidth"))
-        offer = Offer(Copy(ticket, copy.size), path, tuple(data["certificates"]), _blocks(data, copy), pace=pace)
+        if not (guests := readable(data["certificates"])):
+            raise Stranger("none of the certificates that may fetch it can be read: see the agents on the other host")
+        offer = Offer(Copy(ticket, copy.size), path, guests, _blocks(data, copy), pace=pace)
         device.drop_cached(0, 0)  # another offer may have kept it, and with it what it held before
         self.server.offer(offer)
         log.debug("offers", device=str(path), volume=data["volume"], **about)
         try:
             address = self._reached_at(self.server.address[1])
             told = {**about, "address": address, "size": copy.size, "certificate": self.mine.certificate}
-            with self._exported(data, path, copy) as export:
+            with self._exported({**data, "certificates": guests}, path, copy) as export:
                 if export:
                     told |= {"address": self._reached_at(export.port), "pump": address}
                 self.reports.tell(SegmentOffered, told, envelope)

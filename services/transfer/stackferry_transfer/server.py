@@ -18,6 +18,7 @@ from .connections import IDLE, accept, interrupt
 from .source import Offer, Shared
 
 LIMIT = 256  # connections at once, with those that haven't said yet who they are
+SILENT = 32  # of those that haven't, from one address
 RETRY = 0.2  # seconds until it accepts again, when the system had no descriptor left
 
 
@@ -52,6 +53,9 @@ class Server:
         self._offers: dict[str, Offer] = {}
         self._found: set[str] = set()  # the offered copies that a connection was about
         self._open: dict[socket.socket, str | None] = {}  # a handle of each connection, and the copy it's about
+        self._silent: dict[
+            socket.socket, str
+        ] = {}  # those that haven't said who they are, oldest first: their addresses
         self._thread = threading.Thread(target=self._accept, name="pump-server", daemon=True)
 
     def __enter__(self) -> Server:
@@ -108,18 +112,30 @@ class Server:
         stop = self.shared.stop
         while not stop.is_set():
             try:
-                raw, _ = self._listener.accept()
+                raw, address = self._listener.accept()
                 handle = raw.dup()  # TLS takes the socket itself over; this one can be interrupted at any time
             except OSError:
                 stop.wait(RETRY)
                 continue
             with self._changed:
-                if len(self._open) >= self._limit or stop.is_set():
+                if stop.is_set() or not self._let_in(str(address[0])):
                     raw.close()
                     handle.close()
                     continue
-                self._open[handle] = None
+                self._open[handle], self._silent[handle] = None, str(address[0])
             threading.Thread(target=self._serve, args=(raw, handle), name="pump-source", daemon=True).start()
+
+    def _let_in(self, address: str) -> bool:
+        """Whether there's room for one more. Who doesn't say who it is can't shut the door to those who do."""
+        if sum(known == address for known in self._silent.values()) >= SILENT:
+            return False
+        if len(self._open) < self._limit:
+            return True
+        oldest = next(iter(self._silent), None)
+        if oldest is not None:
+            del self._silent[oldest]
+            interrupt(oldest)
+        return oldest is not None
 
     def _serve(self, raw: socket.socket, handle: socket.socket) -> None:
         try:
@@ -128,6 +144,7 @@ class Server:
             raw.close()
             with self._changed:
                 del self._open[handle]
+                self._silent.pop(handle, None)
                 handle.close()
                 self._changed.notify_all()
 
@@ -137,6 +154,8 @@ class Server:
             peer = "{}:{}".format(*raw.getpeername()[:2])
             with closing(accept(raw, self._mine, self._certificates())) as connection:
                 session = source.greet(connection, self._offers_to(connection), self.shared)
+                with self._changed:
+                    self._silent.pop(handle, None)
                 with closing(session):
                     if self._register(handle, session.offer):
                         connection.settimeout(IDLE)
