@@ -1,7 +1,7 @@
 """Requests to a cloud: so many at once, patient where it asks for patience, repeated where that does no harm.
 
 At most ``cloud_concurrency`` are under way per cloud; an overloaded cloud (429, 503) halves that at once, and every
-success widens it a little. ``Retry-After`` is obeyed.
+success widens it a little. ``Retry-After`` is obeyed. No answer may be endless, and none leads to another host.
 """
 
 from __future__ import annotations
@@ -14,14 +14,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from keystoneauth1.session import TCPKeepAliveAdapter
-from stackferry.errors import Unfinished
+from requests.exceptions import ConnectionError
+from stackferry.errors import Error, Unfinished
+from urllib3.exceptions import HTTPError
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 MAX_WAIT = 60.0  # seconds; no message may be held for long
 TRIES = 4
 FRESH = 120.0  # seconds after which a write that waits for its turn isn't sent: its try may be given up by then
+
+
+LONGEST = 64 << 20  # bytes of an answer, unless it's a payload; listings come in pages
+SLOWEST = 300.0  # seconds from its beginning to its end
+REDIRECTS = (301, 302, 303, 305, 307, 308)
+
+
+class Endless(OSError):
+    """An answer that is too long, or takes too long; what was asked may have been done."""
 
 
 class Gate:
@@ -81,6 +93,11 @@ class PatientAdapter(TCPKeepAliveAdapter):
                     raise Unfinished("the cloud is overloaded: nothing was sent")
                 try:
                     response = super().send(request, *args, **kwargs)
+                    _stay(request.url, response)
+                    if not kwargs.get("stream"):
+                        _read(response)
+                except Endless:
+                    raise
                 except OSError:  # requests' errors are OSErrors
                     if request.method in SAFE and left:
                         time.sleep(_jitter(self.tries - left))
@@ -99,6 +116,38 @@ class PatientAdapter(TCPKeepAliveAdapter):
             if wait is None:
                 time.sleep(_jitter(self.tries - left))
         raise AssertionError("unreachable")
+
+
+def _stay(url: str | None, response: Any) -> None:
+    """Raise Error for an answer that leads to another host: what follows it sends the token along."""
+    location = response.headers.get("Location")
+    if response.status_code not in REDIRECTS or not location:
+        return
+    here, there = urlsplit(url or "").hostname, urlsplit(urljoin(url or "", location)).hostname
+    if there != here:
+        response.close()
+        raise Error(f"{here} leads to another host, {there}: nothing is sent there; see the endpoints of this cloud")
+
+
+def _read(response: Any) -> None:
+    """Read an answer as requests would, but for its limits; whatever has arrived counts, since more may never come."""
+    began, size, parts = time.monotonic(), 0, []
+    while part := _more(response.raw):
+        parts.append(part)
+        size += len(part)
+        if size > LONGEST or time.monotonic() - began > SLOWEST:
+            response.close()
+            what = f"longer than {LONGEST >> 20} MiB" if size > LONGEST else f"not over after {SLOWEST:.0f} seconds"
+            raise Endless(f"its answer to {urlsplit(response.url or '').path} is {what}")
+    response._content = b"".join(parts)  # where requests itself keeps what was read
+
+
+def _more(raw: Any) -> bytes:
+    try:
+        part: bytes = raw.read1(1 << 16, decode_content=True)
+    except HTTPError as error:  # urllib3's; keystoneauth knows those of requests
+        raise ConnectionError(error) from error
+    return part
 
 
 def refused(status: int, retry_after: str | None) -> float | None:

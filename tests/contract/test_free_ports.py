@@ -17,6 +17,7 @@ from stackferry.errors import EndedInError
 from stackferry.resources import apply
 from stackferry.resources.conversion import MARK
 from stackferry.resources.export import documents as documents_of
+from stackferry.resources.view import PENDING
 from stackferry.selection import selects
 from stackferry_coordinator.graph import build
 
@@ -245,6 +246,22 @@ def test_what_leads_to_a_port_comes_after_it_and_after_the_legs_of_routers_in_it
     led = [n for n in nodes.values() if vip in n.links.values()]
     assert sorted(n.kind.kind for n in led) == ["free_floating_ip", "port_forwarding"]
     assert all(n.after[vip] is True and n.after[leg] is False for n in led)
+
+
+@pytest.mark.parametrize(("mac", "planned"), [("fa:16:3e:99:00:01", "unchanged"), ("fa:16:3e:99:00:02", "updated")])
+def test_a_plan_knows_a_servers_port_that_is_there_by_its_mac_address(mac: str, planned: str) -> None:
+    source, destination = populated(admin=True), populated(admin=True)
+    net = by_name(source, Network, "net")
+    port = source.seed(Port, network_id=net, device_owner="compute:nova", device_id="s", mac_address="fa:16:3e:99:00:01",
+                       fixed_ips=[{"ip_address": "10.0.0.57", "subnet_id": "x"}])  # fmt: skip
+    made = forwarding(source, port["id"])
+    (document,) = [d for d in documents_of("port_forwarding", view(source)) if d["_info"]["id"] == made["id"]]
+    there = destination.seed(Port, network_id=by_name(destination, Network, "net"), device_owner="compute:nova",
+                             device_id="d", mac_address=mac, fixed_ips=[{"ip_address": "10.0.0.57", "subnet_id": "y"}])  # fmt: skip
+    forwarding(destination, there["id"])
+    document["params"]["internal_port_ref"]["id"] = PENDING  # as in a plan
+    outcome = apply.compare("port_forwarding", document, view(destination), {})
+    assert outcome.outcome == planned, outcome
 
 
 @pytest.mark.parametrize("workloads", [False, True], ids=["plan", "run"])

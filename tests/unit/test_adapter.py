@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import formatdate
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stackferry.errors import Unfinished
+from keystoneauth1.session import Session
+from stackferry.errors import Error, Unfinished
 from stackferry_runtime import adapter
-from stackferry_runtime.adapter import MAX_WAIT, Gate, PatientAdapter, refused
+from stackferry_runtime.adapter import MAX_WAIT, Endless, Gate, PatientAdapter, refused
+from stackferry_runtime.failures import failure
+from urllib3 import HTTPResponse
 
 # -- the gate ------------------------------------------------------------------------------------------------
 
@@ -144,7 +151,7 @@ def test_a_write_that_has_waited_too_long_is_not_sent(monkeypatch: pytest.Monkey
     def send(self: Any, request: Any, **_: Any) -> Any:
         sent.append(request.method)
         response = requests.Response()
-        response.status_code = 200
+        response.status_code, response.raw = 200, HTTPResponse(io.BytesIO(b"{}"), preload_content=False)
         return response
 
     monkeypatch.setattr(adapter.TCPKeepAliveAdapter, "send", send)
@@ -154,3 +161,90 @@ def test_a_write_that_has_waited_too_long_is_not_sent(monkeypatch: pytest.Monkey
         patient.send(requests.Request("POST", "http://cloud").prepare())
     patient.send(requests.Request("GET", "http://cloud").prepare())
     assert sent == ["GET"]
+
+
+# -- answers -------------------------------------------------------------------------------------------------
+
+
+class Cloud(BaseHTTPRequestHandler):
+    """A cloud with bad manners, by path."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append(f"{self.headers['Host'].partition(':')[0]}{self.path} {self.headers.get('X-Auth-Token')}")
+        if self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/plain")
+            self.end_headers()
+            return
+        if self.path == "/here":
+            self.send_response(302)
+            self.send_header("Location", f"http://{self.headers['Host']}/plain")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):  # the client may have had enough
+            if self.path == "/endless":
+                while True:
+                    self.wfile.write(bytes(1 << 20))
+            while self.path == "/slow":
+                self.wfile.write(b"x")
+                time.sleep(0.05)
+            self.wfile.write(b"plain")
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def cloud() -> Iterator[tuple[str, Session]]:
+    """Its URL, and a session with a token."""
+    Cloud.seen.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cloud) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        plain = requests.Session()
+        plain.mount("http://", PatientAdapter(Gate(2)))
+        yield f"http://127.0.0.1:{server.server_address[1]}", Session(session=plain)
+        plain.close()
+        server.shutdown()
+
+
+TOKEN = {"X-Auth-Token": "canary"}
+
+
+def test_a_token_is_not_carried_to_another_host(cloud: tuple[str, Session]) -> None:
+    url, session = cloud
+    with pytest.raises(Error, match="127.0.0.1 leads to another host, localhost: nothing is sent there"):
+        session.get(f"{url}/elsewhere", headers=TOKEN)
+    assert Cloud.seen == ["127.0.0.1/elsewhere canary"]
+    assert session.get(f"{url}/here", headers=TOKEN).text == "plain"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_without_end_is_given_up_and_asked_for_once(
+    cloud: tuple[str, Session], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, session = cloud
+    monkeypatch.setattr(adapter, "LONGEST", 4 << 20)
+    with pytest.raises(Endless, match="its answer to /endless is longer than 4 MiB"):
+        session.request(f"{url}/endless", method)
+    assert len(Cloud.seen) == 1
+    assert failure(Endless("x")) == ("interrupted", "the cloud did not answer: x", True)  # a write may have been done
+
+
+def test_an_answer_that_drips_is_given_up(cloud: tuple[str, Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    url, session = cloud
+    monkeypatch.setattr(adapter, "SLOWEST", 0.3)
+    with pytest.raises(Endless, match="its answer to /slow is not over after"):
+        session.get(f"{url}/slow", connect_retries=0)
+
+
+def test_a_payload_may_be_as_long_as_it_is(cloud: tuple[str, Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    url, session = cloud
+    monkeypatch.setattr(adapter, "LONGEST", 1)
+    with session.get(f"{url}/plain", stream=True) as response:
+        assert response.raw.read() == b"plain"
+    assert session.get(f"{url}/here", stream=True).status_code == 200

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .fields import Ref
 from .port import addresses
-from .view import Ambiguous, Missing
+from .view import PENDING, Ambiguous, Missing
 
 if TYPE_CHECKING:
     from .view import View
@@ -27,9 +27,14 @@ class PortRef(Ref):
 
     def resolve(self, value: Any, view: View) -> Any:
         """By id, else by name and an address; a name alone is enough where no port has one of the addresses."""
+        wanted = set((value or {}).get("addresses") or ())
+        if value and value.get("id") == PENDING:
+            # A server's port, of which a plan doesn't know whether it's there: then it's the one with its MAC address.
+            there = [port["id"] for port in view.records(self.kind) if port["mac_address"] in wanted]
+            return there[0] if len(there) == 1 else PENDING
         if value is None or value.get("id"):
             return super().resolve(value, view)
-        name, wanted = value.get("name"), set(value.get("addresses") or ())
+        name = value.get("name")
         named = [port for port in view.records(self.kind) if not name or port["name"] == name]
         near = [port for port in named if addresses(port) & wanted]
         found = near or (named if name else [])
