@@ -170,6 +170,8 @@ def _legs(draw: Draw, made: Description, router: Thing, ranges: list[Range], gat
         if (range_.automatic and not at_gateway) or range_.advertised:
             continue
         where = draw.pick(("gateway", "gateway", "elsewhere", "named port"), "leg")
+        if range_.automatic and any(other.net is range_.net for other in legs):
+            continue  # that leg's port has an address here already
         if at_gateway and (where == "gateway" or range_.automatic):
             made.add("leg", {"subnet_id": ref(range_.thing)}, router=ref(router))
             range_.routed = True
