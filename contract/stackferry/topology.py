@@ -33,6 +33,11 @@ RETURNS = Exchange("stackferry.returns", "direct", durable=True)
 #: seconds a failed delivery waits before each next try; after the last one it's parked
 BACKOFF = (1, 5, 30, 120)
 
+#: bytes of a message that the broker takes (``max_message_size``); an event has at most half of it (``MAX_BYTES``)
+MAX_MESSAGE_BYTES = 2 << 20
+#: bytes in a work queue, or in a delay queue, after which the broker refuses more; publishers try again
+FULL = 1_000_000_000
+
 #: tunables, applied as policies (``rabbitmqctl set_policy``, or definitions.json)
 POLICIES: dict[str, dict[str, Any]] = {
     "work": {
@@ -41,11 +46,16 @@ POLICIES: dict[str, dict[str, Any]] = {
             "delivery-limit": 20,  # a message that kills its consumer is parked in the end
             "dead-letter-strategy": "at-least-once",
             "overflow": "reject-publish",  # at-least-once dead-lettering demands it
+            "max-length-bytes": FULL,
         },
     },
     "retry": {
         "pattern": r"^stackferry\.retry\..*$",
-        "definition": {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"},
+        "definition": {
+            "dead-letter-strategy": "at-least-once",
+            "overflow": "reject-publish",
+            "max-length-bytes": FULL,
+        },
     },
     "dead": {
         "pattern": r"^stackferry\.dead$",

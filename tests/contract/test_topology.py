@@ -207,6 +207,7 @@ def test_at_least_once_dead_lettering_has_what_it_demands() -> None:
     for policy in LOADED["policies"]:
         if policy["definition"].get("dead-letter-strategy") == "at-least-once":
             assert policy["definition"]["overflow"] == "reject-publish"
+            assert policy["definition"]["max-length-bytes"] == topology.FULL
             for queue in (q for n, q in QUEUES.items() if re.search(policy["pattern"], n)):
                 assert "x-dead-letter-exchange" in queue["arguments"]
 

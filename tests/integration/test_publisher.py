@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from amqp.exceptions import PreconditionFailed
 from stackferry import topology
 from stackferry.bus import Outgoing, Publisher, connect
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
@@ -203,3 +204,12 @@ def test_broker_that_hangs_holds_nobody_for_ever(node: Node, count: int, size: i
     assert all(isinstance(outcome, Unconfirmed) for outcome in outcomes)
     publisher.publish(to(QUEUE, "last"))
     publisher.close()
+
+
+def test_a_message_that_is_too_long_is_refused_by_the_broker(node: Node, broker: Any):
+    with connect(node.uri("admin"), "tests", heartbeat=0) as connection:
+        channel = connection.channel()
+        body = bytes(topology.MAX_MESSAGE_BYTES + 1)
+        with pytest.raises(PreconditionFailed, match="larger than configured max size"):
+            channel.basic_publish_confirm(channel.prepare_message(body), topology.COMMANDS.name, QUEUE)
+    assert broker.count(QUEUE) == 0

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from cryptography import x509
 from stackferry import topology
+from stackferry.envelope import MAX_BYTES
 
 ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "deploy/docker-compose.host.yml", "deploy/docker-compose.hosts.yml")
@@ -52,6 +53,18 @@ def test_health_is_checked(name: str) -> None:
         assert "\nHEALTHCHECK " in (ROOT / OURS[name]["build"]["dockerfile"]).read_text()
     else:
         assert SERVICES[name]["healthcheck"]["test"]
+
+
+@each_service
+def test_a_container_has_limits(name: str) -> None:
+    assert SERVICES[name]["mem_limit"] == "${STACKFERRY_MEMORY:-2g}"
+    assert SERVICES[name]["pids_limit"] == 1024
+
+
+def test_the_broker_takes_no_longer_messages_than_anybody_sends() -> None:
+    conf = (ROOT / "deploy/rabbitmq.conf").read_text()
+    assert f"\nmax_message_size = {topology.MAX_MESSAGE_BYTES}\n" in conf
+    assert MAX_BYTES <= topology.MAX_MESSAGE_BYTES // 2
 
 
 @each_service

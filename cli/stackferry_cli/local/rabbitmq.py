@@ -108,6 +108,7 @@ class Node:
         self._write(
             "rabbitmq.conf",
             f"listeners.tcp.1 = 127.0.0.1:{known['port']}\nload_definitions = {self.folder}/definitions.json\n"
+            f"max_message_size = {topology.MAX_MESSAGE_BYTES}\n"
             "log.console.level = warning\nlog.file = false\nlog.console = true\n"
             "vm_memory_high_watermark.relative = 0.4\ndisk_free_limit.absolute = 500MB\n",
         )
