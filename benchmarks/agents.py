@@ -42,14 +42,16 @@ class Agents:
             stack.callback(self.node.stop)
             self.node.start()
             uri = self.node.uri("admin")
-            self.publisher = Publisher(uri, "benchmark")
+            self.publisher = Publisher(self.node.uri("coordinator"), "benchmark")
             stack.callback(self.publisher.close)
             with connect(uri, "benchmark") as connection:
                 declare(connection)
             stack.callback(self._listen(uri).join)
             stack.callback(self.over.set)
             self.password = token_urlsafe(18)
-            enrolment.local(self.node).enrol({side: password_hash(self.password) for side in SIDES})
+            enrolment.local(self.node).enrol(
+                {topology.Enrolled(side, side): password_hash(self.password) for side in SIDES}
+            )
             for side in SIDES:
                 self.publisher.declare(topology.work_queue(topology.host_queue(side)))
                 stack.callback(self._start(side).stop)
@@ -108,15 +110,15 @@ class Agents:
     def _start(self, side: str) -> Counted:
         home = self.folder / side
         settings = {
-            "AMQP_URI": self._uri(), "CLOUD": side, "SERVER_ID": side, "STATE_DIR": home, "SLOTS": 16,
+            "AMQP_URI": self._uri(side), "CLOUD": side, "SERVER_ID": side, "STATE_DIR": home, "SLOTS": 16,
             "DEVICES_DIR": self._by_id(side), "LISTEN_ADDRESS": "127.0.0.1", "LOG_LEVEL": "WARNING",
         }  # fmt: skip
         environ = {f"STACKFERRY_{name}": str(value) for name, value in settings.items()}
         self.processes[side] = Counted(sys.executable, "-m", "stackferry_transfer", env={**os.environ, **environ})
         return self.processes[side]
 
-    def _uri(self) -> str:
-        return broker.with_own_user(self.node.address(), self.password)
+    def _uri(self, side: str) -> str:
+        return broker.with_own_user(self.node.address(), self.password, side)
 
     def _by_id(self, side: str) -> Path:
         folder = self.folder / side / "by-id"

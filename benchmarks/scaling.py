@@ -26,6 +26,7 @@ import yaml
 from stackferry.client import Client
 from stackferry.definitions import password_hash
 from stackferry.resources.conversion import MARK, METADATA
+from stackferry.topology import Enrolled
 from stackferry_cli.hosts import broker, enrolment
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
@@ -72,7 +73,7 @@ class Bench:
         """A conversion host whose agents answer."""
         cap = self.options.cap * MIB if project.cloud == "src" else 0
         password = token_urlsafe(18)
-        uri = broker.with_own_user(self.stack.node.address(), password)
+        uri = broker.with_own_user(self.stack.node.address(), password, project.entry)
         env = {"STACKFERRY_AMQP_URI": uri, "STACKFERRY_CLOUD": project.entry,
                "STACKFERRY_AGENTS": agents, "STACKFERRY_SLOTS": 2, "STACKFERRY_BANDWIDTH": cap}  # fmt: skip
         compute = project.connection.compute
@@ -82,7 +83,7 @@ class Bench:
             networks=[{"uuid": next(iter(project.connection.network.networks(name="wire"))).id}],
             user_data=base64.b64encode(user_data(env).encode()).decode(),
         )  # fmt: skip
-        enrolment.local(self.stack.node).enrol({made.id: password_hash(password)})
+        enrolment.local(self.stack.node).enrol({Enrolled(made.id, project.entry): password_hash(password)})
         made = compute.wait_for_server(made, interval=0.3, wait=300)
         run = self.box.server_folder(project.cloud, made.id) / "run"
         ready = [run / f"agent-{number}.ready" for number in range(1, agents + 1)]

@@ -188,10 +188,11 @@ class Outgoing:
 
     @classmethod
     def copying(cls, message: Any) -> Outgoing:
-        """Copy a received message, without a place to go."""
+        """Copy a received message, without a place to go: also without the keys of CC and BCC, which are places."""
         properties = message.properties
+        headers = {name: value for name, value in (message.headers or {}).items() if name not in ("CC", "BCC")}
         return cls(
-            "", "", bytes(message.body), str(properties.get("message_id") or ""), dict(message.headers or {}),
+            "", "", bytes(message.body), str(properties.get("message_id") or ""), headers,
             message.content_type or "application/octet-stream", message.content_encoding or "utf-8",
             str(properties.get("correlation_id") or ""),
         )  # fmt: skip

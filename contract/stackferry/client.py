@@ -19,7 +19,7 @@ from typing import Any
 from . import topology, undone
 from .bus import Outgoing, Publisher
 from .envelope import Envelope
-from .errors import Error, NoAnswer
+from .errors import Error, NoAnswer, Refused
 from .listener import Listener
 from .messages import (
     CheckCloud,
@@ -31,7 +31,6 @@ from .messages import (
     DescribeMigrations,
     MigrationChanged,
     RequestMigration,
-    RequestRefused,
     SubmitDocuments,
 )
 from .pages import pages
@@ -140,7 +139,8 @@ class Client:
     def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
         """Publish one request."""
         envelope, queue = message.make(SOURCE, data), queue or message.queues[0]
-        self._sent.append(envelope.id)
+        if "reply_to" not in data:  # a question gets an answer of its own
+            self._sent.append(envelope.id)
         self._publisher.publish(Outgoing.of(queue.exchange.name, queue.name, envelope))
         return envelope
 
@@ -159,9 +159,9 @@ class Client:
             try:
                 parts = self._ask(DescribeMigrations, question)
                 break
+            except Refused:
+                raise
             except Error:  # the question may have overtaken our own request
-                for fact in tuple(self._listener.attend(migration)):
-                    self._check(fact)
                 if migration not in self._requested or time.monotonic() > deadline:
                     raise
         self._requested.discard(migration)
@@ -187,6 +187,7 @@ class Client:
         question, asked = self.send(message, {**data, "reply_to": listener.id}, queue), listener.connections
         while True:
             answer = listener.answer(question, self.timeout)
+            self._raise_refusal()
             if answer is None and listener.connections != asked:
                 return self._ask(message, data, queue)
             if answer is None:
@@ -225,16 +226,18 @@ class Client:
     def hear(self, migration: str, timeout: float | None = None) -> Envelope | None:
         """Return the next fact of a migration; None when there was none for *timeout* seconds, or some were missed.
 
-        Raises Error with the reason when it says that a request of this client was refused.
+        Raises Refused with the reason when a request of this client was.
         """
         fact = self._listener.fact(migration, timeout)
-        if fact is not None:
-            self._check(fact)
+        self._raise_refusal()
         return fact
 
-    def _check(self, fact: Envelope) -> None:
-        if fact.type == RequestRefused.type and fact.data["request"] in self._sent:
-            raise Error(fact.data["reason"])
+    def _raise_refusal(self) -> None:
+        """Raise Refused when a request of ours is known to be; once for each."""
+        refusals = self._listener.refusals
+        for id_ in [id_ for id_ in self._sent if id_ in refusals]:
+            self._sent.remove(id_)
+            raise Refused(refusals.pop(id_))
 
     def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
         """Return the migration (see :meth:`show`) once it has ended or needs a person."""

@@ -119,10 +119,18 @@ def _death(headers: dict[str, Any]) -> dict[str, Any]:
     return latest if isinstance(latest, dict) else {}
 
 
+def _reader(message: Any, queue: str) -> str:
+    """The user who reads *queue*, and may have parked the message: a service, or the agents on a host."""
+    user = str(message.properties.get("user_id") or "")
+    enrolled = topology.Enrolled.read(user)
+    if enrolled and topology.host_queue(enrolled.host).name == queue:
+        return user
+    return next((known.service for known in topology.WORK_QUEUES if known.name == queue), "")
+
+
 def _replayed(message: Any, queue: str) -> Outgoing:
     """The copy that goes back, as if it came for the first time, from whoever published it first."""
-    service = next((known.service for known in topology.WORK_QUEUES if known.name == queue), "")
-    copy = copied(message, (service, topology.OPERATOR.name) if service else ())
+    copy = copied(message, (_reader(message, queue), topology.OPERATOR.name))
     dropped = (REASON, ERROR, ATTEMPT, "x-delivery-count")
     headers = {
         name: value

@@ -15,7 +15,7 @@ from .envelope import Envelope
 from .errors import InvalidMessage
 from .messages import REGISTRY as MESSAGES
 from .messages import Command, check
-from .topology import BACKOFF, PARKED, on, retry_exchange
+from .topology import BACKOFF, COORDINATOR, PARKED, WorkQueue, on, retry_exchange
 
 ATTEMPT, REASON, ERROR, REPLAYED = "x-attempt", "x-reason", "x-error", "x-replayed"
 CLAIMED, SENDER = "x-claimed", "x-sender"
@@ -52,6 +52,17 @@ def sender(message: Any, carriers: Collection[str]) -> str:
     if user in carriers and isinstance(said, str):
         return said
     return user if isinstance(user, str) else ""
+
+
+def check_commander(queue: WorkQueue, said: str, own_user: str) -> None:
+    """Raise InvalidMessage for a command that the coordinator hasn't published.
+
+    Nobody else may publish to ``stackferry.commands``; but many versions of RabbitMQ don't check the keys that a sender
+    puts into the headers CC and BCC, by which a message comes from a delay queue to any queue. Whoever connects as the
+    reader itself (one user for all) is as good as the coordinator.
+    """
+    if not (queue.asked or queue.facts) and said not in (COORDINATOR.service, own_user):
+        raise InvalidMessage("refused", {"sender": f"{said or 'nobody known'} may not command; the coordinator does"})
 
 
 def copied(message: Any, carriers: Collection[str]) -> Outgoing:

@@ -9,6 +9,7 @@ Error
 ├── NotNow             work that can't be done yet: its message waits and comes again, as often as needed
 ├── Unfinished         a cloud is still at it: a later try may find it done
 ├── EndedInError       a cloud has taken something on, and failed
+├── Refused            a request that changes nothing, with what is wrong with it
 └── NoAnswer           a question on the bus that nobody answered in time
 """
 
@@ -73,6 +74,10 @@ class EndedInError(Error):
 
 class NotDone(Error):
     """A cloud has accepted something, and then not done it; another try may succeed."""
+
+
+class Refused(Error):
+    """A request of this client was refused; the sentence says why."""
 
 
 class NoAnswer(Error):

@@ -15,8 +15,9 @@ from . import topology
 from .bus import BUS_ERRORS, connect
 from .envelope import Envelope
 from .errors import BrokerUnavailable, InvalidMessage
-from .messages import Answer
+from .messages import REGISTRY, Answer, RequestRefused, check
 
+REFUSALS = 1000  # that are kept; the oldest are dropped
 FACTS = 10_000  # of one migration that are kept until they're heard; the oldest are dropped
 
 
@@ -31,6 +32,7 @@ class Listener:
         self.connections, self._uri, self._patience = 0, uri, patience
         self._facts: dict[str, deque[Envelope]] = {}
         self._answers: deque[Envelope] = deque()
+        self.refusals: dict[str, str] = {}  # id of a request, anybody's → why it was refused
         self._connect()
 
     def close(self) -> None:
@@ -96,8 +98,18 @@ class Listener:
         with contextlib.suppress(InvalidMessage):  # not ours
             envelope = Envelope.from_bytes(message.body, message.content_type)
             if envelope.type == Answer.type:
-                self._answers.append(envelope)
-            elif (facts := self._facts.get(str(envelope.data.get("migration")))) is not None:
+                self._answers.append(check(envelope))
+                return
+            known = REGISTRY.get(envelope.type)
+            if known is not None:  # only the key says who could tell it: permissions guard that, not the body
+                if getattr(known, "key", None) != message.delivery_info.get("routing_key"):
+                    return
+                check(envelope)
+            if known is RequestRefused:
+                self.refusals[envelope.data["request"]] = envelope.data["reason"]
+                while len(self.refusals) > REFUSALS:
+                    del self.refusals[next(iter(self.refusals))]
+            if (facts := self._facts.get(str(envelope.data.get("migration")))) is not None:
                 facts.append(envelope)
 
     def _next(self, take: Callable[[], Envelope | None], timeout: float | None) -> Envelope | None:

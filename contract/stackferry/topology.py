@@ -17,8 +17,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote
 
 from kombu import Exchange, Queue, binding
+
+from .errors import Error
 
 REQUESTS = Exchange("stackferry.requests", "direct", durable=True)
 COMMANDS = Exchange("stackferry.commands", "direct", durable=True)
@@ -208,25 +211,48 @@ USERS = (
     client_user("client"),
     OPERATOR,
 )
-_HOST_USER = "host."
 
 
-def host_user(host: str) -> User:
-    """The user of the agents on one conversion host (id of its server): nobody else's queue, and no other name."""
-    user, own = f"{_HOST_USER}{host}", re.escape(host)
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A conversion host as it was enrolled: id of its server, its cloud and project as migrations name them ("": the
+    project that the credentials are for). All of it is in the name of its broker user, for which the broker vouches.
+    """
+
+    host: str
+    cloud: str
+    project: str = ""
+
+    @property
+    def user(self) -> str:
+        """The name of its user: ``host.<cloud>.<project>.<id of the server>``, cloud and project percent-encoded."""
+        words = (quote(word, safe="").replace(".", "%2E") for word in (self.cloud, self.project))
+        return ".".join((_HOST_USER, *words, self.host))
+
+    @classmethod
+    def read(cls, user: str) -> Enrolled | None:
+        """The host of whose agents this is the user; None for any other user."""
+        words = user.split(".")
+        if len(words) != 4 or words[0] != _HOST_USER:
+            return None
+        return cls(words[3], unquote(words[1]), unquote(words[2]))
+
+
+_HOST_USER = "host"
+
+
+def host_user(enrolled: Enrolled) -> User:
+    """The user of the agents on one conversion host: nobody else's queue, and no other name."""
+    if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", enrolled.host):
+        raise Error(f"{enrolled.host!r} is no server's id; `openstack server list` shows them")
     return User(
-        user,
-        works=(host_queue(host).name,),
+        enrolled.user,
+        works=(host_queue(enrolled.host).name,),
         reads=_ANSWER,
         writes=_WORKERS_WRITE,
-        own_queues=rf"stackferry\.worker\.host\.{own}\..*",
+        own_queues=rf"stackferry\.worker\.{re.escape(enrolled.user)}\..*",
         topics=(r"agent\.seen", r"segment\.offered", r"step\..*"),
     )
-
-
-def host_of(user: str) -> str | None:
-    """The conversion host of whose agents this is the user; None for any other user."""
-    return user.removeprefix(_HOST_USER) if user.startswith(_HOST_USER) else None
 
 
 def retry_exchange(seconds: int) -> Exchange:

@@ -1,7 +1,7 @@
 """Requests to a cloud: so many at once, patient where it asks for patience, repeated where that does no harm.
 
 At most ``cloud_concurrency`` are under way per cloud; an overloaded cloud (429, 503) halves that at once, and every
-success widens it a little. ``Retry-After`` is obeyed. No answer may be endless, and none leads to another host.
+success widens it a little. ``Retry-After`` is obeyed. No body may be endless, and no answer leads to another host.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider, Entrypoint, ProviderCollector, SharedExtension
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, declare, receiving, user_of
-from stackferry.delivery import copied, doubtful, parked, postponed, read, retried, sender
+from stackferry.delivery import check_commander, copied, doubtful, parked, postponed, read, retried, sender
 from stackferry.envelope import Envelope
 from stackferry.errors import Claimed, Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
@@ -190,6 +190,8 @@ class QueueReader(SharedExtension, ProviderCollector):
     def _handle(self, message: Any) -> None:
         try:
             envelope = read(message.body, message.content_type, self.queue.name)
+            said = sender(message, self.carriers)
+            check_commander(self.queue, said, self.carriers[0])
             entrypoint = self._entrypoint(envelope)
         except InvalidMessage as error:
             self._refuse(message, error)
@@ -203,7 +205,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         try:
             self.container.spawn_worker(
                 entrypoint,
-                (Delivery(envelope, doubt, sender(message, self.carriers)),),
+                (Delivery(envelope, doubt, said),),
                 {},
                 context_data={"correlation_id": envelope.correlationid},
                 handle_result=partial(self._result, message),
@@ -238,7 +240,8 @@ class QueueReader(SharedExtension, ProviderCollector):
         """Park a message that nobody can act on; whoever asked for it is told."""
         if self.queue.asked:
             try:
-                told = refusals(bytes(message.body), sender(message, self.carriers), error, self.queue)
+                id_, who = str(message.properties.get("message_id") or ""), sender(message, self.carriers)
+                told = refusals(bytes(message.body), id_, who, error, self.queue)
                 self.publisher.publish_all(told)  # nobody may wait for the answer any more
             except Exception:  # what can't be told must be parked all the same
                 log.exception("could not tell that a request was refused", queue=self.queue.name)

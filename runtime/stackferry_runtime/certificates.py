@@ -114,17 +114,17 @@ def _write_once(path: Path, content: bytes) -> None:
 
 
 def readable(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return those that are certificates: one that can't be read must not keep the holders of others out."""
-    return tuple(text for text in texts if _is_certificate(text))
+    """Return the certificates in them, one in each, as PEM: a text that can't be read keeps nobody else out."""
+    return tuple(found for text in texts if (found := _certificate(text)))
 
 
-def _is_certificate(text: str) -> bool:
+def _certificate(text: str) -> str | None:
     try:
-        x509.load_pem_x509_certificate(text.encode("ascii"))
-        ssl.create_default_context().load_verify_locations(cadata=text)  # as it will be used; OpenSSL is stricter
+        pem = x509.load_pem_x509_certificate(text.encode("ascii")).public_bytes(serialization.Encoding.PEM).decode()
+        ssl.create_default_context().load_verify_locations(cadata=pem)  # as it will be used; OpenSSL is stricter
     except (ValueError, OSError, x509.InvalidVersion):
-        return False
-    return True
+        return None
+    return pem
 
 
 def serving(mine: Identity, accepted: Iterable[str]) -> ssl.SSLContext:
@@ -136,9 +136,9 @@ def serving(mine: Identity, accepted: Iterable[str]) -> ssl.SSLContext:
 
 def connecting(mine: Identity, certificate: str) -> ssl.SSLContext:
     """Return the context of the side that connects to the holder of *certificate*."""
-    if not readable([certificate]):
+    if not (known := readable([certificate])):
         raise Stranger("the certificate that the other end has announced can't be read")
-    return _context(ssl.PROTOCOL_TLS_CLIENT, mine, [certificate])
+    return _context(ssl.PROTOCOL_TLS_CLIENT, mine, known)
 
 
 def _context(protocol: int, mine: Identity, accepted: Iterable[str]) -> ssl.SSLContext:
@@ -154,5 +154,5 @@ def _context(protocol: int, mine: Identity, accepted: Iterable[str]) -> ssl.SSLC
 
 def check_peer(connection: ssl.SSLSocket, accepted: Iterable[str]) -> None:
     """Raise Stranger unless the peer showed one of these very certificates, and not one that they signed."""
-    if connection.getpeercert(binary_form=True) not in {ssl.PEM_cert_to_DER_cert(text) for text in accepted}:
+    if connection.getpeercert(binary_form=True) not in {ssl.PEM_cert_to_DER_cert(text) for text in readable(accepted)}:
         raise Stranger("the other end has another certificate than was announced")

@@ -12,16 +12,18 @@ from stackferry.errors import InvalidMessage
 from stackferry.messages import Answer, RequestRefused
 
 LONGEST = 2000  # characters of a reason
-TEXT = 512  # of a field
+SHORT = 255  # bytes of what travels as an AMQP property or key
 
 
-def refusals(body: bytes, sender: str, error: InvalidMessage, queue: topology.WorkQueue) -> list[Outgoing]:
+def refusals(
+    body: bytes, message_id: str, sender: str, error: InvalidMessage, queue: topology.WorkQueue
+) -> list[Outgoing]:
     """Return what to publish about a request that *queue* took and nobody will act on.
 
-    The request may be anything: what can't be read of it isn't told.
+    The request may be anything: what can't be read of it isn't told. *message_id*: AMQP's, for one without an id.
     """
     event = _object(body)
-    asked, id_ = event.get("data"), _text(event.get("id"))
+    asked, id_ = event.get("data"), _text(event.get("id")) or message_id[:SHORT]
     data: dict[str, Any] = asked if isinstance(asked, dict) else {}
     if not id_:
         return []
@@ -55,13 +57,10 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     """A text that can be sent on, or nothing."""
-    if not isinstance(value, str) or len(value) > TEXT:
-        return ""
     try:
-        value.encode()
+        return value if isinstance(value, str) and len(value.encode()) <= SHORT else ""
     except UnicodeEncodeError:
         return ""
-    return value
 
 
 def _uuid(value: object) -> str | None:

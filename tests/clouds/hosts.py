@@ -9,6 +9,7 @@ from typing import Any
 
 from stackferry.definitions import password_hash
 from stackferry.resources.conversion import MARK, METADATA
+from stackferry.topology import Enrolled
 from stackferry_cli.hosts.broker import with_own_user
 from stackferry_cli.hosts.enrolment import local
 from stackferry_cli.local.processes import until
@@ -26,11 +27,15 @@ def conversion_host(tenant: Any, stack: Any, **settings: Any):  # type: ignore[n
 def conversion_hosts(stack: Any, tenants: Sequence[Any], agents: int = 1, slots: int = 2, **settings: Any):  # type: ignore[no-untyped-def]
     """A host in each project, with more *settings* if need be. Each has a user of the broker, made in one go."""
     password = token_urlsafe(18)
-    env = {"STACKFERRY_AMQP_URI": with_own_user(stack.node.address(), password), "STACKFERRY_SLOTS": slots,
-           "STACKFERRY_AGENTS": agents, **{f"STACKFERRY_{name.upper()}": value for name, value in settings.items()}}  # fmt: skip
+    env = {"STACKFERRY_SLOTS": slots, "STACKFERRY_AGENTS": agents, **{f"STACKFERRY_{name.upper()}": value for name, value in settings.items()}}  # fmt: skip
     with ExitStack() as opened:
-        hosts = [opened.enter_context(_host(tenant, env)) for tenant in tenants]
-        local(stack.node).enrol({host.id: password_hash(password) for host in hosts})
+        uris = [with_own_user(stack.node.address(), password, tenant.entry) for tenant in tenants]
+        hosts = [
+            opened.enter_context(_host(t, {**env, "STACKFERRY_AMQP_URI": u}))
+            for t, u in zip(tenants, uris, strict=True)
+        ]
+        hash_ = password_hash(password)
+        local(stack.node).enrol({Enrolled(h.id, t.entry): hash_ for t, h in zip(tenants, hosts, strict=True)})
         for tenant, host in zip(tenants, hosts, strict=True):
             tenant.connect().compute.wait_for_server(host, interval=0.3)
             folder = tenant.box.server_folder(tenant.cloud, host.id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from secrets import token_urlsafe
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from stackferry import deadletters, topology
 from stackferry.bus import Outgoing, Publisher
 from stackferry.definitions import password_hash
-from stackferry.messages import AgentSeen, Fact, StepEnded
+from stackferry.messages import AgentSeen, Fact, RemoveResource, StepEnded
 from stackferry_cli.hosts.broker import with_own_user
 from stackferry_cli.hosts.enrolment import local
 from stackferry_cli.local.processes import until
@@ -24,9 +26,10 @@ def attacker(stack: Any) -> Iterator[str]:
     """The URI of a host that was enrolled, and is in other hands now."""
     password = token_urlsafe(18)
     control = local(stack.node)
-    control.enrol({ATTACKER: password_hash(password)})
-    yield with_own_user(stack.node.address(), password).replace("{server_id}", ATTACKER)
-    control.dismiss([ATTACKER])
+    enrolled = topology.Enrolled(ATTACKER, "elsewhere")
+    control.enrol({enrolled: password_hash(password)})
+    yield with_own_user(stack.node.address(), password, "elsewhere").replace("{server_id}", ATTACKER)
+    control.dismiss([enrolled])
 
 
 def told(uri: str, fact: type[Fact], data: dict[str, Any]) -> str:
@@ -68,3 +71,23 @@ def test_a_host_cannot_speak_for_another_one(source, destination, ferry, stack, 
     assert {id_: (row["name"], row["slots"], row["agents"]) for id_, row in after.items()} == {
         id_: (row["name"], row["slots"], row["agents"]) for id_, row in before.items()
     }
+
+
+def test_a_command_that_comes_by_a_back_door_is_refused(destination, stack, attacker):
+    """RabbitMQ routes by the header CC, too, and many versions don't ask whether its keys may be used."""
+    theirs = destination.connect().network.create_network(name="theirs")
+    data = {"migration": str(uuid.uuid4()), "step": "network/x", "attempt": 1, "kind": "network", "document": {},
+            "destination": {"cloud": destination.entry}, "hints": {"destination_id": theirs.id}}  # fmt: skip
+    command, own = RemoveResource.make("stackferry/coordinator", data), topology.host_queue(ATTACKER).name
+    headers = {"CC": ["stackferry.importer"], "x-sender": "coordinator"}
+    publisher = Publisher(attacker, "attacker")
+    publisher.publish(replace(Outgoing.of(topology.retry_exchange(1).name, own, command), headers=headers))
+    publisher.close()
+
+    def parked() -> set[tuple[str, str]]:
+        letters = deadletters.browse(stack.node.uri("operator"))
+        return {(letter["queue"], letter["reason"]) for letter in letters if letter["id"] == command.id}
+
+    assert until(lambda: ("stackferry.importer", "refused") in parked() or (own, "expired") in parked(), 20)
+    assert until(lambda: parked() == {("stackferry.importer", "refused"), (own, "expired")}, 20) or len(parked()) == 1
+    assert destination.connect().network.find_network(theirs.id) is not None

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from stackferry import deadletters
 from stackferry.client import Client
-from stackferry.errors import Error
+from stackferry.errors import Refused
 from stackferry.messages import ControlMigration, RequestMigration
 
 pytestmark = pytest.mark.clouds
@@ -18,11 +18,11 @@ def test_a_control_that_comes_too_late_and_one_of_nothing_are_refused(source, de
     migration = ferry.migrate(source.entry, destination.entry)
     assert ferry.wait(migration, timeout=60)["phase"] == "done"
     ferry.control(migration, "pause")
-    with pytest.raises(Error, match="invalid: .*action"):
+    with pytest.raises(Refused, match="invalid: .*action"):
         ferry.wait_for(migration, "running")
     with Client(stack.uri()) as other:
         other.control(nothing := str(uuid.uuid4()), "start")
-        with pytest.raises(Error, match="there's no such migration"):
+        with pytest.raises(Refused, match="there's no such migration"):
             other.hear(nothing, 20) or pytest.fail("nothing was said")
     reasons = {letter["type"]: letter["reason"] for letter in deadletters.browse(stack.node.uri("operator"))}
     assert reasons[ControlMigration.type] == "invalid"
@@ -36,6 +36,6 @@ def test_one_id_for_two_requests_is_said_and_the_first_goes_on(source, destinati
         other.show(migration)
         data = {"migration": migration, "source": {"cloud": source.entry}, "destination": {"cloud": source.entry}}
         other.send(RequestMigration, data)
-        with pytest.raises(Error, match="used for another request"):
+        with pytest.raises(Refused, match="used for another request"):
             other.hear(migration, 20) or pytest.fail("nothing was said")
     assert ferry.show(migration)["destination"]["cloud"] == destination.entry

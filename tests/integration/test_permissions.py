@@ -39,8 +39,9 @@ FOREIGN_FACTS = {
     "operator": {"step.ended", "migration.changed"},
 }
 HOSTS = {host: token_urlsafe(12) for host in ("h1", "h2")}
-for host in HOSTS:
-    user = topology.host_user(host).name
+ENROLLED = {host: topology.Enrolled(host, "a cloud", "pro.ject %") for host in HOSTS}
+for host, enrolled in ENROLLED.items():
+    user = enrolled.user
     OWN[user] = {topology.host_queue(host).name}
     FACTS[user] = {"agent.seen", "segment.offered", "step.claimed", "step.ended", "step.progressed"}
     FOREIGN_FACTS[user] = {"migration.changed", "documents.exported", "export.ended", "image.offered", "worker.seen"}
@@ -52,7 +53,7 @@ USERS = sorted(OWN)
 def _hosts(own_node: Node) -> None:
     """Two conversion hosts, as `hosts deploy` enrols them, whose queues the coordinator has made."""
     own_node.start()
-    enrolment.local(own_node).enrol({host: password_hash(password) for host, password in HOSTS.items()})
+    enrolment.local(own_node).enrol({ENROLLED[host]: password_hash(password) for host, password in HOSTS.items()})
     publisher = Publisher(own_node.uri("coordinator"), "tests")
     for host in HOSTS:
         publisher.declare(topology.work_queue(topology.host_queue(host)))
@@ -66,10 +67,11 @@ def queues_for(user: str) -> set[str]:
 
 def uri_of(node: Node, user: str) -> str:
     """How a user connects."""
-    host = topology.host_of(user)
+    host = topology.Enrolled.read(user)
     if host is None:
         return node.uri(user)
-    return broker_uri.with_own_user(node.address(), HOSTS[host]).replace("{server_id}", host)
+    uri = broker_uri.with_own_user(node.address(), HOSTS[host.host], host.cloud, host.project)
+    return uri.replace("{server_id}", host.host)
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_a_users_own_work_reaches_it(node: Node, attempt: Callable[..., bool]):
     for host in HOSTS:
         name = topology.host_queue(host).name
         assert attempt("coordinator", publish("stackferry.commands", name))
-        with connect(uri_of(node, f"host.{host}"), "tests", heartbeat=0) as connection:
+        with connect(uri_of(node, ENROLLED[host].user), "tests", heartbeat=0) as connection:
             assert connection.channel().basic_get(name, no_ack=True) is not None
 
 
@@ -140,7 +142,7 @@ def test_a_request_reaches_no_queue_of_commands(node: Node, broker: Any, attempt
 @pytest.mark.parametrize("user", USERS)
 def test_nobody_speaks_in_anothers_name(node: Node, user: str):
     own = {"client": "stackferry.requests", "operator": "stackferry.returns"}.get(user, "stackferry.facts")
-    services_say = "agent.seen" if topology.host_of(user) else "worker.seen"
+    services_say = "agent.seen" if topology.Enrolled.read(user) else "worker.seen"
     key = {"client": "stackferry.coordinator", "operator": "stackferry.importer"}.get(user, services_say)
     for said in (user, "coordinator", "importer"):
         with connect(uri_of(node, user), "tests", heartbeat=0) as connection:
@@ -163,7 +165,7 @@ def test_tells_only_its_own_facts(attempt: Callable[..., bool], user: str):
 
 @pytest.mark.parametrize("user", USERS)
 def test_only_services_settle_and_answer(attempt: Callable[..., bool], user: str):
-    service, host = user not in ("client", "operator"), topology.host_of(user)
+    service, host = user not in ("client", "operator"), topology.Enrolled.read(user)
     assert attempt(user, publish("stackferry.dead", "")) == (user == "coordinator")
     assert attempt(user, publish("stackferry.replies", "nobody")) == (service and not host)
     for seconds in topology.BACKOFF:

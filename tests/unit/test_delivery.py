@@ -95,6 +95,22 @@ def test_the_sender_is_who_the_broker_says_or_who_brought_it_back_says(message: 
     assert delivery.sender(again, carriers) == sender
 
 
+def test_a_copy_goes_nowhere_but_where_it_is_sent() -> None:
+    """The broker would also route it by the keys in these headers, whoever wrote them."""
+    message = received("client", CC=["stackferry.importer"], BCC=["stackferry.importer"], mine="kept")
+    assert delivery.copied(message, ()).headers == {"mine": "kept", "x-sender": "client"}
+
+
+@pytest.mark.parametrize("queue", [*topology.WORK_QUEUES, topology.HOST], ids=lambda queue: queue.name)
+@pytest.mark.parametrize("said", ["coordinator", "me", "client", "importer", "host.src..s1", ""])
+def test_the_coordinator_alone_commands_and_whoever_is_the_reader(queue: topology.WorkQueue, said: str) -> None:
+    if queue.asked or queue.facts or said in ("coordinator", "me"):
+        delivery.check_commander(queue, said, "me")
+        return
+    with pytest.raises(InvalidMessage, match="may not command"):
+        delivery.check_commander(queue, said, "me")
+
+
 def test_what_is_put_off_does_not_count_as_a_try() -> None:
     copy = delivery.postponed("stackferry.importer", Outgoing("", "", b"", "", {"x-attempt": 2}))
     assert copy.exchange.startswith("stackferry.retry.")

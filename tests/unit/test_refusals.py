@@ -22,7 +22,7 @@ REQUEST = {"id": "1", "source": "me", "type": "stackferry.control-migration.v1",
 
 def told(event: Any, queue: topology.WorkQueue = topology.COORDINATOR, error: InvalidMessage = WRONG) -> list[Any]:
     body = event if isinstance(event, bytes) else json.dumps(event).encode()
-    outgoing = refusals(body, "client", error, queue)
+    outgoing = refusals(body, "", "client", error, queue)
     return [(one.exchange, one.key, check(Envelope.from_bytes(one.body))) for one in outgoing]
 
 
@@ -48,6 +48,12 @@ def test_who_waits_for_an_answer_gets_one(queue: topology.WorkQueue) -> None:
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b"{}", b'{"id": 5}', b"[" * 100_000, b'{"id": "\\ud800"}'])
 def test_what_names_no_request_is_only_parked(body: bytes) -> None:
     assert told(body) == []
+
+
+def test_an_id_that_is_too_long_is_told_by_that_of_amqp() -> None:
+    body = json.dumps({**REQUEST, "id": "x" * 256, "data": {"reply_to": "y" * 256}}).encode()
+    (only,) = refusals(body, "amqp-id", "client", WRONG, topology.COORDINATOR)
+    assert Envelope.from_bytes(only.body).data["request"] == "amqp-id"
 
 
 @pytest.mark.parametrize("spoiled", [{"type": None}, {"type": 5}, {"data": []}, {"data": {"migration": "no id"}},

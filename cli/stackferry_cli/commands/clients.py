@@ -39,8 +39,8 @@ def enrol(
     where = urlsplit(os.environ.get("AMQP_URI") or Stack(home()).node.address())
     place = where.netloc.rpartition("@")[2]
     users = enrolment.control(rabbitmqctl)
-    broker.write(to, where._replace(netloc=f"{name}:{password}@{place}").geturl())
-    users.make({user: password_hash(password)}, broker.vhost_of(where.geturl()))
+    with broker.written(to, where._replace(netloc=f"{name}:{password}@{place}").geturl()):
+        users.make({user: password_hash(password)}, broker.vhost_of(where.geturl()))
     output.tell(format_, {"user": name, "file": str(to)}, f"{name}: its AMQP_URI is in {to}")
 
 

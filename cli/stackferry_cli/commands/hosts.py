@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ import typer
 from stackferry import topology
 from stackferry.definitions import password_hash
 from stackferry.errors import Error
+from stackferry.topology import Enrolled
 
 from .. import os_migrate, output
 from ..hosts import asking, broker, connections, deleting, deploying, enrolment, flags, options, waiting
@@ -105,7 +105,11 @@ def deploy(
 @app.command()
 def enrol(
     server: Annotated[str, typer.Argument(metavar="SERVER", help="Id of the server.")],
+    cloud: Annotated[str, typer.Option("--cloud", "-c", help="Its cloud, as the services' clouds.yaml calls it.")],
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the agents' AMQP URI is written: a secret.")],
+    project: Annotated[
+        str | None, typer.Option(help="Its project, as migrations name it; that of the credentials otherwise.")
+    ] = None,
     agent_amqp_uri_file: flags.AmqpUriFile = None,
     rabbitmqctl: flags.Rabbitmqctl = None,
     format_: Output = output.Format.table,
@@ -114,16 +118,14 @@ def enrol(
 
     `deploy` does it by itself for its own. A second time gives it a new password.
     """
-    if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", server):
-        raise Error(f"{server!r} is no server's id; `openstack server list` shows them")
     uri = broker.agent_uri(agent_amqp_uri_file)
     if broker.names_user(uri):
         raise Error(f"the broker's URI for the hosts names a user; each host gets its own: {broker.SAY}")
-    users, password = enrolment.control(rabbitmqctl), token_urlsafe(24)
-    broker.write(to, broker.with_own_user(uri, password).replace(broker.SERVER_ID, server))
-    users.enrol({server: password_hash(password)}, broker.vhost_of(uri))
-    user = topology.host_user(server).name
-    output.tell(format_, {"user": user, "file": str(to)}, f"{user}: STACKFERRY_AMQP_URI is in {to}")
+    enrolled, password = _enrolled(cloud, project, server), token_urlsafe(24)
+    user, users = topology.host_user(enrolled), enrolment.control(rabbitmqctl)
+    with broker.written(to, broker.with_own_user(uri, password, cloud, project).replace(broker.SERVER_ID, server)):
+        users.make({user: password_hash(password)}, broker.vhost_of(uri))
+    output.tell(format_, {"user": user.name, "file": str(to)}, f"{user.name}: STACKFERRY_AMQP_URI is in {to}")
 
 
 def _row(wanted: Wanted, host: deploying.Host) -> dict[str, Any]:
@@ -142,14 +144,14 @@ def _deploy(
     return done
 
 
-def _password_hashes(made: list[tuple[Wanted, list[deploying.Host], Any]]) -> dict[str, str]:
-    """What the broker must know of each host; raise Error naming hosts that have no user of their own."""
-    everyone = [host for _, hosts, _ in made for host in hosts]
-    if without := [host.name for host in everyone if not host.password_hash]:
-        raise Error(
-            f"{', '.join(without)}: made when hosts had no users of their own; `hosts delete`, and deploy again"
-        )
-    return {host.id: host.password_hash for host in everyone if host.password_hash}
+def _password_hashes(made: list[tuple[Wanted, list[deploying.Host], Any]]) -> dict[Enrolled, str]:
+    """What the broker must know of each host."""
+    everyone = [(wanted, host) for wanted, hosts, _ in made for host in hosts]
+    return {_enrolled(w.cloud, w.project, host.id): host.password_hash for w, host in everyone if host.password_hash}
+
+
+def _enrolled(cloud: str, project: str | None, server: str) -> Enrolled:
+    return Enrolled(server, cloud, project or "")
 
 
 def _await_active(
@@ -218,20 +220,23 @@ def delete(
         output.confirm(f"Delete these {len(lines)}?")
     if not force:
         asking.take_out(ids)
+    _dismiss(found, rabbitmqctl)  # while the servers still say who they are: a second run would find none
     for place, connection, mine in found:
         with connections.explained(place.cloud):
             deleting.delete(mine, connection)
     output.tell(format_, {"deleted": lines}, *(f"deleted: {line}" for line in lines))
     asking.forget(ids)
-    _dismiss(ids, rabbitmqctl)
 
 
-def _dismiss(ids: list[str], rabbitmqctl: str | None) -> None:
-    """Delete the hosts' users of the broker; they're of no use to anybody, but to whoever knew a password."""
+def _dismiss(found: list[tuple[Place, Any, deleting.Found]], rabbitmqctl: str | None) -> None:
+    """Delete the hosts' users of the broker: of no use to anybody but to whoever knows a password."""
+    mine = [(place, server) for place, _, each in found for server in each.servers]
+    hosts = [_enrolled(p.cloud, p.project, s.id) for p, s in mine if deploying.PASSWORD_HASH in (s.metadata or {})]
     try:
-        enrolment.control(rabbitmqctl).dismiss(ids)
+        if hosts:
+            enrolment.control(rabbitmqctl).dismiss(hosts)
     except Error as error:
-        names = " ".join(topology.host_user(id_).name for id_ in ids)
+        names = " ".join(host.user for host in hosts)
         output.errors.print(f"note: users of the broker are left over, delete them there ({names}): {error}")
 
 

@@ -54,7 +54,7 @@ def down(format_: Output = output.Format.table) -> None:
 
 
 def uri(
-    user: Annotated[str, typer.Argument(help="Who connects: client, operator, transfer, admin ...")] = "client",
+    user: Annotated[str, typer.Argument(help="Who connects: client, operator, admin ...")] = "client",
     format_: Output = output.Format.table,
 ) -> None:
     """Print how to reach the broker of this machine as a user, for clients of yours. It holds a password."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 from stackferry.cleanup import deleted
+from stackferry.client import Client
 from stackferry.errors import Error
+from stackferry.messages import MigrationChanged
 from stackferry.phases import refusal
 
 from .. import live, options, os_migrate, output, report
@@ -32,6 +35,8 @@ from ..options import (
     client,
     place,
 )
+
+TAKEN = 2.0  # seconds in which a request is taken, or refused; not every one changes the phase
 
 
 def migrate(
@@ -132,7 +137,17 @@ def _tell(migration: str, action: str, format_: output.Format) -> None:
         if action == "undo" and (why := deleted(before["steps"])):
             raise Error(f"{id_}: {why}")
         ferry.control(id_, action)
+        _await_taken(ferry, id_)
         output.tell(format_, {"id": id_, "told_to": action}, f"{id_}: told to {action}")
+
+
+def _await_taken(ferry: Client, id_: str) -> None:
+    """Return when the migration has changed, or nothing is heard for a moment; raise Error with why it's refused."""
+    deadline = time.monotonic() + TAKEN
+    while (left := deadline - time.monotonic()) > 0:
+        fact = ferry.hear(id_, left)
+        if fact is not None and fact.type == MigrationChanged.type:
+            return
 
 
 def start(migration: Migration = "last", format_: Output = output.Format.table) -> None:
@@ -176,6 +191,7 @@ def cutover(
             which = "no server" if missing == ["?"] else f"no server {missing[0]!r}"
             raise Error(f"{id_}: {which} waits to cut over")
         ferry.control(id_, "cutover", servers)
+        _await_taken(ferry, id_)
         output.tell(format_, {"id": id_, "told_to": "cutover"}, f"{id_}: told to cut over")
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from stackferry import topology
 from stackferry.errors import Error
+from stackferry.topology import Enrolled
 
 from ..local.stack import Stack, home
 
 VARIABLE = "STACKFERRY_AGENT_AMQP_URI"
 SAY = f"set {VARIABLE}, or {VARIABLE}_FILE or --agent-amqp-uri-file to a file with it, such as amqps://name:5671//"
 SERVER_ID = "{server_id}"  # what agents complete, who know where they run
-OWN_USER = topology.host_user(SERVER_ID).name
 
 
 def agent_uri(file: Path | None) -> str:
@@ -43,10 +45,10 @@ def names_user(uri: str) -> bool:
     return bool(urlsplit(uri).username)
 
 
-def with_own_user(uri: str, password: str) -> str:
+def with_own_user(uri: str, password: str, cloud: str, project: str | None = None) -> str:
     """The URI for one host, as its user data holds it before anybody knows the server's id."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=f"{OWN_USER}:{password}@{parts.netloc}").geturl()
+    parts, user = urlsplit(uri), quote(Enrolled(SERVER_ID, cloud, project or "").user, safe="{}")
+    return parts._replace(netloc=f"{user}:{password}@{parts.netloc}").geturl()
 
 
 def vhost_of(uri: str) -> str:
@@ -55,14 +57,23 @@ def vhost_of(uri: str) -> str:
     return unquote(path) or "/"
 
 
-def write(file: Path, uri: str) -> None:
-    """Write a URI with its password where only this user reads it; raise Error when it can't be written."""
+@contextmanager
+def written(file: Path, uri: str) -> Iterator[None]:
+    """Put a URI with its password into *file*, where only this user reads it, once what is done inside has worked.
+
+    So the old one stays while it's still the one that works. Raises Error when it can't be written.
+    """
     try:
-        file.unlink(missing_ok=True)  # whoever has it open, or may read it, must not get this one
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as content:
-            content.write(f"{uri}\n")
+        descriptor, new = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # 0600
     except OSError as error:
         raise Error(f"{file} can't be written: {error}") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as content:
+            content.write(f"{uri}\n")
+        yield
+        os.replace(new, file)
+    finally:
+        Path(new).unlink(missing_ok=True)
 
 
 def only_here(uri: str) -> bool:

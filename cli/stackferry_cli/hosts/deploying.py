@@ -45,6 +45,7 @@ def deploy(wanted: Wanted, connection: Any, say: Callable[[str], None] = lambda 
         flavor, image = _flavor(wanted, connection), _image(wanted, connection)
         network, group = wires.network_of(wanted, connection), wires.group_of(wanted, connection)
         known = {server.name: server for server in ours.servers(connection)}
+        _check_users(wanted, known)
         hosts = []
         for number, name in enumerate(wanted.names()):
             server = known.get(name)
@@ -56,6 +57,16 @@ def deploy(wanted: Wanted, connection: Any, say: Callable[[str], None] = lambda 
                 say(f"{wanted.cloud}: making {name}")
             hosts.append(_host(server, name, port, floating, connection, made=name not in known))
     return hosts
+
+
+def _check_users(wanted: Wanted, known: dict[str, Any]) -> None:
+    """Raise Error, before anything is made, for hosts that are there without a user of their own."""
+    mine = [known[name] for name in wanted.names() if name in known]
+    without = [s.name for s in mine if PASSWORD_HASH not in (s.metadata or {})]
+    if without and not broker.names_user(wanted.guest.amqp_uri):
+        raise Error(
+            f"{', '.join(without)}: made when hosts had no users of their own; `hosts delete`, and deploy again"
+        )
 
 
 def _host(server: Any, name: str, port: Any, floating: str | None, connection: Any, made: bool) -> Host:
@@ -158,9 +169,9 @@ def _server(
         more["key_name"] = wanted.key_name
     uri, metadata = wanted.guest.amqp_uri, METADATA
     if not broker.names_user(uri):
-        uri, metadata = broker.with_own_user(uri, password := token_urlsafe(24)), {
-            **METADATA, PASSWORD_HASH: password_hash(password)
-        }  # fmt: skip
+        password = token_urlsafe(24)
+        uri = broker.with_own_user(uri, password, wanted.cloud, wanted.project)
+        metadata = {**METADATA, PASSWORD_HASH: password_hash(password)}
     text = user_data(replace(wanted, guest=replace(wanted.guest, amqp_uri=uri)), name, floating)
     return connection.compute.create_server(
         name=name, flavor_id=flavor.id, networks=[{"port": port.id}], metadata=metadata,

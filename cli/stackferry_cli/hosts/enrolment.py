@@ -1,8 +1,8 @@
 """Users of the broker for conversion hosts: each host has its own, which can do that host's work and nothing else.
 
-The user's name holds the id of the host's server, so it's made once the server is. The password is in the server's user
-data alone; its metadata hold the hash, from which the user can be made again at any time. ``rabbitmqctl`` makes users,
-wherever the broker runs: the words of a command say how to reach it there.
+The user's name holds cloud, project and id of the host's server, so it's made once the server is. The password is in
+the server's user data alone; its metadata hold the hash, from which the user can be made again at any time.
+``rabbitmqctl`` makes users, wherever the broker runs: the words of a command say how to reach it there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from stackferry.definitions import user_definitions
 from stackferry.errors import BrokerUnavailable, Error
-from stackferry.topology import User, host_user
+from stackferry.topology import Enrolled, User, host_user
 
 from ..local.rabbitmq import Node
 from ..local.stack import Stack, home
@@ -44,11 +44,11 @@ class Control:
         for user in users:
             self._run("delete_user", user.name, fine=(GONE,))
 
-    def enrol(self, hashes: dict[str, str], vhost: str = "/") -> None:
-        """Make the users of hosts: id of the server → hash of its password."""
+    def enrol(self, hashes: dict[Enrolled, str], vhost: str = "/") -> None:
+        """Make the users of hosts, each with the hash of its password."""
         self.make({host_user(host): hash_ for host, hash_ in hashes.items()}, vhost)
 
-    def dismiss(self, hosts: Iterable[str]) -> None:
+    def dismiss(self, hosts: Iterable[Enrolled]) -> None:
         """Delete the users of hosts."""
         self.delete(map(host_user, hosts))
 
@@ -74,7 +74,7 @@ def control(command: str | None) -> Control:
             raise Error(f"--rabbitmqctl {given}: {error}") from None
         return Control(tuple(words))
     if os.environ.get("AMQP_URI"):
-        raise Error(f"each host gets a user of the broker: how are users made there? {SAY}")
+        raise Error(f"a user of the broker is to be made, or deleted: how is that done there? {SAY}")
     return local(Stack(home()).node)
 
 

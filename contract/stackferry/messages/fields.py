@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
+
+SHORT = 255
 
 
 def text(description: str, **kwargs: Any) -> fields.String:
@@ -15,6 +17,17 @@ def text(description: str, **kwargs: Any) -> fields.String:
 def need(description: str, **kwargs: Any) -> fields.String:
     """A text that must be there, and say something."""
     return text(description, required=True, validate=validate.Length(1, 512), **kwargs)
+
+
+def answer_key() -> fields.String:
+    """Where an answer goes; AMQP's short strings have 255 bytes."""
+    about = {"description": "routing key on stackferry.replies that the answer goes to"}
+    return fields.String(required=True, metadata=about, validate=[validate.Length(1, 255), _short])
+
+
+def _short(value: str) -> None:
+    if len(value.encode("utf-8", "replace")) > SHORT:
+        raise ValidationError(f"longer than {SHORT} bytes")
 
 
 def number(description: str, **kwargs: Any) -> fields.Integer:

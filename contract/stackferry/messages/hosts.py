@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import validate
 
 from .. import topology
-from .fields import flag, need, number, text
+from .fields import answer_key, flag, need, number, text
 from .message import Command, Fact
 
 #: what can be done with a host
@@ -33,7 +33,7 @@ class DescribeHosts(Command):
 
     queues = (topology.COORDINATOR,)
 
-    reply_to = need("routing key on stackferry.replies that the answer goes to")
+    reply_to = answer_key()
 
 
 class ControlHost(Command):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields
 
 from .. import topology
-from .fields import TextUUID, flag, need, text
+from .fields import TextUUID, answer_key, flag, text
 from .message import Command, Fact
 from .scope import nested_place
 
@@ -15,7 +15,7 @@ class DescribeMigrations(Command):
 
     queues = (topology.COORDINATOR,)
 
-    reply_to = need("routing key on stackferry.replies that the answer goes to")
+    reply_to = answer_key()
     migration = TextUUID(allow_none=True, metadata={"description": "one migration; absent: all, without steps"})
     after = text("steps with a key after this one (paging)", allow_none=True)
     documents = flag("with each step's document")
@@ -27,7 +27,7 @@ class CheckCloud(Command):
     queues = (topology.EXPORTER_CHECKS, topology.IMPORTER_CHECKS)
 
     place = nested_place("the cloud to try", required=True)
-    reply_to = need("routing key on stackferry.replies that the answer goes to")
+    reply_to = answer_key()
 
 
 class Answer(Fact):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from .. import topology
-from .fields import flag, migration_id, need, number, seconds_taken, text
+from .fields import answer_key, flag, migration_id, need, number, seconds_taken, text
 from .message import Fact
 
 OUTCOMES = (
@@ -42,7 +42,7 @@ class StepClaimed(StepFields, Fact):
 
     token = need("what tells this delivery from any other")
     again = flag("the broker delivered this command before", required=True)
-    reply_to = need("routing key on stackferry.replies that the answer goes to")
+    reply_to = answer_key()
 
 
 class StepProgressed(StepFields, Fact):

@@ -12,12 +12,14 @@ from typing import Any
 
 import yaml
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from stackferry import topology
 from stackferry.errors import Error
 from stackferry_runtime.logs import logger
 
 from .roles import ROLES, Client
 
 log = logger(__name__)
+SERVICES = {queue.service for queue in topology.WORK_QUEUES}
 
 
 class _Client(Schema):
@@ -39,8 +41,8 @@ class _File(Schema):
 class Clients:
     """``clients(user)``: what a user may ask for; None for one that the file doesn't name.
 
-    Without a file, everybody may ask for everything. Raises Error at the beginning when the file can't be used; later,
-    one that can't changes nothing.
+    Without a file, every client may ask for everything. Raises Error at the beginning when the file can't be used;
+    later, one that can't changes nothing.
     """
 
     def __init__(self, file: str = "") -> None:
@@ -52,11 +54,12 @@ class Clients:
 
     def __call__(self, user: str) -> Client | None:
         if self.file is None:
-            return Client()
+            return Client() if _is_client(user) else None
         if (stamp := self._stamp()) != self.stamp:
             self.stamp = stamp
             try:
                 self.known = read(self.file)
+                log.info("clients were read again", known=len(self.known))
             except Error as error:
                 log.error("clients stay as they were", error=str(error))
         return self.known.get(user)
@@ -67,6 +70,11 @@ class Clients:
         except OSError:
             found = None
         return (found.st_mtime_ns, found.st_size) if found else None
+
+
+def _is_client(user: str) -> bool:
+    """Whether this may be a client: no service, no host, and not somebody of whom the broker says nothing."""
+    return bool(user) and user not in SERVICES and topology.Enrolled.read(user) is None
 
 
 def read(file: Path) -> dict[str, Client]:

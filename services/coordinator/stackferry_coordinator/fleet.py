@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 from stackferry import __version__
+from stackferry.errors import InvalidMessage
 
 from . import tables as t
 from .assignment import Fleet, Host, unfit
 
 WORKER_SILENT = 120.0  # seconds: four times as long as a worker is silent
 AGENT_SILENT = 30.0  # an agent says every five seconds that it's there
+MANY = 256  # agents on one host, with those that were started anew within a day
 GONE = 86400.0  # seconds of silence after which one is forgotten
 WORKER = ("version", "certificate")
 AGENT = ("name", "cloud", "project", "slots", "version", "certificate")
@@ -40,6 +42,9 @@ def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[s
 
 def agent_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
     """Note that an agent is there, or leaves."""
+    others = select(func.count()).where(t.agent.c.host == data["host"], t.agent.c.instance != data["instance"])
+    if connection.execute(others).scalar_one() >= MANY:
+        raise InvalidMessage("refused", {"instance": f"{MANY} other agents were seen on this host lately"})
     values = {**{n: data.get(n) for n in AGENT}, "project": data.get("project") or ""}
     if data.get("stopping"):  # it may be back soon: its host's work isn't given to others at once
         data, values["slots"] = {**data, "stopping": False}, 0
@@ -75,7 +80,8 @@ def importers(connection: Connection, now: float) -> list[str]:
 def places(connection: Connection, host: str) -> list[dict[str, Any]]:
     """Where a host is, as its agents say: {cloud, project}."""
     query = select(t.agent.c.cloud, t.agent.c.project).where(t.agent.c.host == host).distinct()
-    return [{"cloud": row.cloud, "project": row.project or None} for row in connection.execute(query)]
+    found = [{"cloud": row.cloud, "project": row.project or None} for row in connection.execute(query)]
+    return found or [{"cloud": None}]  # nobody knows where: only who may touch everything may touch it
 
 
 def agents_on(connection: Connection, host: str, now: float) -> list[str]:

@@ -28,6 +28,7 @@ MADE = ("destination_id", "also_made", "replaces", "payload_missing")
 
 def refused(ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> dict[str, str] | None:
     """Why a fact doesn't count, by field; None when it does. What isn't told by workers isn't judged here."""
+    sender = speaker(sender)
     if name in EXPORTS:
         return _unless((EXPORTER,), sender)
     step = ledger.step(data.get("step", ""))
@@ -43,6 +44,16 @@ def refused(ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> dic
         said = dict.fromkeys(wrong, f"{sender or 'nobody known'} makes nothing at a destination")
         return said or _unless(finishing(ledger, step) if ends else working(ledger, step), sender)
     return _unless(working(ledger, step), sender) if name in ("step-claimed", "step-progressed") else None
+
+
+def speaker(user: str) -> str:
+    """Who a user of the broker is: a service by its name, or the agents on a host."""
+    enrolled = topology.Enrolled.read(user)
+    return _agents(enrolled.host) if enrolled else user
+
+
+def _agents(host: str) -> str:
+    return f"the agents on {host}"
 
 
 def is_over(ledger: Ledger, data: dict[str, Any]) -> bool:
@@ -74,7 +85,7 @@ def finishing(ledger: Ledger, step: Step) -> Collection[str]:
 def _host(ledger: Ledger, step: Step, side: str) -> str:
     """The user of the agents on one of the hosts that a volume has its place on."""
     place = ledger.step(place_of(step.key))
-    return topology.host_user(str(place.results.get(side) or "")).name if place else ""
+    return _agents(str(place.results.get(side) or "")) if place else ""
 
 
 def _at_source(step: Step) -> bool:
@@ -90,4 +101,4 @@ def _unless(allowed: Collection[str], sender: str) -> dict[str, str] | None:
     """A word from anybody else."""
     if sender in allowed:
         return None
-    return {"sender": f"{sender or 'nobody known'} has no say in this; {' or '.join(sorted(allowed))} has"}
+    return {"sender": f"{sender or 'nobody known'} has no say in this, but {' or '.join(sorted(allowed))}"}

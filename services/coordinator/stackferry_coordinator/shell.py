@@ -120,7 +120,7 @@ class Coordinator:
             return True
         if sender == self.own_user or not (wrong := senders.refused(store, name, data, sender)):
             return True
-        if topology.host_of(sender) is None or not senders.is_over(store, data):
+        if topology.Enrolled.read(sender) is None or not senders.is_over(store, data):
             _refuse(name, data, sender, wrong)
         log.info("about a try that is over", message=name, sender=sender, step=data.get("step"))
         return False
@@ -286,8 +286,9 @@ class Coordinator:
 
     def agent_seen(self, data: dict[str, Any], sender: str = "") -> None:
         """Note that an agent on a conversion host is there, or leaves; its host gets a queue first."""
-        if sender not in (self.own_user, topology.host_user(data["host"]).name):
-            _refuse("agent-seen", data, sender, {"host": f"agents on it are {topology.host_user(data['host']).name}"})
+        said = topology.Enrolled(data["host"], data["cloud"], data.get("project") or "")
+        if sender != self.own_user and topology.Enrolled.read(sender) != said:
+            _refuse("agent-seen", data, sender, {"host": f"agents of {said} are the broker's user {said.user}"})
         now = self.spoken = self.clock()
         if now - self.heard > fleet.AGENT_SILENT:
             self.hears_since = now

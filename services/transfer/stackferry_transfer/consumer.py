@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving
-from stackferry.delivery import copied, doubtful, parked, postponed, read, retried
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving, user_of
+from stackferry.delivery import check_commander, copied, doubtful, parked, postponed, read, retried, sender
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, Claimed, Error, InvalidMessage, NotNow
 from stackferry_runtime.logs import logger
@@ -36,6 +36,7 @@ class Consumer:
     ) -> None:  # fmt: skip
         self.uri, self.queue, self.publisher = uri, queue, publisher
         self.handler, self.has_room, self.stop = handler, has_room, stop
+        self.carriers = (user_of(uri), topology.OPERATOR.name)
         self.consuming = threading.Event()
 
     def run(self) -> None:
@@ -76,7 +77,7 @@ class Consumer:
     def _take(self, message: Any) -> None:
         move = self._handle(message)
         if move is not None:
-            self.publisher.publish(move(copy=copied(message, ())))
+            self.publisher.publish(move(copy=copied(message, self.carriers)))
         message.ack()
 
     def _handle(self, message: Any) -> Callable[..., Outgoing] | None:
@@ -84,6 +85,7 @@ class Consumer:
         name = self.queue.name
         try:
             envelope = read(message.body, message.content_type, name)
+            check_commander(self.queue, sender(message, self.carriers), self.carriers[0])
             again = doubtful(message.headers, bool(message.delivery_info.get("redelivered")))
             self.handler(envelope, again)
         except InvalidMessage as error:

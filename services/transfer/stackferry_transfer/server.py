@@ -126,12 +126,11 @@ class Server:
             threading.Thread(target=self._serve, args=(raw, handle), name="pump-source", daemon=True).start()
 
     def _let_in(self, address: str) -> bool:
-        """Whether there's room for one more. Who doesn't say who it is can't shut the door to those who do."""
-        if sum(known == address for known in self._silent.values()) >= SILENT:
-            return False
-        if len(self._open) < self._limit:
+        """Whether there's room for one more: those that haven't said who they are give way, the oldest first."""
+        here = [handle for handle, known in self._silent.items() if known == address]
+        if len(here) < SILENT and len(self._open) < self._limit:
             return True
-        oldest = next(iter(self._silent), None)
+        oldest = next(iter(here if len(here) >= SILENT else self._silent), None)
         if oldest is not None:
             del self._silent[oldest]
             interrupt(oldest)

@@ -12,7 +12,7 @@ def user_reading(queue: str) -> str:
     """The broker's user who reads a queue."""
     known = next(known for known in (*topology.WORK_QUEUES, topology.HOST) if topology.on(known, queue))
     host = queue.removeprefix(topology.host_queue("").name)
-    return topology.host_user(host).name if known is topology.HOST else known.service
+    return topology.Enrolled(host, "any").user if known is topology.HOST else known.service
 
 
 def check_listens(ledger: Ledger, due: Do, queue: str) -> None:
@@ -26,7 +26,7 @@ def check_listens(ledger: Ledger, due: Do, queue: str) -> None:
         or not ledger.head.request.get("source")
         or ledger.head.mode == "export"
     )
-    for sender in ("exporter", "importer", user, "host.another", ""):
+    for sender in ("exporter", "importer", user, topology.Enrolled("another", "src").user, ""):
         failed = senders.refused(ledger, "step-ended", {**about, "outcome": "failed"}, sender)
         assert (failed is None) or sender != user, (failed, queue, step.key)
         good = senders.refused(ledger, "step-ended", {**about, "outcome": "done"}, sender)

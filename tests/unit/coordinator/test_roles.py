@@ -9,6 +9,7 @@ import pytest
 from stackferry.errors import Error
 from stackferry.messages import HOST_ACTIONS
 from stackferry.phases import ACTIONS
+from stackferry.topology import Enrolled
 from stackferry_coordinator.clients import Clients
 from stackferry_coordinator.roles import NEEDS, ROLES, Client, refused
 
@@ -54,6 +55,8 @@ def test_a_place_that_names_no_project_may_be_any() -> None:
 
 def test_whom_the_file_does_not_name_may_nothing(tmp_path: Path) -> None:
     assert Clients()("anybody") == Client("admin")
+    for user in ("", "exporter", "coordinator", Enrolled("s1", "src").user):  # nobody, a service, a host
+        assert Clients()(user) is None
     file = tmp_path / "clients.yaml"
     file.write_text("clients:\n  night: {role: operator, clouds: [old]}\n  eyes: {role: viewer}\n")
     clients = Clients(str(file))

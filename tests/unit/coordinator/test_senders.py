@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from stackferry.topology import Enrolled
 from stackferry_coordinator.moves import known
 from stackferry_coordinator.senders import is_over, refused
 
 from .test_offers import COPY, asked
 from .test_transfers import ENSURE, MIGRATION, TRANSFER, Play
 
-USERS = {"exporter", "importer", "host.s1", "host.d1", "host.d2", "client", "operator", ""}
+HOSTS = {host: Enrolled(host, "src" if host == "s1" else "dst").user for host in ("s1", "d1", "d2")}
+USERS = {"exporter", "importer", *HOSTS.values(), "client", "operator", ""}
 
 
 def believed(play: Play, name: str, **data: Any) -> set[str]:
@@ -53,8 +55,9 @@ def test_the_exporter_alone_says_what_is_at_the_source() -> None:
 def of_a_segment(name: str, **data: Any) -> tuple[set[str], dict[str, str]]:
     """Who is believed about a segment that was asked for; and the users of its hosts."""
     world, _, hosts = asked()
-    users = {side: f"host.{host}" for side, host in hosts.items()}
-    everybody = {*USERS, *users.values(), "transfer", "coordinator"}
+    users = {side: Enrolled(host, "any", "web.shop").user for side, host in hosts.items()}
+    names = {f"host.{host}" for host in hosts.values()}  # such as a client might be called
+    everybody = {*USERS, *users.values(), *names, "transfer", "coordinator"}
     about = {"migration": MIGRATION, "step": COPY, "attempt": 1, **data}
     return {user for user in everybody if refused(world.ledger, name, about, user) is None}, users
 
@@ -74,7 +77,7 @@ def test_agents_speak_only_of_volumes_that_have_a_place_on_their_own_host() -> N
 def test_a_host_that_lost_a_volume_to_another_one_is_not_heard_any_more() -> None:
     world, do, hosts = asked()
     about = {"migration": MIGRATION, "step": do.key, "attempt": do.attempt, "outcome": "done"}
-    old = f"host.{hosts['destination_host']}"
+    old = Enrolled(hosts["destination_host"], "dst").user
     assert refused(world.ledger, "step-ended", about, old) is None
     world._tell("host-lost", {"migration": MIGRATION, "step": "volume/a-disk0/assign",
                               "hosts": [hosts["destination_host"]]})  # fmt: skip
@@ -85,8 +88,8 @@ def test_a_host_that_lost_a_volume_to_another_one_is_not_heard_any_more() -> Non
 def test_a_refusal_names_who_said_it_and_who_may() -> None:
     play = Play()
     about = {"step": ENSURE, "attempt": 1, "outcome": "failed"}
-    assert refused(play.ledger, "step-ended", about, "host.d1") == {
-        "sender": "host.d1 has no say in this; importer has"
+    assert refused(play.ledger, "step-ended", about, HOSTS["d1"]) == {
+        "sender": "the agents on d1 has no say in this, but importer"
     }
     assert refused(play.ledger, "step-ended", {**about, "destination_id": "x"}, "") == {
         "destination_id": "nobody known makes nothing at a destination"

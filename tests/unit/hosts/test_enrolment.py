@@ -14,6 +14,7 @@ import pytest
 from stackferry import topology
 from stackferry.definitions import password_hash, user_definitions
 from stackferry.errors import BrokerUnavailable, Error
+from stackferry.topology import Enrolled
 from stackferry_cli.app import app
 from stackferry_cli.hosts import broker, enrolment
 from typer.testing import CliRunner
@@ -26,7 +27,7 @@ exit {code}
 
 
 def host_definitions(hashes: dict[str, str], vhost: str = "/") -> dict[str, Any]:
-    return user_definitions({topology.host_user(host): hash_ for host, hash_ in hashes.items()}, vhost)
+    return user_definitions({topology.host_user(Enrolled(host, "src")): hash_ for host, hash_ in hashes.items()}, vhost)
 
 
 def rabbitmqctl(folder: Path, code: int = 0) -> Path:
@@ -39,25 +40,25 @@ def rabbitmqctl(folder: Path, code: int = 0) -> Path:
 
 def test_all_users_are_made_by_one_command_and_no_secret_is_a_word_of_it(tmp_path: Path) -> None:
     control = enrolment.control(f"{rabbitmqctl(tmp_path)} --node far")
-    control.enrol({"s1": "hash-1", "s2": "hash-2"}, "ferry")
+    control.enrol({Enrolled("s1", "src"): "hash-1", Enrolled("s2", "src"): "hash-2"}, "ferry")
     control.enrol({})
     assert (tmp_path / "log").read_text() == "--node far import_definitions\n"
     content = json.loads((tmp_path / "log.in").read_text())
     assert content == host_definitions({"s1": "hash-1", "s2": "hash-2"}, "ferry")
-    assert [user["name"] for user in content["users"]] == ["host.s1", "host.s2"]
+    assert [user["name"] for user in content["users"]] == ["host.src..s1", "host.src..s2"]
 
 
 @pytest.mark.parametrize("code", [0, enrolment.GONE])
 def test_users_go_with_their_hosts_and_those_that_are_gone_are_fine(tmp_path: Path, code: int) -> None:
-    enrolment.control(str(rabbitmqctl(tmp_path, code))).dismiss(["s1", "s2"])
-    assert (tmp_path / "log").read_text() == "delete_user host.s1\ndelete_user host.s2\n"
+    enrolment.control(str(rabbitmqctl(tmp_path, code))).dismiss([Enrolled("s1", "src"), Enrolled("s2", "src", "web")])
+    assert (tmp_path / "log").read_text() == "delete_user host.src..s1\ndelete_user host.src.web.s2\n"
 
 
 def test_a_command_that_fails_is_said(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnavailable, match=r"rabbitmqctl import_definitions` failed"):
-        enrolment.control(str(rabbitmqctl(tmp_path, 70))).enrol({"s1": "hash"})
+        enrolment.control(str(rabbitmqctl(tmp_path, 70))).enrol({Enrolled("s1", "src"): "hash"})
     with pytest.raises(BrokerUnavailable, match="can't be run"):
-        enrolment.control(str(tmp_path / "nothing")).enrol({"s1": "hash"})
+        enrolment.control(str(tmp_path / "nothing")).enrol({Enrolled("s1", "src"): "hash"})
     with pytest.raises(Error, match="--rabbitmqctl"):
         enrolment.control("'half a quote")
 
@@ -72,14 +73,14 @@ def test_with_a_broker_of_ones_own_one_must_say_how_users_are_made(monkeypatch: 
 @pytest.mark.parametrize(
     ("uri", "whole", "vhost"),
     [
-        ("amqps://ferry.example:5671//", "amqps://host.{server_id}:pw@ferry.example:5671//", "/"),
-        ("amqp://[2001:db8::1]", "amqp://host.{server_id}:pw@[2001:db8::1]", "/"),
-        ("amqp://h:1/my%2Fhost", "amqp://host.{server_id}:pw@h:1/my%2Fhost", "my/host"),
+        ("amqps://ferry.example:5671//", "amqps://host.src.a%2520b.{server_id}:pw@ferry.example:5671//", "/"),
+        ("amqp://[2001:db8::1]", "amqp://host.src.a%2520b.{server_id}:pw@[2001:db8::1]", "/"),
+        ("amqp://h:1/my%2Fhost", "amqp://host.src.a%2520b.{server_id}:pw@h:1/my%2Fhost", "my/host"),
     ],
 )
 def test_each_host_is_told_its_own_user(uri: str, whole: str, vhost: str) -> None:
     assert not broker.names_user(uri)
-    assert broker.with_own_user(uri, "pw") == whole
+    assert broker.with_own_user(uri, "pw", "src", "a b") == whole
     assert broker.vhost_of(uri) == vhost
     assert broker.names_user("amqp://all:pw@h//")
 
@@ -94,10 +95,10 @@ def test_a_host_made_by_hand_gets_its_user_and_the_secret_is_in_a_file(
     monkeypatch.setenv(broker.VARIABLE, "amqps://ferry.example:5671//")
     file, program = tmp_path / "uri", rabbitmqctl(tmp_path)
     file.write_text("somebody else's")
-    said = run("s1", "--to", str(file), "--rabbitmqctl", str(program))
+    said = run("s1", "--cloud", "src", "--to", str(file), "--rabbitmqctl", str(program))
     assert said.exit_code == 0, said.output
     uri = urlsplit(file.read_text().strip())
-    assert (uri.username, uri.hostname, stat.S_IMODE(file.stat().st_mode)) == ("host.s1", "ferry.example", 0o600)
+    assert (uri.username, uri.hostname, stat.S_IMODE(file.stat().st_mode)) == ("host.src..s1", "ferry.example", 0o600)
     assert str(uri.password) not in said.output
     hash_ = json.loads((tmp_path / "log.in").read_text())["users"][0]["password_hash"]
     assert password_hash(str(uri.password), base64.b64decode(hash_)[:4]) == hash_
@@ -105,7 +106,7 @@ def test_a_host_made_by_hand_gets_its_user_and_the_secret_is_in_a_file(
 
 def test_what_makes_no_sense_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(broker.VARIABLE, "amqps://all:pw@ferry.example//")
-    more = ("--to", str(tmp_path / "uri"), "--rabbitmqctl", str(rabbitmqctl(tmp_path)))
+    more = ("--to", str(tmp_path / "uri"), "--rabbitmqctl", str(rabbitmqctl(tmp_path)), "--cloud", "src")
     assert isinstance(refused := run("s1", *more).exception, Error)
     assert "names a user" in str(refused)
     monkeypatch.setenv(broker.VARIABLE, "amqps://ferry.example//")
@@ -127,5 +128,27 @@ def test_a_host_has_no_right_over_anything_of_another() -> None:
         assert not re.search(rights["read"], other)
         assert not re.search(topics["stackferry.retry.5s"], other)
         assert not re.search(topics["stackferry.parked"], other)
-    assert not re.search(rights["configure"], "stackferry.worker.host.s10.x")
-    assert re.search(rights["configure"], "stackferry.worker.host.s1.x")
+    assert not re.search(rights["configure"], "stackferry.worker.host.src..s10.x")
+    assert re.search(rights["configure"], "stackferry.worker.host.src..s1.x")
+
+
+@pytest.mark.parametrize("enrolled", [Enrolled("s1", "src"), Enrolled("s1", "my.cloud", "pro.ject %2E"),
+                                      Enrolled("0-a", "ü", "")])  # fmt: skip
+def test_a_hosts_user_says_where_it_is(enrolled: Enrolled) -> None:
+    assert Enrolled.read(enrolled.user) == enrolled
+    for name in ("client", "host", "host.s1", "host.src.s1", f"{enrolled.user}.x", f"x{enrolled.user}"):
+        assert Enrolled.read(name) is None
+    for odd in (".*", "", "a.b", "x" * 65):
+        with pytest.raises(Error, match="no server's id"):
+            topology.host_user(Enrolled(odd, "src"))
+
+
+def test_the_file_with_the_old_password_stays_when_the_user_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(broker.VARIABLE, "amqps://ferry.example//")
+    (tmp_path / "uri").write_text("the old one")
+    said = run("s1", "-c", "src", "--to", str(tmp_path / "uri"), "--rabbitmqctl", str(rabbitmqctl(tmp_path, 70)))
+    assert isinstance(said.exception, BrokerUnavailable)
+    assert (tmp_path / "uri").read_text() == "the old one"
+    assert {file.name for file in tmp_path.iterdir()} == {"uri", "rabbitmqctl", "log", "log.in"}
