@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from stackferry import __version__
 from stackferry.errors import InvalidMessage
 from stackferry_coordinator import fleet, hosts
@@ -200,10 +200,23 @@ class Clocked(Coordinator):
         if name == "host-lost":
             self.told.append((data["step"], data["hosts"]))
 
-    def hear(self, host: str, cloud: str) -> None:
-        data = {"host": host, "name": host, "instance": "1", "cloud": cloud, "slots": 4, "version": __version__,
+    def hear(self, host: str, cloud: str, instance: str = "1") -> None:
+        data = {"host": host, "name": host, "instance": instance, "cloud": cloud, "slots": 4, "version": __version__,
                 "certificate": "PEM"}  # fmt: skip
         self.agent_seen(data)
+
+
+def test_of_one_host_so_many_agents_are_remembered_and_the_last_ones(known: Known) -> None:
+    """An agent that ends at once is started anew every few seconds; and who has its password may invent some."""
+    coordinator = Clocked(known.engine)
+    coordinator.hear("other", "src")
+    for number in range(fleet.MANY + 20):
+        coordinator.now += 1
+        coordinator.hear("s1", "src", f"agent-{number}")
+    with known.engine.connect() as connection:
+        rows = connection.execute(select(t.agent.c.instance).where(t.agent.c.host == "s1")).scalars().all()
+        assert set(rows) == {f"agent-{number}" for number in range(20, fleet.MANY + 20)}
+        assert connection.execute(select(t.agent.c.host).where(t.agent.c.host == "other")).scalar() == "other"
 
 
 class Declares:

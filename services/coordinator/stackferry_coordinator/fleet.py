@@ -8,14 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 from stackferry import __version__
-from stackferry.errors import InvalidMessage
 
 from . import tables as t
 from .assignment import Fleet, Host, unfit
 
 WORKER_SILENT = 120.0  # seconds: four times as long as a worker is silent
 AGENT_SILENT = 30.0  # an agent says every five seconds that it's there
-MANY = 256  # agents on one host, with those that were started anew within a day
+MANY = 256  # agents that are remembered of one host: nobody can make more rows than that
 GONE = 86400.0  # seconds of silence after which one is forgotten
 WORKER = ("version", "certificate")
 AGENT = ("name", "cloud", "project", "slots", "version", "certificate")
@@ -42,13 +41,13 @@ def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[s
 
 def agent_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:
     """Note that an agent is there, or leaves."""
-    others = select(func.count()).where(t.agent.c.host == data["host"], t.agent.c.instance != data["instance"])
-    if connection.execute(others).scalar_one() >= MANY:
-        raise InvalidMessage("refused", {"instance": f"{MANY} other agents were seen on this host lately"})
     values = {**{n: data.get(n) for n in AGENT}, "project": data.get("project") or ""}
     if data.get("stopping"):  # it may be back soon: its host's work isn't given to others at once
         data, values["slots"] = {**data, "stopping": False}, 0
     _seen(connection, upsert, t.agent, {"host": data["host"], "instance": data["instance"]}, values, data, now)
+    mine = select(t.agent.c.instance).where(t.agent.c.host == data["host"]).order_by(t.agent.c.seen.desc())
+    if surplus := list(connection.execute(mine.offset(MANY)).scalars()):
+        connection.execute(delete(t.agent).where(t.agent.c.host == data["host"], t.agent.c.instance.in_(surplus)))
 
 
 def _seen(
