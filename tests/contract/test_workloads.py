@@ -28,6 +28,7 @@ from stackferry.resources import KINDS, apply
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.fields import Many
 from stackferry.resources.nested import source_ids
+from stackferry.resources.server import ADVICE
 from stackferry.resources.server_parts import port_of
 from stackferry.resources.view import PENDING
 
@@ -717,6 +718,25 @@ def test_disks_that_no_api_can_read_are_noted(sizes: dict[str, Any], said: str |
     notes = [note for note in look.notes if "stays behind" in note]
     what = f"what is on its {said} can't be read, and stays behind"
     assert notes == ([f"server '{name}': {what}" for name in ("pet", "cow")] if said else [])
+
+
+def test_a_flavor_that_is_not_there_is_told_in_the_plan() -> None:
+    source = with_servers()
+    destination, pet = ground(source), servers(source)["pet"]
+    destination.rows[ComputeFlavor].clear()
+    outcome = apply.compare("server", pet, view(destination, admin=True), {})
+    assert outcome.outcome == "missing"
+    assert "flavor named 'm1'" in str(outcome.reason)
+
+
+@pytest.mark.parametrize("status", [*ADVICE, "PASSWORD"])
+def test_a_server_in_a_state_in_which_it_cannot_cross_says_what_to_do(status: str) -> None:
+    source = with_servers()
+    record = next(row for row in view(source, admin=True).records("server") if row["name"] == "pet")
+    look = view(source, admin=True)
+    assert KINDS["server"].obstacle(look, record) is None
+    said = KINDS["server"].obstacle(look, {**record, "status": status})
+    assert said == f"it's {status}: {ADVICE.get(status, 'start or stop it')}"
 
 
 def test_a_flavor_of_the_same_name_that_is_smaller_is_noted() -> None:
