@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -118,10 +119,11 @@ def readable(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(found for text in texts if (found := _certificate(text)))
 
 
+@lru_cache(maxsize=1024)
 def _certificate(text: str) -> str | None:
     try:
         pem = x509.load_pem_x509_certificate(text.encode("ascii")).public_bytes(serialization.Encoding.PEM).decode()
-        ssl.create_default_context().load_verify_locations(cadata=pem)  # as it will be used; OpenSSL is stricter
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)  # OpenSSL is stricter
     except (ValueError, OSError, x509.InvalidVersion):
         return None
     return pem
