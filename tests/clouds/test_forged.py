@@ -76,7 +76,7 @@ def test_a_host_cannot_speak_for_another_one(source, destination, ferry, stack, 
 def test_a_command_that_comes_by_a_back_door_is_refused(destination, stack, attacker):
     """RabbitMQ routes by the header CC, too, and many versions don't ask whether its keys may be used."""
     theirs = destination.connect().network.create_network(name="theirs")
-    data = {"migration": str(uuid.uuid4()), "step": "network/x", "attempt": 1, "kind": "network", "document": {},
+    data = {"migration": str(uuid.uuid4()), "step": "network/x", "attempt": 1, "kind": "network", "document": {"type": "openstack.network.Network", "params": {"name": "theirs"}},
             "destination": {"cloud": destination.entry}, "hints": {"destination_id": theirs.id}}  # fmt: skip
     command, own = RemoveResource.make("stackferry/coordinator", data), topology.host_queue(ATTACKER).name
     headers = {"CC": ["stackferry.importer"], "x-sender": "coordinator"}

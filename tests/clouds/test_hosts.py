@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ def queue_exists(stack: Any, host: str) -> bool:
         return True
 
 
+def users_of(stack: Any) -> set[str]:
+    """The broker's users."""
+    words, environ = stack.node.control()
+    said = subprocess.run([*words, "--quiet", "list_users"], env=environ, capture_output=True, text=True, check=True)
+    return {line.split("\t")[0] for line in said.stdout.splitlines()}
+
+
 def floating(tenant: Any) -> set[str]:
     return {ip.floating_ip_address for ip in tenant.connect().network.ips()}
 
@@ -97,6 +105,8 @@ def test_hosts_are_made_once_and_deleted_alone(hosts, stack, source, destination
         (name, "ready", 2, 8, 0) for name in sorted(r["name"] for r in rows)
     ]
     assert sorted(r["name"] for r in rows) == ["os_migrate_conv_dst", "os_migrate_conv_dst-2", "os_migrate_conv_src"]
+    users = {topology.Enrolled(row["id"], row["cloud"]).user for row in rows}
+    assert users <= users_of(stack)
     ssh = ("tcp", 22, 22, "192.0.2.0/24")
     assert rules(destination) == {ssh}
     assert rules(source) == {ssh, *(("tcp", 10900, 10901, f"{ip}/32") for ip in floating(destination))}
@@ -119,6 +129,7 @@ def test_hosts_are_made_once_and_deleted_alone(hosts, stack, source, destination
     assert (inventory(source), inventory(destination)) == before
     assert listed(hosts, source, destination) == []
     assert until(lambda: not any(queue_exists(stack, row["id"]) for row in rows), 10)
+    assert not users & users_of(stack)
     assert source.connect().network.get_network(mine.id)
     assert source.connect().network.get_security_group(group.id)
     assert "made nothing here" in hosts("delete", *hosts.both, "--yes")
