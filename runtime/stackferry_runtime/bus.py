@@ -190,9 +190,9 @@ class QueueReader(SharedExtension, ProviderCollector):
     def _handle(self, message: Any) -> None:
         try:
             envelope = read(message.body, message.content_type, self.queue.name)
+            entrypoint = self._entrypoint(envelope)
             said = sender(message, self.carriers)
             check_commander(self.queue, said, self.carriers[0])
-            entrypoint = self._entrypoint(envelope)
         except InvalidMessage as error:
             self._refuse(message, error)
             return
