@@ -17,7 +17,7 @@ def test_what_somebody_else_may_have_begun_to_read_is_not_read_again_as_the_same
     exporter, told = Exporter(), []
     exporter.publish = lambda message, data, cause: told.append((message, data))  # type: ignore[method-assign]
     command = ExportProject.make("test", {"migration": MIGRATION, "attempt": 3, "source": {"cloud": "src"}})
-    exporter.export(Delivery(command, doubtful=True))
+    exporter.export(Delivery(command, doubtful=True, sender="coordinator"))
     lost: dict[str, Any] = {"outcome": "failed", "parts": 0, "reason": "its exporter was lost", "retryable": True}
     assert told == [(ExportEnded, {"migration": MIGRATION, "attempt": 3, **lost})]
 

@@ -15,6 +15,7 @@ import pytest
 import typer
 import yaml
 from stackferry import __version__
+from stackferry.messages import MigrationChanged
 from stackferry.printable import printable
 from stackferry_cli import app, bars, lines, output, report
 from stackferry_cli.commands import cleanup, clouds, data, dead_letters, hosts, migrations
@@ -183,6 +184,9 @@ class Ferry:
     def control_host(self, _: str, action: str) -> None:
         self.draining = action == "drain"
 
+    def hear(self, *_: Any) -> Any:
+        return MigrationChanged.make("tests", {"migration": ID, "phase": "done"})
+
     def control(self, *_: Any) -> None:
         pass
 
@@ -194,8 +198,8 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         for module in (data, migrations, clouds, hosts, cleanup, asking):
             monkeypatch.setattr(module, "client", lambda: nullcontext(ferry), raising=False)
         monkeypatch.setattr(dead_letters.deadletters, "browse", lambda uri: [])
-        for name in ("retry", "drop"):
-            monkeypatch.setattr(dead_letters.deadletters, name, lambda uri, wanted: 1)
+        for name, done in (("retry", [{"id": "a", "stays": None}]), ("drop", 1)):
+            monkeypatch.setattr(dead_letters.deadletters, name, lambda uri, wanted, done=done: done)
         monkeypatch.setenv("AMQP_URI", "amqp://u:p@127.0.0.1:1//")
         monkeypatch.setenv("STACKFERRY_HOME", str(tmp_path / "home"))
         return CliRunner().invoke(app.app, words)
