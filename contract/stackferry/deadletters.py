@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from kombu import Connection
 from . import topology
 from .bus import Outgoing, Publisher, connect, receiving
 from .delivery import ATTEMPT, ERROR, REASON, REPLAYED, attempt_of, copied
+from .envelope import loosely
 from .errors import BrokerUnavailable
 
 
@@ -90,7 +90,7 @@ def _describe(message: Any) -> dict[str, Any]:
     headers = message.headers or {}
     death = _death(headers)
     body = bytes(message.body)
-    event = _event(body)
+    event = loosely(body)
     type_ = event.get("type")
     return {
         "id": str(message.properties.get("message_id") or event.get("id") or hashlib.sha256(body).hexdigest()),
@@ -101,15 +101,6 @@ def _describe(message: Any) -> dict[str, Any]:
         "type": type_ if isinstance(type_, str) else None,
         "body": body.decode("utf-8", "replace"),
     }
-
-
-def _event(body: bytes) -> dict[str, Any]:
-    """The body as an event; nothing when it's none."""
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        event = None
-    return event if isinstance(event, dict) else {}
 
 
 def _death(headers: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from .errors import InvalidMessage
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BYTES = 1 << 20
+SHORT = 255  # bytes of a routing key, or of a text among AMQP's properties (0-9-1, 4.2.5.3)
 REQUIRED = ("id", "source", "type", "specversion")
 
 
@@ -92,6 +93,15 @@ class Envelope:
             attempt=attempt,
             **optional,
         )
+
+
+def loosely(body: bytes) -> dict[str, Any]:
+    """Return a body as an object, whatever is in it; an empty one when it's none. For what is said about messages."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        event = None
+    return event if isinstance(event, dict) else {}
 
 
 def _is_text(value: object) -> bool:

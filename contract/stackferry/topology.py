@@ -239,6 +239,8 @@ class Enrolled:
 
 
 _HOST_USER = "host"
+#: stands for the id of the server in a URI that is written before the server is made: the agent completes it
+SERVER_ID = "{server_id}"
 
 
 def host_user(enrolled: Enrolled) -> User:

@@ -8,11 +8,11 @@ from typing import Any
 
 from stackferry import topology
 from stackferry.bus import Outgoing
+from stackferry.envelope import SHORT, loosely
 from stackferry.errors import InvalidMessage
 from stackferry.messages import Answer, RequestRefused
 
 LONGEST = 2000  # characters of a reason
-SHORT = 255  # bytes of what travels as an AMQP property or key
 
 
 def refusals(
@@ -22,15 +22,14 @@ def refusals(
 
     The request may be anything: what can't be read of it isn't told. *message_id*: AMQP's, for one without an id.
     """
-    event = _object(body)
+    event = loosely(body)
     asked, id_ = event.get("data"), _text(event.get("id")) or message_id[:SHORT]
     data: dict[str, Any] = asked if isinstance(asked, dict) else {}
     if not id_:
         return []
-    reason = (
-        error.errors if isinstance(error.errors, str) else json.dumps(error.errors, ensure_ascii=False, default=str)
-    )
-    reason, source = f"{error.reason}: {reason}"[:LONGEST], f"stackferry/{queue.service}"
+    wrong = error.errors
+    text = wrong if isinstance(wrong, str) else json.dumps(wrong, ensure_ascii=False, default=str)
+    reason, source = f"{error.reason}: {text}"[:LONGEST], f"stackferry/{queue.service}"
     cause: dict[str, Any] = {"correlationid": _text(event.get("correlationid")) or id_, "causationid": id_}
     told = []
     if reply_to := _text(data.get("reply_to")):
@@ -45,14 +44,6 @@ def refusals(
         )  # fmt: skip
         told.append(Outgoing.of(topology.FACTS.name, RequestRefused.key, fact))
     return told
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        event = None
-    return event if isinstance(event, dict) else {}
 
 
 def _text(value: object) -> str:

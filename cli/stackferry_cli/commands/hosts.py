@@ -123,7 +123,7 @@ def enrol(
         raise Error(f"the broker's URI for the hosts names a user; each host gets its own: {broker.SAY}")
     enrolled, password = _enrolled(cloud, project, server), token_urlsafe(24)
     user, users = topology.host_user(enrolled), enrolment.control(rabbitmqctl)
-    with broker.written(to, broker.with_own_user(uri, password, cloud, project).replace(broker.SERVER_ID, server)):
+    with broker.written(to, broker.with_own_user(uri, password, cloud, project).replace(topology.SERVER_ID, server)):
         users.make({user: password_hash(password)}, broker.vhost_of(uri))
     output.tell(format_, {"user": user.name, "file": str(to)}, f"{user.name}: STACKFERRY_AMQP_URI is in {to}")
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from stackferry.errors import Error
-from stackferry.topology import Enrolled
+from stackferry.topology import SERVER_ID, Enrolled
 
 from ..local.stack import Stack, home
 
 VARIABLE = "STACKFERRY_AGENT_AMQP_URI"
 SAY = f"set {VARIABLE}, or {VARIABLE}_FILE or --agent-amqp-uri-file to a file with it, such as amqps://name:5671//"
-SERVER_ID = "{server_id}"  # what agents complete, who know where they run
 
 
 def agent_uri(file: Path | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-SHORT = 255
+from ..envelope import SHORT
 
 
 def text(description: str, **kwargs: Any) -> fields.String:
@@ -20,9 +20,9 @@ def need(description: str, **kwargs: Any) -> fields.String:
 
 
 def answer_key() -> fields.String:
-    """Where an answer goes; AMQP's short strings have 255 bytes."""
+    """Where an answer goes."""
     about = {"description": "routing key on stackferry.replies that the answer goes to"}
-    return fields.String(required=True, metadata=about, validate=[validate.Length(1, 255), _short])
+    return fields.String(required=True, metadata=about, validate=[validate.Length(1), _short])
 
 
 def _short(value: str) -> None:

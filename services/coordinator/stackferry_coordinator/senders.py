@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from stackferry import topology
-from stackferry.messages.steps import GOOD
+from stackferry.messages import GOOD
 
 from . import cleaning, workload_commands
 from .itinerary import MOVING

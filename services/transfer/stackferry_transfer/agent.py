@@ -33,9 +33,6 @@ from .settings import Settings
 from .source import Shared
 
 log = logger(__name__)
-HOST = (
-    "{server_id}"  # in the broker's URI: each host has a user of its own, whose name is known once the server is made
-)
 EVERY = 5.0  # seconds between two words that it's there
 
 
@@ -47,7 +44,7 @@ class Agent:
             raise Error("STACKFERRY_TUNNEL also needs STACKFERRY_TUNNEL_KEY and STACKFERRY_TUNNEL_KNOWN_HOSTS")
         self.config, self.stop = config, threading.Event()
         self.host = config.server_id or server_id()
-        self.uri = config.amqp_uri.replace(HOST, self.host)
+        self.uri = config.amqp_uri.replace(topology.SERVER_ID, self.host)
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{config.instance}:{uuid.uuid4().hex[:8]}"
         self.publisher = Publisher(self.uri, f"agent {self.instance}")
         self.source = f"stackferry/transfer/{self.host}"

@@ -53,9 +53,7 @@ class Server:
         self._offers: dict[str, Offer] = {}
         self._found: set[str] = set()  # the offered copies that a connection was about
         self._open: dict[socket.socket, str | None] = {}  # a handle of each connection, and the copy it's about
-        self._silent: dict[
-            socket.socket, str
-        ] = {}  # those that haven't said who they are, oldest first: their addresses
+        self._silent: dict[socket.socket, str] = {}  # who hasn't said who it is, oldest first, and its address
         self._thread = threading.Thread(target=self._accept, name="pump-server", daemon=True)
 
     def __enter__(self) -> Server:
