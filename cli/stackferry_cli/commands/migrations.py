@@ -200,7 +200,7 @@ def undo(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     format_: Output = output.Format.table,
 ) -> None:
-    """Remove what this migration created at the destination, in reverse order; what it updated gets back what it had."""
+    """Remove what this migration created at the destination, in reverse order. What it updated is as it was before."""
     if not yes:
         output.confirm(f"Remove everything that migration {migration} created at the destination?")
     _tell(migration, "undo", format_)
