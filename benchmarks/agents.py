@@ -19,7 +19,8 @@ from stackferry.bus import Outgoing, Publisher, connect, declare
 from stackferry.definitions import password_hash
 from stackferry.envelope import Envelope
 from stackferry.messages import Answer, FetchSegment, OfferSegment
-from stackferry_cli.hosts import broker, enrolment
+from stackferry_cli import broker_users
+from stackferry_cli.hosts import broker
 from stackferry_cli.local.rabbitmq import Node
 from stackferry_coordinator.subjects import AT_ONCE, segments
 
@@ -49,9 +50,8 @@ class Agents:
             stack.callback(self._listen(uri).join)
             stack.callback(self.over.set)
             self.password = token_urlsafe(18)
-            enrolment.local(self.node).enrol(
-                {topology.Enrolled(side, side): password_hash(self.password) for side in SIDES}
-            )
+            users = {topology.host_user(topology.Enrolled(side, side)): password_hash(self.password) for side in SIDES}
+            broker_users.local(self.node).make(users)
             for side in SIDES:
                 self.publisher.declare(topology.work_queue(topology.host_queue(side)))
                 stack.callback(self._start(side).stop)

@@ -26,8 +26,9 @@ import yaml
 from stackferry.client import Client
 from stackferry.definitions import password_hash
 from stackferry.resources.conversion import MARK, METADATA
-from stackferry.topology import Enrolled
-from stackferry_cli.hosts import broker, enrolment
+from stackferry.topology import Enrolled, host_user
+from stackferry_cli import broker_users
+from stackferry_cli.hosts import broker
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
 from stackferry_sandbox import Sandbox
@@ -83,7 +84,8 @@ class Bench:
             networks=[{"uuid": next(iter(project.connection.network.networks(name="wire"))).id}],
             user_data=base64.b64encode(user_data(env).encode()).decode(),
         )  # fmt: skip
-        enrolment.local(self.stack.node).enrol({Enrolled(made.id, project.entry): password_hash(password)})
+        user = host_user(Enrolled(made.id, project.entry))
+        broker_users.local(self.stack.node).make({user: password_hash(password)})
         made = compute.wait_for_server(made, interval=0.3, wait=300)
         run = self.box.server_folder(project.cloud, made.id) / "run"
         ready = [run / f"agent-{number}.ready" for number in range(1, agents + 1)]

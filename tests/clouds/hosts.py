@@ -9,9 +9,9 @@ from typing import Any
 
 from stackferry.definitions import password_hash
 from stackferry.resources.conversion import MARK, METADATA
-from stackferry.topology import Enrolled
+from stackferry.topology import Enrolled, host_user
+from stackferry_cli.broker_users import local
 from stackferry_cli.hosts.broker import with_own_user
-from stackferry_cli.hosts.enrolment import local
 from stackferry_cli.local.processes import until
 from stackferry_sandbox.hosts import user_data
 
@@ -35,7 +35,7 @@ def conversion_hosts(stack: Any, tenants: Sequence[Any], agents: int = 1, slots:
             for t, u in zip(tenants, uris, strict=True)
         ]
         hash_ = password_hash(password)
-        local(stack.node).enrol({Enrolled(h.id, t.entry): hash_ for t, h in zip(tenants, hosts, strict=True)})
+        local(stack.node).make({host_user(Enrolled(h.id, t.entry)): hash_ for t, h in zip(tenants, hosts, strict=True)})
         for tenant, host in zip(tenants, hosts, strict=True):
             tenant.connect().compute.wait_for_server(host, interval=0.3)
             folder = tenant.box.server_folder(tenant.cloud, host.id)

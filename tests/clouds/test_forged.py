@@ -13,8 +13,8 @@ from stackferry import deadletters, topology
 from stackferry.bus import Outgoing, Publisher
 from stackferry.definitions import password_hash
 from stackferry.messages import AgentSeen, Fact, RemoveResource, StepEnded
+from stackferry_cli.broker_users import local
 from stackferry_cli.hosts.broker import with_own_user
-from stackferry_cli.hosts.enrolment import local
 from stackferry_cli.local.processes import until
 
 pytestmark = pytest.mark.clouds
@@ -26,10 +26,10 @@ def attacker(stack: Any) -> Iterator[str]:
     """The URI of a host that was enrolled, and is in other hands now."""
     password = token_urlsafe(18)
     control = local(stack.node)
-    enrolled = topology.Enrolled(ATTACKER, "elsewhere")
-    control.enrol({enrolled: password_hash(password)})
+    user = topology.host_user(topology.Enrolled(ATTACKER, "elsewhere"))
+    control.make({user: password_hash(password)})
     yield with_own_user(stack.node.address(), password, "elsewhere").replace("{server_id}", ATTACKER)
-    control.dismiss([enrolled])
+    control.delete([user])
 
 
 def told(uri: str, fact: type[Fact], data: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from amqp.exceptions import AccessRefused, PreconditionFailed
 from stackferry import topology
 from stackferry.bus import Publisher, connect
 from stackferry.definitions import password_hash
+from stackferry_cli import broker_users
 from stackferry_cli.hosts import broker as broker_uri
-from stackferry_cli.hosts import enrolment
 from stackferry_cli.local.rabbitmq import Node
 
 pytestmark = pytest.mark.integration
@@ -53,7 +53,8 @@ USERS = sorted(OWN)
 def _hosts(own_node: Node) -> None:
     """Two conversion hosts, as `hosts deploy` enrols them, whose queues the coordinator has made."""
     own_node.start()
-    enrolment.local(own_node).enrol({ENROLLED[host]: password_hash(password) for host, password in HOSTS.items()})
+    users = {topology.host_user(ENROLLED[host]): password_hash(password) for host, password in HOSTS.items()}
+    broker_users.local(own_node).make(users)
     publisher = Publisher(own_node.uri("coordinator"), "tests")
     for host in HOSTS:
         publisher.declare(topology.work_queue(topology.host_queue(host)))

@@ -13,7 +13,7 @@ from stackferry import topology
 from stackferry.client import Client
 from stackferry.definitions import password_hash
 from stackferry.errors import Error, Refused
-from stackferry_cli.hosts.enrolment import local
+from stackferry_cli.broker_users import local
 from stackferry_cli.local.stack import Stack
 
 pytestmark = pytest.mark.integration

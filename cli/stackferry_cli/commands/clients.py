@@ -14,8 +14,8 @@ from stackferry import topology
 from stackferry.definitions import password_hash
 from stackferry.errors import Error
 
-from .. import output
-from ..hosts import broker, enrolment, flags
+from .. import broker_users, output
+from ..broker_users import Rabbitmqctl
 from ..local.stack import Stack, home
 from ..options import Output
 
@@ -28,7 +28,7 @@ TAKEN = {user.name for user in topology.USERS} | {topology.HOST.service, "admin"
 def enrol(
     name: Name,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the user's AMQP URI is written: a secret.")],
-    rabbitmqctl: flags.Rabbitmqctl = None,
+    rabbitmqctl: Rabbitmqctl = None,
     format_: Output = output.Format.table,
 ) -> None:
     """Make a user of the broker. What it may ask for, the coordinator's file of clients says (STACKFERRY_CLIENTS).
@@ -38,16 +38,16 @@ def enrol(
     user, password = _user(name), token_urlsafe(24)
     where = urlsplit(os.environ.get("AMQP_URI") or Stack(home()).node.address())
     place = where.netloc.rpartition("@")[2]
-    users = enrolment.control(rabbitmqctl)
-    with broker.written(to, where._replace(netloc=f"{name}:{password}@{place}").geturl()):
-        users.make({user: password_hash(password)}, broker.vhost_of(where.geturl()))
+    users = broker_users.control(rabbitmqctl)
+    with broker_users.written(to, where._replace(netloc=f"{name}:{password}@{place}").geturl()):
+        users.make({user: password_hash(password)}, broker_users.vhost_of(where.geturl()))
     output.tell(format_, {"user": name, "file": str(to)}, f"{name}: its AMQP_URI is in {to}")
 
 
 @app.command()
-def dismiss(name: Name, rabbitmqctl: flags.Rabbitmqctl = None, format_: Output = output.Format.table) -> None:
+def dismiss(name: Name, rabbitmqctl: Rabbitmqctl = None, format_: Output = output.Format.table) -> None:
     """Delete a user that `enrol` has made; its connections end."""
-    enrolment.control(rabbitmqctl).delete([_user(name)])
+    broker_users.control(rabbitmqctl).delete([_user(name)])
     output.tell(format_, {"deleted": name}, f"{name}: deleted")
 
 

@@ -13,10 +13,11 @@ import typer
 from stackferry import topology
 from stackferry.definitions import password_hash
 from stackferry.errors import Error
-from stackferry.topology import Enrolled
+from stackferry.topology import User
 
-from .. import os_migrate, output
-from ..hosts import asking, broker, connections, deleting, deploying, enrolment, flags, options, waiting
+from .. import broker_users, os_migrate, output
+from ..broker_users import Rabbitmqctl
+from ..hosts import asking, broker, connections, deleting, deploying, flags, options, waiting
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
 from ..options import Destination, DestinationProject, Output, Source, SourceProject, client, variables
@@ -57,7 +58,7 @@ def deploy(
     pre_hook: flags.PreHook = None,
     post_hook: flags.PostHook = None,
     agent_amqp_uri_file: flags.AmqpUriFile = None,
-    rabbitmqctl: flags.Rabbitmqctl = None,
+    rabbitmqctl: Rabbitmqctl = None,
     ca_file: flags.CaFile = None,
     peer: flags.Peer = None,
     ssh_from: flags.SshFrom = None,
@@ -75,7 +76,7 @@ def deploy(
     said = variables(vars_file)
     places = _places(source, destination, source_project, destination_project)
     uri = broker.agent_uri(agent_amqp_uri_file)
-    users = None if broker.names_user(uri) else enrolment.control(rabbitmqctl)
+    users = None if broker.names_user(uri) else broker_users.control(rabbitmqctl)
     wanted = options.all_wanted(places, context.params, said, uri)
     _note_loopback(wanted[0])
     if wait and said:
@@ -87,7 +88,7 @@ def deploy(
     def make() -> list[tuple[Wanted, list[deploying.Host], Any]]:
         made = _deploy(connected, say)
         if users is not None:
-            users.enrol(_password_hashes(made), broker.vhost_of(uri))
+            users.make(_users(made), broker_users.vhost_of(uri))
         _await_active(made, deadline, say)
         return made
 
@@ -111,7 +112,7 @@ def enrol(
         str | None, typer.Option(help="Its project, as migrations name it; that of the credentials otherwise.")
     ] = None,
     agent_amqp_uri_file: flags.AmqpUriFile = None,
-    rabbitmqctl: flags.Rabbitmqctl = None,
+    rabbitmqctl: Rabbitmqctl = None,
     format_: Output = output.Format.table,
 ) -> None:
     """Make the broker's user of a conversion host that you set up yourself.
@@ -121,10 +122,11 @@ def enrol(
     uri = broker.agent_uri(agent_amqp_uri_file)
     if broker.names_user(uri):
         raise Error(f"the broker's URI for the hosts names a user; each host gets its own: {broker.SAY}")
-    enrolled, password = _enrolled(cloud, project, server), token_urlsafe(24)
-    user, users = topology.host_user(enrolled), enrolment.control(rabbitmqctl)
-    with broker.written(to, broker.with_own_user(uri, password, cloud, project).replace(topology.SERVER_ID, server)):
-        users.make({user: password_hash(password)}, broker.vhost_of(uri))
+    user, password, users = _user(cloud, project, server), token_urlsafe(24), broker_users.control(rabbitmqctl)
+    with broker_users.written(
+        to, broker.with_own_user(uri, password, cloud, project).replace(topology.SERVER_ID, server)
+    ):
+        users.make({user: password_hash(password)}, broker_users.vhost_of(uri))
     output.tell(format_, {"user": user.name, "file": str(to)}, f"{user.name}: STACKFERRY_AMQP_URI is in {to}")
 
 
@@ -144,14 +146,14 @@ def _deploy(
     return done
 
 
-def _password_hashes(made: list[tuple[Wanted, list[deploying.Host], Any]]) -> dict[Enrolled, str]:
-    """What the broker must know of each host."""
+def _users(made: list[tuple[Wanted, list[deploying.Host], Any]]) -> dict[User, str]:
+    """The hosts' users of the broker, each with the hash of its password."""
     everyone = [(wanted, host) for wanted, hosts, _ in made for host in hosts]
-    return {_enrolled(w.cloud, w.project, host.id): host.password_hash for w, host in everyone if host.password_hash}
+    return {_user(w.cloud, w.project, host.id): host.password_hash for w, host in everyone if host.password_hash}
 
 
-def _enrolled(cloud: str, project: str | None, server: str) -> Enrolled:
-    return Enrolled(server, cloud, project or "")
+def _user(cloud: str, project: str | None, server: str) -> User:
+    return topology.host_user(topology.Enrolled(server, cloud, project or ""))
 
 
 def _await_active(
@@ -196,7 +198,7 @@ def delete(
     source_project: SourceProject = None,
     destination_project: DestinationProject = None,
     vars_file: flags.Vars = None,
-    rabbitmqctl: flags.Rabbitmqctl = None,
+    rabbitmqctl: Rabbitmqctl = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if they have work, or nobody knows.")] = False,
     format_: Output = output.Format.table,
@@ -231,12 +233,12 @@ def delete(
 def _dismiss(found: list[tuple[Place, Any, deleting.Found]], rabbitmqctl: str | None) -> None:
     """Delete the hosts' users of the broker: of no use to anybody but to whoever knows a password."""
     mine = [(place, server) for place, _, each in found for server in each.servers]
-    hosts = [_enrolled(p.cloud, p.project, s.id) for p, s in mine if deploying.PASSWORD_HASH in (s.metadata or {})]
+    users = [_user(p.cloud, p.project, s.id) for p, s in mine if deploying.PASSWORD_HASH in (s.metadata or {})]
     try:
-        if hosts:
-            enrolment.control(rabbitmqctl).dismiss(hosts)
+        if users:
+            broker_users.control(rabbitmqctl).delete(users)
     except Error as error:
-        names = " ".join(host.user for host in hosts)
+        names = " ".join(user.name for user in users)
         output.errors.print(f"note: users of the broker are left over, delete them there ({names}): {error}")
 
 

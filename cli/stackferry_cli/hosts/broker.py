@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from stackferry.errors import Error
 from stackferry.topology import SERVER_ID, Enrolled
@@ -48,31 +45,6 @@ def with_own_user(uri: str, password: str, cloud: str, project: str | None = Non
     """The URI for one host, as its user data holds it before anybody knows the server's id."""
     parts, user = urlsplit(uri), quote(Enrolled(SERVER_ID, cloud, project or "").user, safe="{}")
     return parts._replace(netloc=f"{user}:{password}@{parts.netloc}").geturl()
-
-
-def vhost_of(uri: str) -> str:
-    """The virtual host that a URI names, as RabbitMQ's URI specification has it: an empty path is ``/``, too."""
-    path = urlsplit(uri).path[1:]
-    return unquote(path) or "/"
-
-
-@contextmanager
-def written(file: Path, uri: str) -> Iterator[None]:
-    """Put a URI with its password into *file*, where only this user reads it, once what is done inside has worked.
-
-    So the old one stays while it's still the one that works. Raises Error when it can't be written.
-    """
-    try:
-        descriptor, new = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # 0600
-    except OSError as error:
-        raise Error(f"{file} can't be written: {error}") from None
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as content:
-            content.write(f"{uri}\n")
-        yield
-        os.replace(new, file)
-    finally:
-        Path(new).unlink(missing_ok=True)
 
 
 def only_here(uri: str) -> bool:

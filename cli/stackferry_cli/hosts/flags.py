@@ -85,14 +85,6 @@ AmqpUriFile = Annotated[
         "--agent-amqp-uri-file",
     ),
 ]  # fmt: skip
-Rabbitmqctl = Annotated[
-    str | None,
-    typer.Option(
-        "--rabbitmqctl", metavar="COMMAND", rich_help_panel=ACCESS,
-        help="How to run rabbitmqctl where the broker is, to make the hosts' users: 'docker-compose exec -T rabbitmq "
-        "rabbitmqctl'; or STACKFERRY_RABBITMQCTL. That of the local broker otherwise.",
-    ),
-]  # fmt: skip
 CaFile = Annotated[Path | None, _file(ACCESS, "Who has signed the broker's certificate (PEM), for amqps.")]
 SshPublicKey = Annotated[Path | None, _file(ACCESS, "A file with public keys, for ssh.")]
 Vars = Annotated[

@@ -15,8 +15,9 @@ from stackferry import topology
 from stackferry.definitions import password_hash, user_definitions
 from stackferry.errors import BrokerUnavailable, Error
 from stackferry.topology import Enrolled
+from stackferry_cli import broker_users
 from stackferry_cli.app import app
-from stackferry_cli.hosts import broker, enrolment
+from stackferry_cli.hosts import broker
 from typer.testing import CliRunner
 
 RECORDER = """#!/bin/sh
@@ -26,8 +27,12 @@ exit {code}
 """
 
 
+def user(host: str, project: str = "") -> topology.User:
+    return topology.host_user(Enrolled(host, "src", project))
+
+
 def host_definitions(hashes: dict[str, str], vhost: str = "/") -> dict[str, Any]:
-    return user_definitions({topology.host_user(Enrolled(host, "src")): hash_ for host, hash_ in hashes.items()}, vhost)
+    return user_definitions({user(host): hash_ for host, hash_ in hashes.items()}, vhost)
 
 
 def rabbitmqctl(folder: Path, code: int = 0) -> Path:
@@ -39,35 +44,35 @@ def rabbitmqctl(folder: Path, code: int = 0) -> Path:
 
 
 def test_all_users_are_made_by_one_command_and_no_secret_is_a_word_of_it(tmp_path: Path) -> None:
-    control = enrolment.control(f"{rabbitmqctl(tmp_path)} --node far")
-    control.enrol({Enrolled("s1", "src"): "hash-1", Enrolled("s2", "src"): "hash-2"}, "ferry")
-    control.enrol({})
+    control = broker_users.control(f"{rabbitmqctl(tmp_path)} --node far")
+    control.make({user("s1"): "hash-1", user("s2"): "hash-2"}, "ferry")
+    control.make({})
     assert (tmp_path / "log").read_text() == "--node far import_definitions\n"
     content = json.loads((tmp_path / "log.in").read_text())
     assert content == host_definitions({"s1": "hash-1", "s2": "hash-2"}, "ferry")
     assert [user["name"] for user in content["users"]] == ["host.src..s1", "host.src..s2"]
 
 
-@pytest.mark.parametrize("code", [0, enrolment.GONE])
+@pytest.mark.parametrize("code", [0, broker_users.GONE])
 def test_users_go_with_their_hosts_and_those_that_are_gone_are_fine(tmp_path: Path, code: int) -> None:
-    enrolment.control(str(rabbitmqctl(tmp_path, code))).dismiss([Enrolled("s1", "src"), Enrolled("s2", "src", "web")])
+    broker_users.control(str(rabbitmqctl(tmp_path, code))).delete([user("s1"), user("s2", "web")])
     assert (tmp_path / "log").read_text() == "delete_user host.src..s1\ndelete_user host.src.web.s2\n"
 
 
 def test_a_command_that_fails_is_said(tmp_path: Path) -> None:
     with pytest.raises(BrokerUnavailable, match=r"rabbitmqctl import_definitions` failed"):
-        enrolment.control(str(rabbitmqctl(tmp_path, 70))).enrol({Enrolled("s1", "src"): "hash"})
+        broker_users.control(str(rabbitmqctl(tmp_path, 70))).make({user("s1"): "hash"})
     with pytest.raises(BrokerUnavailable, match="can't be run"):
-        enrolment.control(str(tmp_path / "nothing")).enrol({Enrolled("s1", "src"): "hash"})
+        broker_users.control(str(tmp_path / "nothing")).make({user("s1"): "hash"})
     with pytest.raises(Error, match="--rabbitmqctl"):
-        enrolment.control("'half a quote")
+        broker_users.control("'half a quote")
 
 
 def test_with_a_broker_of_ones_own_one_must_say_how_users_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URI", "amqp://client:x@broker.example//")
-    monkeypatch.delenv(enrolment.VARIABLE, raising=False)
+    monkeypatch.delenv(broker_users.VARIABLE, raising=False)
     with pytest.raises(Error, match=r"--rabbitmqctl \(or STACKFERRY_RABBITMQCTL\) says how"):
-        enrolment.control(None)
+        broker_users.control(None)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_with_a_broker_of_ones_own_one_must_say_how_users_are_made(monkeypatch: 
 def test_each_host_is_told_its_own_user(uri: str, whole: str, vhost: str) -> None:
     assert not broker.names_user(uri)
     assert broker.with_own_user(uri, "pw", "src", "a b") == whole
-    assert broker.vhost_of(uri) == vhost
+    assert broker_users.vhost_of(uri) == vhost
     assert broker.names_user("amqp://all:pw@h//")
 
 

@@ -1,8 +1,6 @@
-"""Users of the broker for conversion hosts: each host has its own, which can do that host's work and nothing else.
+"""Users of the broker, made and deleted with ``rabbitmqctl`` wherever the broker runs.
 
-The user's name holds cloud, project and id of the host's server, so it's made once the server is. The password is in
-the server's user data alone; its metadata hold the hash, from which the user can be made again at any time.
-``rabbitmqctl`` makes users, wherever the broker runs: the words of a command say how to reach it there.
+The words of a command say how to reach it there. A password is never one of them: the broker gets its hash.
 """
 
 from __future__ import annotations
@@ -11,18 +9,32 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
+import typer
 from stackferry.definitions import user_definitions
 from stackferry.errors import BrokerUnavailable, Error
-from stackferry.topology import Enrolled, User, host_user
+from stackferry.topology import User
 
-from ..local.rabbitmq import Node
-from ..local.stack import Stack, home
+from .local.rabbitmq import Node
+from .local.stack import Stack, home
 
 VARIABLE = "STACKFERRY_RABBITMQCTL"
 SAY = f"--rabbitmqctl (or {VARIABLE}) says how: 'docker-compose exec -T rabbitmq rabbitmqctl', 'ssh broker rabbitmqctl'"
+Rabbitmqctl = Annotated[
+    str | None,
+    typer.Option(
+        "--rabbitmqctl", metavar="COMMAND", rich_help_panel="Access",
+        help="How to run rabbitmqctl where the broker is, to make and delete users: 'docker-compose exec -T rabbitmq "
+        f"rabbitmqctl'; or {VARIABLE}. That of the local broker otherwise.",
+    ),
+]  # fmt: skip
 PATIENCE = 120.0  # seconds for one command
 GONE = 67  # rabbitmqctl's exit code for what isn't there (EX_NOUSER)
 
@@ -43,14 +55,6 @@ class Control:
         """Delete users; their connections end. One that isn't there is fine."""
         for user in users:
             self._run("delete_user", user.name, fine=(GONE,))
-
-    def enrol(self, hashes: dict[Enrolled, str], vhost: str = "/") -> None:
-        """Make the users of hosts, each with the hash of its password."""
-        self.make({host_user(host): hash_ for host, hash_ in hashes.items()}, vhost)
-
-    def dismiss(self, hosts: Iterable[Enrolled]) -> None:
-        """Delete the users of hosts."""
-        self.delete(map(host_user, hosts))
 
     def _run(self, *words: str, content: str = "", fine: tuple[int, ...] = ()) -> None:
         try:
@@ -82,3 +86,28 @@ def local(node: Node) -> Control:
     """``rabbitmqctl`` of a private broker."""
     words, environ = node.control()
     return Control(tuple(words), environ)
+
+
+def vhost_of(uri: str) -> str:
+    """The virtual host that a URI names, as RabbitMQ's URI specification has it: an empty path is ``/``, too."""
+    path = urlsplit(uri).path[1:]
+    return unquote(path) or "/"
+
+
+@contextmanager
+def written(file: Path, uri: str) -> Iterator[None]:
+    """Put a URI with its password into *file*, where only this user reads it, once what is done inside has worked.
+
+    So the old one stays while it's still the one that works. Raises Error when it can't be written.
+    """
+    try:
+        descriptor, new = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # 0600
+    except OSError as error:
+        raise Error(f"{file} can't be written: {error}") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as content:
+            content.write(f"{uri}\n")
+        yield
+        os.replace(new, file)
+    finally:
+        Path(new).unlink(missing_ok=True)
