@@ -26,6 +26,7 @@ from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
 from stackferry_coordinator import database, fleet
 from stackferry_coordinator import tables as t
+from stackferry_coordinator.authority import Authority
 from stackferry_coordinator.shell import Coordinator
 
 MIGRATION = str(uuid.uuid4())
@@ -69,7 +70,7 @@ class Bench:
         self.engine, self.outbox = database.connect(f"sqlite:///{folder}/bench.db"), Outbox()
         database.upgrade(self.engine)
         self.options, self.made = options, 0
-        self.coordinator = Coordinator(self.engine, self.outbox, own_user="")  # type: ignore[arg-type]
+        self.coordinator = Coordinator(self.engine, self.outbox, authority=Authority(own_user=""))  # type: ignore[arg-type]
         self.cpu: list[float] = []
         self.idle = 0
         self.be_seen()

@@ -10,6 +10,7 @@ from stackferry import __version__
 from stackferry.errors import InvalidMessage
 from stackferry_coordinator import fleet, hosts
 from stackferry_coordinator import tables as t
+from stackferry_coordinator.authority import Authority
 from stackferry_coordinator.shell import Coordinator
 
 from .test_store import engine  # noqa: F401 - a fixture
@@ -193,7 +194,7 @@ class Clocked(Coordinator):
     now, told = NOW, None
 
     def __init__(self, database: Any) -> None:
-        super().__init__(database, Declares(), lambda: self.now, own_user="")  # type: ignore[arg-type]
+        super().__init__(database, Declares(), lambda: self.now, authority=Authority(own_user=""))  # type: ignore[arg-type]
         self.told: list[tuple[str, list[str]]] = []
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:

@@ -9,6 +9,7 @@ from stackferry.errors import InvalidMessage
 from stackferry.messages import RequestMigration, StepProgressed
 from stackferry_coordinator import database
 from stackferry_coordinator import tables as t
+from stackferry_coordinator.authority import Authority
 from stackferry_coordinator.fleet import GONE
 from stackferry_coordinator.shell import INBOX_KEPT, Coordinator
 
@@ -17,7 +18,9 @@ def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/inbox.db")
     database.upgrade(engine)
     now = [1000.0]
-    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], own_user="")
+    shell = Coordinator(
+        engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], authority=Authority(own_user="")
+    )
     data = {"migration": str(uuid.uuid4()), "source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
     request = RequestMigration.make("tests", data)
 
@@ -47,7 +50,9 @@ def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
 def test_progress_leaves_no_rows(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/progress.db")
     database.upgrade(engine)
-    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: 1000.0, own_user="")
+    shell = Coordinator(
+        engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: 1000.0, authority=Authority(own_user="")
+    )
     migration = str(uuid.uuid4())
     shell.take(RequestMigration.make("tests", {"migration": migration, "source": {"cloud": "src"}, "mode": "export"}))
 
@@ -69,7 +74,9 @@ def test_a_worker_that_left_without_a_word_is_forgotten(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/workers.db")
     database.upgrade(engine)
     now = [1000.0]
-    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], own_user="")
+    shell = Coordinator(
+        engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], authority=Authority(own_user="")
+    )
 
     def known():
         with engine.connect() as connection:

@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 from stackferry import messages
 from stackferry_coordinator import shell as shell_module
+from stackferry_coordinator.authority import Authority
 from stackferry_coordinator.shell import Coordinator
 from stackferry_coordinator.store import Store
 
@@ -21,7 +22,9 @@ class Clock:
 
     def __init__(self, database: Any) -> None:
         self.now, self.engine = 1000.0, database
-        self.shells = [Coordinator(database, None, clock=lambda: self.now, own_user="") for _ in range(2)]  # type: ignore[arg-type]
+        self.shells = [
+            Coordinator(database, None, clock=lambda: self.now, authority=Authority(own_user="")) for _ in range(2)
+        ]  # type: ignore[arg-type]
 
     def ask(self, documents: list[dict[str, Any]], shell: int = 0, **destination: str) -> str:
         """Request an import with a source; return its id."""

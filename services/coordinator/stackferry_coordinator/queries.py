@@ -16,20 +16,20 @@ PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
 
 
 def describe(
-    engine: Engine, data: dict[str, Any], may_touch: Callable[[Iterable[dict[str, Any] | None]], bool] = lambda _: True
+    engine: Engine, data: dict[str, Any], sees: Callable[[Iterable[dict[str, Any] | None]], bool]
 ) -> Iterator[dict[str, Any]]:
     """Yield the parts of the answer to DescribeMigrations: {migrations}, or {migration, steps}.
 
-    Nothing is told of a migration between places that the client *may_touch* not.
+    *sees*: whether who asks may know of some places. Nothing is told of a migration between others.
     """
     with engine.connect() as connection:
         if not data.get("migration"):
             every = map(_head, connection.execute(_heads()).mappings())
-            heads = (head for head in every if may_touch((head["source"], head["destination"])))
+            heads = (head for head in every if sees((head["source"], head["destination"])))
             yield from ({"migrations": page} for page in _whole(heads))
             return
         row = connection.execute(_heads().where(t.migration.c.id == data["migration"])).mappings().one_or_none()
-        if row is None or not may_touch((_head(row)["source"], _head(row)["destination"])):
+        if row is None or not sees((_head(row)["source"], _head(row)["destination"])):
             return
         head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
         told = {"stays_behind": _stays_behind(connection, data["migration"])}

@@ -35,7 +35,9 @@ from stackferry.messages import (
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.logs import logger
 
-from . import clients, database, hosts, queries
+from . import database, hosts, queries
+from .authority import Authority
+from .clients import Clients
 from .shell import Coordinator as Shell
 
 log = logger(__name__)
@@ -81,8 +83,7 @@ class Running(DependencyProvider):
             Publisher(settings.amqp_uri, "coordinator relay"),
             host_lost=settings.host_lost,
             per_cloud=settings.volumes_per_cloud,
-            own_user=user_of(settings.amqp_uri),
-            clients=clients.Clients(settings.clients),
+            authority=Authority(user_of(settings.amqp_uri), Clients(settings.clients)),
         )
         self.due = eventlet.event.Event()
         self.over, self.stopped = False, eventlet.event.Event()
@@ -156,8 +157,8 @@ class Coordinator:
     def on_question(self, delivery: Delivery) -> None:
         """What users ask; a question that can't be answered is answered too."""
         reply_to = delivery.data["reply_to"]
-        may_touch = self.running.shell.eyes(delivery.sender)
-        parts = list(queries.describe(self.running.shell.engine, delivery.data, may_touch))
+        sees = self.running.shell.authority.sees(delivery.sender)
+        parts = list(queries.describe(self.running.shell.engine, delivery.data, sees))
         if not parts:
             error = f"there's no migration {delivery.data['migration']}"
             self.publish(Answer, {"error": error}, delivery.envelope, reply_to=reply_to)
@@ -176,8 +177,8 @@ class Coordinator:
         """What people ask about the conversion hosts."""
         with self.running.shell.engine.connect() as connection:
             known = hosts.describe(connection, self.running.shell.clock())
-        may_touch = self.running.shell.eyes(delivery.sender)
-        known = [host for host in known if may_touch([host])]
+        sees = self.running.shell.authority.sees(delivery.sender)
+        known = [host for host in known if sees([host])]
         answer = {"content": {"hosts": known}}
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
@@ -24,24 +24,22 @@ from stackferry.errors import InvalidMessage
 from stackferry.phases import refusal
 from stackferry_runtime.logs import logger
 
-from . import cleaning, fleet, identities, news, offers, outbox, roles, rounds, senders, turns
+from . import cleaning, fleet, identities, news, offers, outbox, rounds, turns
 from . import tables as t
 from .assignment import assign
-from .clients import Clients
+from .authority import Authority
 from .commands import command
 from .copies import destination_before
 from .hosts import control
 from .itinerary import Do, granted, opened, react
 from .ledger import Head
 from .offers import Peers
-from .roles import Client
 from .store import Store
 from .turns import Turns
 from .workload import place_of
 
 log = logger(__name__)
-COORDINATOR = topology.COORDINATOR.service
-SOURCE = f"stackferry/{COORDINATOR}"
+SOURCE = "stackferry/coordinator"
 BATCH = 64
 _NOTE = insert(t.fact)
 #: told every few seconds, of no use afterwards, and harmless twice: neither remembered nor logged
@@ -57,11 +55,10 @@ class Coordinator:
 
     def __init__(
         self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0,
-        per_cloud: int = 0, own_user: str = COORDINATOR, clients: Clients | None = None,
+        per_cloud: int = 0, authority: Authority | None = None,
     ) -> None:  # fmt: skip
         self.host_lost, self.per_cloud = host_lost, per_cloud
-        self.clients = clients or Clients()
-        self.own_user = own_user  # whoever connects as we do may say whatever we may
+        self.authority = authority or Authority()
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
         self.hosts: set[str] = set()  # those whose queue is known to be there
@@ -88,7 +85,7 @@ class Coordinator:
                 return
             if step := envelope.data.get("step"):
                 store.near(step, place_of(step))
-            if not self._heeds(store, name, envelope.data, sender):
+            if not self.authority.heeds(store, name, envelope.data, sender):
                 return
             due = self._react(connection, store, name, envelope.data, now, envelope)
         self.unsent |= due
@@ -102,39 +99,13 @@ class Coordinator:
             if store is None:
                 return False
             step = store.step(data["step"])
-            if not self._heeds(store, "step-claimed", data, sender):
+            if not self.authority.heeds(store, "step-claimed", data, sender):
                 return False
             open_ = step is not None and (step.state, step.attempt) == ("asked", data["attempt"])
             if open_ and not granted(store, data):
                 due = self._react(connection, store, "step-claimed", data, now, envelope)
         self.unsent |= due
         return granted(store, data)
-
-    def _heeds(self, store: Store, name: str, data: dict[str, Any], sender: str) -> bool:
-        """Whether a word counts; raise InvalidMessage when it isn't its sender's to say.
-
-        A host's word about a try that is over is nothing to us: the volume may have moved to another host since.
-        """
-        if name in roles.NEEDS:
-            self.allow(name, data, sender, (store.head.request.get("source"), store.head.request.get("destination")))
-            return True
-        if sender == self.own_user or not (wrong := senders.refused(store, name, data, sender)):
-            return True
-        if topology.Enrolled.read(sender) is None or not senders.is_over(store, data):
-            _refuse(name, data, sender, wrong)
-        log.info("about a try that is over", message=name, sender=sender, step=data.get("step"))
-        return False
-
-    def eyes(self, sender: str) -> Callable[[Iterable[dict[str, Any] | None]], bool]:
-        """Of which places a client may know: ``eyes(sender)(places)``. One that isn't known sees nothing."""
-        client = Client() if sender == self.own_user else self.clients(sender)
-        return client.may_touch if client else lambda places: False
-
-    def allow(self, name: str, data: dict[str, Any], sender: str, places: Iterable[dict[str, Any] | None]) -> None:
-        """Raise InvalidMessage for a request that its sender may not make; say in the log who asked for what."""
-        if sender != self.own_user and (wrong := roles.refused(self.clients(sender), name, data, places)):
-            _refuse(name, data, sender, wrong)
-        log.info("request", audit=True, message=name, sender=sender, **_about(data))
 
     def _seen(self, connection: Connection, envelope: Envelope, sender: str, now: float) -> bool:
         """Whether this message was taken in before. Ids are unique for each source (CloudEvents), and user."""
@@ -277,18 +248,15 @@ class Coordinator:
     # -- workers -----------------------------------------------------------------------------------------
 
     def worker_seen(self, data: dict[str, Any], sender: str = "") -> None:
-        """Note that a worker is there, or leaves. Nobody can speak for the workers of another service."""
-        if sender not in (self.own_user, data["service"]):
-            _refuse("worker-seen", data, sender, {"service": f"{data['service']} speaks for itself"})
+        """Note that a worker is there, or leaves."""
+        self.authority.worker(data, sender)
         self.spoken = self.clock()
         with self.engine.begin() as connection:
             fleet.worker_seen(connection, self.upsert, data, self.spoken)
 
     def agent_seen(self, data: dict[str, Any], sender: str = "") -> None:
         """Note that an agent on a conversion host is there, or leaves; its host gets a queue first."""
-        said = topology.Enrolled(data["host"], data["cloud"], data.get("project") or "")
-        if sender != self.own_user and topology.Enrolled.read(sender) != said:
-            _refuse("agent-seen", data, sender, {"host": f"agents of {said} are the broker's user {said.user}"})
+        self.authority.agent(data, sender)
         now = self.spoken = self.clock()
         if now - self.heard > fleet.AGENT_SILENT:
             self.hears_since = now
@@ -305,21 +273,11 @@ class Coordinator:
         with self.engine.begin() as connection:
             if self._seen(connection, envelope, sender, now):
                 return
-            self.allow("control-host", data, sender, fleet.places(connection, data["host"]))
+            self.authority.ask("control-host", data, sender, fleet.places(connection, data["host"]))
             control(connection, self.upsert, data["host"], data["action"])
         if data["action"] == "forget":
             self.hosts.discard(data["host"])
             self.publisher.delete(topology.host_queue(data["host"]).name)
-
-
-def _refuse(name: str, data: dict[str, Any], sender: str, wrong: dict[str, str]) -> NoReturn:
-    """Say in the log who wanted to say what, and have the message parked with the reason."""
-    log.warning("refused", audit=True, message=name, sender=sender, **_about(data), why=wrong)
-    raise InvalidMessage("refused", wrong)
-
-
-def _about(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: data[key] for key in ("migration", "step", "host", "service", "action") if key in data}
 
 
 def _check_control(store: Store, data: dict[str, Any]) -> None:
