@@ -73,10 +73,10 @@ class Pair:
         base = {"migration": MIGRATION, "step": "volume/v/copy/0", "attempt": self.tries, "host": "h", "volume": VOLUME}
         return base | {"copy": f"{MIGRATION}/v", "first": 0, "length": 0} | other
 
-    def offer(self, about: dict[str, Any]) -> dict[str, Any]:
-        """Have the source offer; return what it offers."""
+    def offer(self, about: dict[str, Any], *others: str) -> dict[str, Any]:
+        """Have the source offer, also to the holders of these certificates; return what it offers."""
         self.source.told.envelopes.clear()
-        data = {**about, "certificates": [self.destination.segments.mine.certificate]}
+        data = {**about, "certificates": [*others, self.destination.segments.mine.certificate]}
         command = OfferSegment.make("test", data)
         threading.Thread(target=self.source.segments.offer, args=(command,), name="offer").start()
         offered = self.source.told.last("segment-offered")

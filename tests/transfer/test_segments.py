@@ -144,6 +144,15 @@ def test_a_host_behind_another_address_tells_that_one(agents: Pair, devices: tup
     assert agents.fetch(about, {**offered, "address": f"{host}:{port}"})["outcome"] == "done"
 
 
+def test_a_certificate_that_cannot_be_read_keeps_no_other_agent_out(agents: Pair, devices: tuple[Path, Path]) -> None:
+    about, mine = agents.about(), agents.source.segments.mine.certificate
+    assert agents.fetch(about, agents.offer(about, "PEM", f"hello\n{mine}"))["outcome"] == "done"
+    assert equal(devices)
+    agents.source.segments.offer(OfferSegment.make("test", {**agents.about(), "certificates": ["PEM"]}))
+    ended = agents.source.told.last("step-ended", 1)
+    assert (ended["outcome"], ended["reason"][:37]) == ("failed", "none of the certificates that may fet")
+
+
 def test_a_source_that_is_shorter_than_its_segment_is_not_offered(agents: Pair, devices: tuple[Path, Path]) -> None:
     command = agents.about(length=37 * BLOCK)
     agents.source.segments.offer(OfferSegment.make("test", {**command, "certificates": ["of nobody"]}))
