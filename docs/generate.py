@@ -43,19 +43,28 @@ def messages_page() -> str:
     """Every message, with its fields."""
     parts = [
         "# Messages\n",
-        "Commands ask one service; facts tell whoever listens. See `docs/bus.md` for how to send and hear them.\n",
+        "Commands ask one service; facts tell whoever listens. See `docs/bus.md` for how to send and hear them.\n"
+        "Clients send those of the exchange `stackferry.requests`; the coordinator alone sends the others.\n",
     ]
     for title, base in (("Commands", True), ("Facts", False)):
         parts.append(f"\n## {title}\n")
         for type_, message in sorted(REGISTRY.items()):
             if issubclass(message, Command) is not base:
                 continue
-            where = f"queue `{message.queues[0].name}`" if base else f"routing key `{message.key}`"  # type: ignore[attr-defined]
+            where = _sent_to(message)
             parts.append(f"\n### `{type_}`\n\n{message.__doc__}\n\n{where}\n\n| field | | |\n|---|---|---|\n")
             for name, field in message().fields.items():
                 need = "required" if field.required else ""
                 parts.append(f"| `{name}` | {need} | {field.metadata.get('description', '')} |\n")
     return "".join(parts)
+
+
+def _sent_to(message: type[messages.Message]) -> str:
+    """Where a message is published to; what goes to ``stackferry.requests`` is for clients to send."""
+    if not issubclass(message, Command):
+        return f"routing key `{message.key}`"  # type: ignore[attr-defined]
+    queues = " or ".join(f"`{queue.name}`" for queue in message.queues)
+    return f"exchange `{message.queues[0].exchange.name}`, queue {queues}"
 
 
 def kinds_page() -> str:
