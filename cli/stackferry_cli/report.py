@@ -131,6 +131,8 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
     }
     for note in notes_of_export(migration):
         output.console.print(f"note: {note}")
+    if missing := migration.get("missing_hosts"):
+        output.console.print(f"note: {missing}: no disk is copied, and no server stopped, before one does")
     for step in migration["steps"]:
         if step["action"] == "room" and step["state"] == "failed":
             output.console.print(f"{step['kind']:9} {step['name']}: {step['reason']}")
@@ -145,12 +147,15 @@ def print_plan(migration: dict[str, Any], format_: output.Format) -> None:
             output.console.print(f"            note: {note}")
     print_stays_behind(migration, output.console)
     counts = by_kind(migration["steps"])[-1]
+    to_do, not_possible = counts["created"] + counts["updated"], counts["failed"] + counts["skipped"]
+    if any(step["action"] == "room" and step["state"] == "failed" for step in migration["steps"]):
+        counts, not_possible = {**counts, "created": 0, "updated": 0}, not_possible + to_do  # it stops all of them
     output.console.print()
     if migration["phase"] == "stuck":
         output.console.print(f"stuck: {migration['reason']}")
     output.console.print(
         f"plan {migration['id']}: {counts['created']} to create, {counts['updated']} to update, "
-        f"{counts['unchanged']} unchanged, {counts['failed'] + counts['skipped']} not possible"
+        f"{counts['unchanged']} unchanged, {not_possible} not possible"
     )
 
 

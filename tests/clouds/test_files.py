@@ -112,6 +112,13 @@ def test_several_commands_see_the_same_migration(cli, small, destination):
     cli("undo", id_, "--yes")
 
 
+@pytest.fixture
+def locked_out(sandbox, clouds_file):
+    """A cloud that doesn't take our password."""
+    auth = yaml.safe_load(sandbox.clouds_yaml())["clouds"]["src-admin"]
+    clouds_file.add("locked-out", {**auth, "auth": {**auth["auth"], "password": "wrong"}})
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -123,6 +130,9 @@ def test_several_commands_see_the_same_migration(cli, small, destination):
             "stuck: the source can't be read: cloud 'nobody' does not answer",
         ),
         (["clouds", "check", "nobody"], 1, "does not answer"),
+        (["plan", "-s", "locked-out", "-d", "nobody"], 4, "401"),
+        (["clouds", "check", "locked-out"], 1, "401"),
+        (["export", "{tmp}/x", "-s", "locked-out"], 2, "401"),
         (["export", "{tmp}/x", "-s", "nobody"], 2, "does not answer"),
         (["export", "{tmp}/x", "-s", "nobody", "-f", "network~("], 2, "can't be used"),
         (["export", "{tmp}/x", "-s", "nobody", "-f", "netwrk=a"], 2, "no kind"),
@@ -133,7 +143,7 @@ def test_several_commands_see_the_same_migration(cli, small, destination):
         (["dead-letters", "drop"], 2, "name ids"),
     ],
 )
-def test_what_makes_no_sense_is_said_plainly(cli, tmp_path, words, code, message):
+def test_what_makes_no_sense_is_said_plainly(cli, locked_out, tmp_path, words, code, message):
     shown = cli(*(word.replace("{tmp}", str(tmp_path)) for word in words), code=code)
     assert message in shown.replace("\n", " ")
 

@@ -83,6 +83,60 @@ def test_servers_networks_and_subnets_that_share_their_names_all_cross(source, d
     assert facts(destination) == []
 
 
+def test_an_import_beside_a_migration_of_the_same_makes_one_set_of_it(source, destination, ferry, stack):
+    network = source.connect().network
+    for name, cidr in (("blue", "10.5.0.0/24"), ("red", "10.6.0.0/24")):
+        net = network.create_network(name=name)
+        subnet = network.create_subnet(network_id=net.id, name=f"{name}-v4", ip_version=4, cidr=cidr)
+        router = network.create_router(name=name)
+        network.add_interface_to_router(router, subnet=subnet.id)
+        group = network.create_security_group(name=name)
+        network.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol="tcp")
+    read = ferry.wait(ferry.migrate(source.entry, None, mode="export"), timeout=60)
+    steps = ferry.show(read["id"], documents=True)["steps"]
+    documents = [step["document"] for step in steps if step["action"] == "keep"]
+    assert len(documents) > 8
+    with Client(stack.uri()) as other:
+        ids = [
+            ferry.migrate(source.entry, destination.entry),
+            other.migrate(None, destination.entry, documents=documents),
+        ]
+        states = [client.wait(id_, timeout=120) for client, id_ in zip((ferry, other), ids, strict=True)]
+    assert [(state["phase"], bad(state)) for state in states] == [("done", [])] * 2
+    assert inventory(destination.connect()) == inventory(source.connect())
+    made = [
+        s["key"] for state in states for s in state["steps"] if (s["outcome"], s["action"]) == ("created", "ensure")
+    ]
+    assert len(made) == len(set(made))
+
+
+def test_two_projects_that_share_a_network_cross_at_the_same_time(new_tenant, ferry, stack):
+    guests = [new_tenant(cloud) for cloud in ("src", "dst")]  # deleted first: their ports keep the networks
+    owners = [new_tenant(cloud, admin=True) for cloud in ("src", "dst")]
+    name = f"shared-{owners[0].name}"
+    network = owners[0].connect().network
+    net = network.create_network(name=name, is_shared=True)
+    subnet = network.create_subnet(network_id=net.id, name="v4", ip_version=4, cidr="10.5.0.0/24")
+    leg = guests[0].connect().network.create_port(network_id=net.id, name="leg")
+    with Client(stack.uri()) as other:
+        ids = [client.migrate(*(t.entry for t in pair)) for client, pair in ((other, guests), (ferry, owners))]
+        states = [client.wait(id_, timeout=120) for client, id_ in zip((other, ferry), ids, strict=True)]
+    assert (states[1]["phase"], bad(states[1])) == ("done", [])
+    if bad(states[0]):  # the network was not there yet: that's said, and another round finds it
+        assert {outcome for _, outcome, _ in bad(states[0])} == {"missing"}, bad(states[0])
+        ferry.control(ids[0], "retry")
+        states[0] = ferry.wait_for(ids[0], "done", timeout=60)
+    assert bad(states[0]) == []
+    there = owners[1].connect().network
+    (arrived,) = there.networks(name=name)
+    (port,) = there.ports(network_id=arrived.id, device_owner="")
+    assert (port.project_id, port.name) == (guests[1].connect().current_project_id, "leg")
+    if port.fixed_ips[0]["ip_address"] != leg.fixed_ips[0]["ip_address"]:
+        (step,) = [s for s in states[0]["steps"] if (s["kind"], s["name"]) == ("free_port", "leg")]
+        assert "fixed_ips" in str(step["notes"])
+    assert [s.cidr for s in there.subnets(network_id=arrived.id)] == [subnet.cidr]
+
+
 TIMES = int(os.environ.get("TIMES") or 2)
 
 

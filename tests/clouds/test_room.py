@@ -42,6 +42,7 @@ def test_servers_that_do_not_fit_together_are_told_before_anything_is_touched(
     )
     planned = cli("plan", *sides, code=1)
     assert f"quota     for 3 servers and 2 other resources together: {why}" in planned
+    assert "0 to create, 0 to update, 0 unchanged, 6 not possible" in planned
     assert "create    network net" in planned
     said = cli("migrate", *sides, code=1)
     assert why in said
@@ -61,8 +62,42 @@ def test_a_server_that_its_source_has_no_room_to_read_is_not_stopped(source, des
     pet = server(source, "pet", net, [disk(source, "root", [1], bootable=True)])
     quotas = sandbox.connect("src-admin").block_storage
     quotas.update_quota_set(source.connect().current_project_id, snapshots=0)
-    said = cli("migrate", "-s", source.entry, "-d", destination.entry, code=1)
+    other = server(source, "other", net, [disk(source, "other-root", [1], bootable=True)])
+    sides = ["-s", source.entry, "-d", destination.entry]
+    planned = cli("plan", *sides, code=1)
+    for name in ("pet", "other"):
+        why = f"server '{name}' is read from snapshots: the quota has 0 snapshots left, and 1 are needed"
+        assert f"conflict  server {name}: {why}. Raise the quotas of the source" in planned
+    hosts = [f"no conversion host answers in cloud {side.entry!r}" for side in (source, destination)]
+    assert hosts[0] not in planned, "none is needed for what can't be read"
+    quotas.update_quota_set(source.connect().current_project_id, snapshots=1)
+    planned = cli("plan", *sides)
+    assert f"note: {hosts[0]}; {hosts[1]}: no disk is copied, and no server stopped, before one does" in planned
+    quotas.update_quota_set(source.connect().current_project_id, snapshots=0)
+    said = cli("migrate", *sides, code=1)
     assert "is read from snapshots: the quota has 0 snapshots left, and 1 are needed" in said
     compute = source.connect().compute
-    assert compute.get_server(pet.id).status == "ACTIVE"
-    assert [action.action for action in compute.server_actions(pet.id)] == ["create"]
+    for one in (pet, other):
+        assert compute.get_server(one.id).status == "ACTIVE"
+        assert [action.action for action in compute.server_actions(one.id)] == ["create"]
+
+
+def test_a_volume_type_that_promises_something_else_is_told_in_the_plan(source, destination, sandbox, cli):
+    zones = {"RESKEY:availability_zones": "nova"}
+    for cloud, specs in (("src", {**zones, "vendor:speed": "a"}), ("dst", {"vendor:speed": "b"})):
+        storage = sandbox.connect(f"{cloud}-admin").block_storage
+        type_ = storage.find_type("promising") or storage.create_type(name="promising")
+        storage.update_type_extra_specs(type_, **specs)
+    c = source.connect()
+    net = ground(source)
+    made = c.block_storage.create_volume(name="root", size=1, volume_type="promising")
+    c.block_storage.wait_for_status(made, "available", interval=0.2)
+    c.block_storage.set_volume_bootable_status(made, True)
+    server(source, "pet", net, [made])
+    loose = c.block_storage.create_volume(name="loose", size=1, volume_type="promising")
+    c.block_storage.wait_for_status(loose, "available", interval=0.2)
+    planned = cli("plan", "-s", source.entry, "-d", destination.entry)
+    why = "volume type 'promising' here has RESKEY:availability_zones = None instead of 'nova'"
+    assert planned.count(why) == 2, planned
+    assert f"note: volume root: {why}" in planned
+    assert "vendor" not in planned, "members aren't shown it"

@@ -115,10 +115,19 @@ def test_a_file_for_another_project_writes_nowhere(typed, source, destination, n
     other = new_tenant("dst")
     source.connect().network.create_network(name="blue")
     (tmp_path / FILE).write_text(yaml.safe_dump(variables(tmp_path, source, other)))
-    for words in (["migrate"], ["plan", "-s", "src"]):
+    typed(["export", "data", "-s", "src"])
+    for words in (["migrate"], ["plan", "-s", "src"], ["plan", "data"], ["import", "data"]):
         said = typed([*words, "--vars", FILE], code=2)
         assert f"os_migrate_dst_auth.project_name is {other.name!r}, and there {destination.name!r}" in said
         assert "os_migrate_dst_auth.username" in said
+    (tmp_path / FILE).write_text(yaml.safe_dump(variables(tmp_path, new_tenant("src"), destination)))
+    said = typed(["export", "other", "-s", "src", "--vars", FILE], code=2)
+    assert f", and there {source.name!r}" in said
+    assert not (tmp_path / "other").exists()
+    (tmp_path / FILE).write_text(yaml.safe_dump({"os_migrate_dst_auth": "secret"}))
+    said = typed(["validate", "data", "--vars", FILE], code=2)
+    assert "os_migrate_dst_auth" in said
+    assert "secret" not in said
     for tenant in (destination, other):
         mine = tenant.connect().current_project_id
         assert list(tenant.connect().network.networks(project_id=mine)) == []

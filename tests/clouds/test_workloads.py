@@ -32,6 +32,19 @@ def sha256(tenant: Any, volume_id: str) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def make_read_only(connection: Any, volume: Any) -> None:
+    action = {"os-update_readonly_flag": {"readonly": True}}
+    connection.block_storage.post(f"/volumes/{volume.id}/action", json=action).raise_for_status()
+
+
+def device_tags(tenant: Any, server: Any) -> list[str]:
+    """What a guest calls its network and its disk."""
+    compute = tenant.connect().compute
+    found = [port.tag for port in compute.server_interfaces(server)]
+    found += [attachment.tag for attachment in compute.volume_attachments(server)]
+    return sorted(tag for tag in found if tag)
+
+
 @pytest.fixture
 def server(source):
     """A stopped server that boots from a volume and has another one; its port carries another one in a trunk."""
@@ -43,13 +56,14 @@ def server(source):
     place = {"port_id": inside.id, "segmentation_type": "vlan", "segmentation_id": 7}
     c.network.create_trunk(name="bundle", port_id=port.id, sub_ports=[place])
     boot, data = disk(source, "boot", "boot", bootable=True), disk(source, "data", "data")
+    make_read_only(c, data)
     flavor = c.compute.find_flavor("m1.tiny", ignore_missing=False)
     mapping = [
         {"boot_index": 0, "uuid": boot.id, "source_type": "volume", "destination_type": "volume"},
-        {"boot_index": -1, "uuid": data.id, "source_type": "volume", "destination_type": "volume"},
+        {"boot_index": -1, "uuid": data.id, "source_type": "volume", "destination_type": "volume", "tag": "store"},
     ]
     made = c.compute.create_server(
-        name="db", flavor_id=flavor.id, networks=[{"port": port.id}], block_device_mapping=mapping
+        name="db", flavor_id=flavor.id, networks=[{"port": port.id, "tag": "front"}], block_device_mapping=mapping
     )
     made = c.compute.wait_for_server(made, interval=0.3)
     c.compute.stop_server(made)
@@ -99,6 +113,10 @@ def test_a_server_crosses_with_its_disks_a_second_time_nothing_and_undo_takes_al
     assert devices == {"boot": "/dev/vda", "data": "/dev/vdb"}
     assert left_over(source) == left_over(destination) == []
     assert source.connect().compute.get_server(server).status == "SHUTOFF"
+    assert device_tags(destination, moved) == device_tags(source, server) == ["front", "store"]
+    read_only = {n: v.metadata.get("readonly") for n, v in there.items()}
+    assert read_only == {n: v.metadata.get("readonly") for n, v in here.items()}
+    assert read_only["data"] == "True"
 
     again = ferry.wait(ferry.migrate(source.entry, destination.entry, selection=selection), timeout=60)
     assert bad(again) == []

@@ -49,7 +49,7 @@ ITS_OWN = {"floating_ip": {"floating_ip_address"}, "port": {"dns_name"}, "server
 COMPOSED = {
     "server": {"flavor_sizes", "ports", "floating_ips", "volumes", "security_group_ids", "sub_ports", "trunks"},
     "sub_port": {"segmentation_id", "segmentation_type", "trunk_mac_address"},
-    "volume": {"is_read_only"},
+    "volume": {"is_read_only", "volume_type_specs"},
     "trunk": {"created_at", "mac_address", "updated_at"},  # openstacksdk passes on what it doesn't know
 }
 

@@ -28,6 +28,12 @@ class View:
     def refresh(self, kind: str, id_: str) -> Any:
         return self.volume
 
+    def proxy(self, service: str) -> Any:
+        return self
+
+    def snapshots(self, details: bool, volume_id: str) -> list[Any]:
+        return []
+
 
 def known(moved_at: float | None = MOVED) -> dict[str, Any]:
     return {"kind": "volume", "moved_at": moved_at}

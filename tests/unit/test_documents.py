@@ -681,15 +681,14 @@ def test_what_cannot_be_read_in_seconds_is_refused_by_name(tmp_path: Path, name:
     assert why in str(caught.value)
 
 
-def test_thousands_of_resources_are_read_in_seconds(tmp_path: Path) -> None:
-    """20,000 take ten times as long."""
+def test_twenty_thousand_resources_are_read_in_seconds(tmp_path: Path) -> None:
     one = dump([network(name="n0") | {"_info": {"id": "0"}}])
     head, _, body = one.partition("resources:\n")
-    text = "".join(body.replace("'0'", f"'{number}'") for number in range(2_000))
+    text = "".join(body.replace("'0'", f"'{number}'") for number in range(20_000))
     (tmp_path / "networks.yml").write_text(f"{head}resources:\n{text}")
     began = time.process_time()
-    assert len(read_directory(tmp_path).documents) == 2_000
-    assert time.process_time() - began < 4
+    assert len(read_directory(tmp_path).documents) == 20_000
+    assert time.process_time() - began < 40
 
 
 def test_more_resources_than_a_directory_may_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,7 @@ def _notes_inside(kind: type[Kind], document: Document, view: View) -> Iterator[
                 _, notes = inner.prepare(params, view)
             except (Missing, Ambiguous, Taken, ValidationError):
                 continue  # that is told where it's looked for
+            notes = [*notes, *inner.provisos(view, part)]
             yield from (f"{inner.kind.replace('_', ' ')} {inner.title(params)}: {note}" for note in notes)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import EndedInError, Unfinished
-from . import quotas
+from . import quotas, volume_types
 from .answer import checked
 from .fields import Bag, Flag, Number, Partial, Text
 from .finding import MARK, marked
@@ -91,6 +91,7 @@ class Volume(Kind):
         "size",
         "status",
         "updated_at",
+        "volume_type_specs",
     )
 
     name = Text("name; not unique, may be empty", empty=True)
@@ -121,6 +122,17 @@ class Volume(Kind):
         if len(servers) > 1:
             return f"{len(servers)} servers share it ({', '.join(servers)}): detach it from all but one"
         return None
+
+    @classmethod
+    def complete(cls, view: View, record: Record, names: Iterable[str]) -> Record:
+        """With what its type promises here."""
+        if "volume_type" not in names or not record["volume_type"]:
+            return record
+        return {**record, "volume_type_specs": volume_types.specs(view).get(record["volume_type"])}
+
+    @classmethod
+    def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:
+        return volume_types.otherwise(view, document)
 
     @classmethod
     def remarks(cls, view: View, record: Record) -> list[str]:
@@ -232,12 +244,16 @@ def unmark(view: View, id_: str) -> None:
 
 def missing_names(view: View, document: dict[str, Any]) -> list[str]:
     """Say which of the names that a volume's document has mean nothing here."""
-    storage, found = view.proxy("block_storage"), []
-    for param, what, ask in (
-        ("volume_type", "volume type", storage.types),
-        ("availability_zone", "availability zone of volumes", storage.availability_zones),
+
+    def zones() -> set[str]:
+        return {item.name for item in view.proxy("block_storage").availability_zones()}
+
+    found = []
+    for param, what, known in (
+        ("volume_type", "volume type", lambda: volume_types.specs(view)),
+        ("availability_zone", "availability zone of volumes", lambda: view.once("zones of volumes", zones)),
     ):
         name = document["params"].get(param)
-        if name and name not in view.once(what, lambda ask=ask: {item.name for item in ask()}):  # type: ignore[misc]
+        if name and name not in known():
             found.append(f"there is no {what} named {name!r} here")
     return found

@@ -1,8 +1,8 @@
 """Deleting at the source what was moved: the only place in the product that does so, and only when it's asked for.
 
 ``arrived`` looks at the destination, ``at_rest`` at the source, and only ``clean_up`` deletes: the server, then its
-volumes, floating IPs, trunks and ports that nobody else uses. What is used elsewhere, or has snapshots, is kept and
-said.
+volumes, floating IPs, trunks and ports that nobody else uses. A server on which something hangs that was not moved
+stays. What is used elsewhere is kept and said.
 Source: Compute API v2.1, "Servers", "Servers actions (os-instance-actions)"; Block Storage API v3, "Volumes".
 """
 
@@ -18,11 +18,13 @@ from stackferry.resources.settling import named
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 
+from . import hanging
 from .done import Done, until
 from .unused import Kept, delete_floating_ips, delete_ports, delete_trunks, delete_volumes
 
 #: what makes a server run, or its disks other than they were
 AWAKENINGS = ("evacuate", "reboot", "rebuild", "restore", "resume", "start", "unpause", "unrescue", "unshelve")
+SHOWN = 5  # of what hangs on something
 
 
 def arrived(view: View, resource: str, known: dict[str, Any]) -> Done:
@@ -50,6 +52,8 @@ def at_rest(view: View, resource: str, known: dict[str, Any]) -> Done:
     """Raise EndedInError when what is at the source isn't what was moved any more; results: what is kept, and why."""
     if known["kind"] == "volume":
         _check_unchanged(view, resource, known)
+        if left := list(hanging.snapshots(view, [resource])):
+            raise EndedInError(_left_behind(f"volume {resource}", left))
         return Done()
     record = view.refresh(Server.kind, resource)
     return Done({"kept": _unmoved(view, record, known)}) if record else Done()
@@ -104,7 +108,14 @@ def _unmoved(view: View, record: Record, known: dict[str, Any]) -> dict[str, str
         raise EndedInError(f"{what} has {' and '.join(disks)}, which no API can read or move: delete it by hand")
     if record["image"] and not known.get("has_boot_disk"):
         raise EndedInError(f"the root disk of {what} was not copied (boot_disk_copy): delete it by hand")
+    if left := list(hanging.of_server(view, {**known, "volumes": sorted(moved & attached)})):
+        raise EndedInError(_left_behind(what, left))
     return {id_: f"volume {id_} was taken off {what} since it was moved" for id_ in sorted(moved - attached)}
+
+
+def _left_behind(what: str, left: list[str]) -> str:
+    shown = ", ".join(left[:SHOWN]) + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
+    return f"{shown}: not moved, and {what} is needed for it; delete that first, or {what} by hand. Nothing was deleted"
 
 
 def _awake_since(view: View, server: str, moved_at: float | None) -> str | None:

@@ -6,13 +6,13 @@ from typing import Any
 
 from openstack import exceptions
 from stackferry.errors import EndedInError, Unfinished
-from stackferry.resources import quotas
 from stackferry.resources.finding import MARK
 from stackferry.resources.server import Server
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 
 from .done import Done, until
+from .room import unreadable
 
 
 def look(view: View, server: str, known: dict[str, Any]) -> Done:
@@ -37,14 +37,13 @@ def look(view: View, server: str, known: dict[str, Any]) -> Done:
 def _check_quotas(view: View, record: Record, needed: dict[str, int]) -> None:
     """Raise EndedInError when the source has no room for what reading the disks takes; Unfinished while some of it is
     what other servers are read from."""
-    short = quotas.beyond(view, needed)
-    if not short:
+    why = unreadable(view, record["name"], needed)
+    if not why:
         return
-    why = f"server {record['name']!r} is read from snapshots: {'; '.join(short)}"
     view.forget(Volume.kind)
     if any(MARK in (volume["metadata"] or {}) for volume in view.records(Volume.kind)):
-        raise Unfinished(f"{why}: others are being read")
-    raise EndedInError(f"{why}. Raise the quotas of the source")
+        raise Unfinished(f"{why}, or wait: others are being read")
+    raise EndedInError(why)
 
 
 def device_tags(view: View, server: str) -> dict[str, str]:

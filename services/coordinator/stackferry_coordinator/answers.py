@@ -11,7 +11,7 @@ from typing import Any
 
 from stackferry.messages import GOOD
 
-from . import moves
+from . import moves, room
 from .copies import epoch_of
 from .ledger import Ledger, Step
 from .workload_commands import downtime
@@ -112,6 +112,8 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
         _spare_transfer(ledger, step)
     if step.action == "check" and outcome != "created":
         _spare_workload(ledger, step, outcome)
+    if step.key == room.AT_SOURCE:
+        room.refuse(ledger, results.get("refused") or {})
     moves.close(ledger, step, "done", outcome=outcome, reason=None, **details)
     _remove_surplus(ledger, moves.known(ledger, step.key))
 

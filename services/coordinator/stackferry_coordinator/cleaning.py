@@ -98,6 +98,8 @@ def command(ledger: Ledger, step: Step, base: dict[str, Any]) -> tuple[type[Mess
         known |= {"off": True} if results_of(ledger, f"{workload}/power").get("off") else {}
     else:
         known |= {**candidate.parts, "moved_at": candidate.moved_at, "has_boot_disk": candidate.has_boot_disk}
+        if forwardings := _forwardings(ledger, workload):
+            known["forwardings"] = forwardings
     if step.action == CLEAN_UP:
         looked = moves.known(ledger, step_keys(workload)[AT_REST]).results
         known["kept"] = looked.get("kept") or {}
@@ -107,3 +109,9 @@ def command(ledger: Ledger, step: Step, base: dict[str, Any]) -> tuple[type[Mess
         "resource": candidate.destination_id if there else candidate.source_id,
     }  # fmt: skip
     return messages.PerformAction, data, messages.PerformAction.queues[1 if there else 0].name
+
+
+def _forwardings(ledger: Ledger, workload: str) -> list[str]:
+    """The forwardings to a server's ports that were moved too, by their ids at the source."""
+    found = [ledger.step(key) for key, _ in ledger.after(workload)]
+    return [str(s.source_id) for s in found if s is not None and s.kind == "port_forwarding" and s.state == "done"]

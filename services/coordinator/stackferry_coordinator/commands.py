@@ -13,7 +13,7 @@ from stackferry.resources.view import FOREIGN, PENDING
 
 from . import cleaning, room, workload_commands
 from .itinerary import Do
-from .ledger import Ledger, Step
+from .ledger import COPIES, Ledger, Step
 
 MESSAGES: dict[str, type[Message]] = {
     "ensure": messages.EnsureResource,
@@ -23,7 +23,7 @@ MESSAGES: dict[str, type[Message]] = {
     "remove": messages.RemoveResource,
 }
 #: hints that only we read
-OURS = ("twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met")
+OURS = (COPIES, "twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met")
 Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import cleaning, compensation, moves, planning, undo
+from . import cleaning, compensation, moves, planning, room, undo
 from .ledger import Ledger, Step
 
 
@@ -20,7 +20,7 @@ def _start(ledger: Ledger, now: float) -> None:
             hints = {n: v for n, v in step.hints.items() if n not in moves.OF_A_TRY}  # a comparison makes nothing
             ledger.change(step, action="ensure", state="waiting", outcome=None, destination_id=None, hints=hints)
     planning.add_late_steps(ledger, documents)
-    moves.reopen(ledger, lambda step: step.action != "export")
+    moves.reopen(ledger, lambda step: step.action != "export" and step.key != room.AT_SOURCE)
 
 
 def _retry(ledger: Ledger, now: float) -> None:
@@ -49,6 +49,8 @@ def _retry(ledger: Ledger, now: float) -> None:
 def _unfinished(step: Step, failed: set[str]) -> bool:
     if step.action in cleaning.ACTIONS:  # only its own command deletes at the source
         return False
+    if step.key == room.AT_SOURCE and step.results.get("refused"):
+        return True
     return step.state in ("failed", "skipped") or (step.key in failed and step.action != "keep")
 
 

@@ -20,7 +20,8 @@ WORKER = ("version", "certificate")
 AGENT = ("name", "cloud", "project", "slots", "version", "certificate")
 # Statements of each assignment are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
 _ANSWERING = (t.agent.c.seen > bindparam("since"), t.agent.c.slots > 0)
-_AGENTS = select(t.agent).where(*_ANSWERING).order_by(t.agent.c.host).with_for_update()
+_HEARD = select(t.agent).where(*_ANSWERING).order_by(t.agent.c.host)
+_AGENTS = _HEARD.with_for_update()
 _ON = select(t.agent.c.certificate).where(t.agent.c.host == bindparam("host"), *_ANSWERING)
 _HOLDING = select(t.step.c.results).where(t.step.c.state == "holding")
 _DRAINING = select(t.host.c.id).where(t.host.c.draining)
@@ -114,6 +115,12 @@ def hosts(connection: Connection, now: float, per_cloud: int = 0) -> Fleet:
     """Every host with an agent that answers, and how many of its slots are taken; whoever else asks must wait."""
     agents = connection.execute(_AGENTS, {"since": now - AGENT_SILENT}).mappings()
     return Fleet(tuple(host for host, _ in grouped(connection, agents)), per_cloud)
+
+
+def missing(connection: Connection, now: float, *places: dict[str, Any]) -> str | None:
+    """Say in which of these projects no host can be used; whoever assigns need not wait for this question."""
+    agents = connection.execute(_HEARD, {"since": now - AGENT_SILENT}).mappings()
+    return Fleet(tuple(host for host, _ in grouped(connection, agents))).missing(*places)
 
 
 def grouped(connection: Connection, agents: Iterable[Any]) -> Iterator[tuple[Host, list[Any]]]:

@@ -15,6 +15,7 @@ Document = dict[str, Any]
 #: a step's life. waiting: for others; ready: may be asked; asked: under way; resting: until ``due``, then again;
 #: wanting: for a place on the conversion hosts; holding: has it, until it's released (``removed``)
 STATES = ("waiting", "ready", "wanting", "asked", "resting", "holding", "done", "failed", "skipped", "removed")
+COPIES = "copies"  # a hint of a plan's step: conversion hosts are needed for what it compares
 OPEN = ("waiting", "ready", "wanting", "asked", "resting")
 
 

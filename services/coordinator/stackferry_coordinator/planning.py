@@ -7,12 +7,13 @@ from typing import Any
 
 from stackferry.mapping import mapped
 from stackferry.resources import BY_TYPE, KINDS
+from stackferry.resources.room import demand
 from stackferry.resources.server_fields import with_group
 from stackferry.selection import filter_of, selects_kind
 
 from . import moves, room, subjects
 from .graph import Node, build
-from .ledger import Head, Ledger, Step
+from .ledger import COPIES, Head, Ledger, Step
 
 #: what the steps of a plan or an export do instead
 ACTIONS = {("plan", "ensure"): "compare", ("export", "ensure"): "keep", ("export", "finish"): "keep"}
@@ -64,11 +65,13 @@ def _plan(ledger: Ledger) -> None:
     nodes = _nodes(head, [mapped(d, head.request.get("mapping")) for d in ledger.all_documents(head.attempt)])
     if head.mode == "plan":
         nodes = [node for node in nodes if node.action == "ensure"]
+        if head.request.get("source"):
+            room.add_at_source(ledger, nodes)
     if head.mode != "export":
         room.add(ledger, nodes)
     if head.mode == "run":
         room.comes_first(ledger, nodes)
-    keys = {node.key for node in nodes} | {room.KEY}
+    keys = {node.key for node in nodes} | {room.KEY, room.AT_SOURCE}
     for number, node in enumerate(nodes):
         after = {key: hard for key, hard in node.after.items() if key in keys}
         for key, hard in after.items():
@@ -84,7 +87,7 @@ def _plan(ledger: Ledger) -> None:
                 waits=len(after),
                 source_id=node.source_id,
                 links=node.links,
-                hints=node.hints,
+                hints=node.hints | ({COPIES: True} if head.mode == "plan" and _is_copied(head, node) else {}),
                 group=node.group,
             )
         )
@@ -97,6 +100,14 @@ def _plan(ledger: Ledger) -> None:
             moves.close(ledger, step, "failed", outcome="conflict", reason=node.problem)
         elif step.state == "waiting" and step.waits == 0:
             moves.free(ledger, step)
+
+
+def _is_copied(head: Head, node: Node) -> bool:
+    """Whether conversion hosts are needed for it."""
+    if not head.request.get("source") or not node.kind.by_workload or node.group not in ("", node.key):
+        return False
+    needed = demand(node.document)
+    return bool(needed.get("volumes") or needed.get("boot"))
 
 
 def add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:

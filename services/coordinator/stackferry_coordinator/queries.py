@@ -10,7 +10,9 @@ from sqlalchemy import Connection, Engine, func, select
 from stackferry.pages import pages
 from stackferry.progress import meter
 
+from . import fleet
 from . import tables as t
+from .ledger import COPIES
 
 PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
 
@@ -32,7 +34,10 @@ def describe(
         if row is None or not sees((_head(row)["source"], _head(row)["destination"])):
             return
         head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
-        told = {"stays_behind": _stays_behind(connection, data["migration"])}
+        told = {
+            "stays_behind": _stays_behind(connection, data["migration"]),
+            "missing_hosts": _missing_hosts(connection, head),
+        }
         for page in _whole(_steps(connection, data)):
             yield {"migration": {**head, **told}, "steps": page}
             told = {}  # once is enough
@@ -68,6 +73,14 @@ def _stays_behind(connection: Connection, migration: str) -> list[dict[str, Any]
     c = t.step.c
     results = connection.execute(select(c.results).where(c.migration == migration, c.action == "export")).scalar()
     return list((results or {}).get("stays_behind") or ())
+
+
+def _missing_hosts(connection: Connection, head: dict[str, Any]) -> str | None:
+    """Where no conversion host answers that a plan would need; a step of a run says itself what it waits for."""
+    c = t.step.c
+    compared = select(c.hints).where(c.migration == head["id"], c.action == "compare", c.outcome == "created")
+    copied = head["mode"] == "plan" and any(hints.get(COPIES) for hints in connection.execute(compared).scalars())
+    return fleet.missing(connection, time.time(), head["source"], head["destination"]) if copied else None
 
 
 def _by_kind(connection: Connection, migration: str) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """The first step of a migration of several servers and volumes: does all that it makes fit into the destination? Pure.
 
 Each server's own check knows only what is left when it's asked. This one is asked before anything is touched, in a
-plan as well as in a run; in a run everything else comes after it.
+plan as well as in a run; in a run everything else comes after it. A plan also asks the source whether its quotas allow
+the snapshots that servers are read from; in a run each server's own look does, before it's stopped.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from stackferry import messages
 from stackferry.messages import Message
 from stackferry.resources.room import PLAIN, demand
 
+from . import moves
 from .graph import Node
 from .ledger import Ledger, Step
+from .subjects import reading
 
-KEY, ACTION, KIND = "room", "room", "quota"
+KEY, AT_SOURCE, ACTION, KIND = "room", "room-at-source", "room", "quota"
 FEWEST = 2  # workloads; one has its own check
 MOST = 800_000  # bytes of demands; a message may have 1 MiB
 
@@ -32,6 +35,27 @@ def add(ledger: Ledger, nodes: list[Node]) -> None:
         return
     ledger.keep_document(KEY, {"type": KIND, "params": {"demands": demands}})
     ledger.add(Step(KEY, ACTION, KIND, f"for {_count([*heads, *plain])} together", order=-1, state="ready"))
+
+
+def add_at_source(ledger: Ledger, nodes: list[Node]) -> None:
+    """Add the step of a plan that asks the source, before the servers that it's about are compared."""
+    servers = [node for node in nodes if node.kind.kind == "server" and not node.problem and reading(node.document)]
+    told = [{"key": node.key, "name": node.document["params"]["name"], "needed": reading(node.document)}
+            for node in servers]  # fmt: skip
+    if not servers or len(json.dumps(told)) > MOST:
+        return
+    for node in servers:
+        node.after[AT_SOURCE] = False
+    ledger.keep_document(AT_SOURCE, {"type": KIND, "params": {"servers": told}})
+    ledger.add(Step(AT_SOURCE, ACTION, KIND, f"to read {_count(servers)}", order=-1, state="ready"))
+
+
+def refuse(ledger: Ledger, refused: dict[str, str]) -> None:
+    """Say of servers in a plan why their source has no room to read them."""
+    for key, reason in refused.items():
+        step = ledger.step(key)
+        if step is not None and (step.action, step.state) == ("compare", "waiting"):
+            moves.close(ledger, step, "failed", outcome="conflict", reason=reason)
 
 
 def comes_first(ledger: Ledger, nodes: list[Node]) -> None:
@@ -48,15 +72,22 @@ def command(
     ledger: Ledger, step: Step, base: dict[str, Any], known: Callable[[str, str], str | None]
 ) -> tuple[type[Message], dict[str, Any], str]:
     """Return the command that asks for it; with what the servers are at the destination, as far as that's known."""
+    message = messages.PerformAction
+    if step.key == AT_SOURCE:
+        data = _asked(ledger.head.request["source"], ledger.documents[AT_SOURCE]["params"])
+        return message, {**base, "step": step.key, **data}, message.queues[0].name
     demands = [
         {**{n: v for n, v in one.items() if n not in ("key", "source_id")},
          **({"id": id_} if one["source_id"] and (id_ := known(one["kind"], one["source_id"])) else {})}
         for one in ledger.documents[KEY]["params"]["demands"]
     ]  # fmt: skip
-    place = ledger.head.request["destination"]
-    data = {"place": place, "action": ACTION, "kind": "project", "resource": place.get("project") or place["cloud"]}
-    message = messages.PerformAction
-    return message, {**base, "step": step.key, **data, "known": {"demands": demands}}, message.queues[1].name
+    data = _asked(ledger.head.request["destination"], {"demands": demands})
+    return message, {**base, "step": step.key, **data}, message.queues[1].name
+
+
+def _asked(place: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    resource = place.get("project") or place["cloud"]
+    return {"place": place, "action": ACTION, "kind": "project", "resource": resource, "known": known}
 
 
 def _is_head(node: Node) -> bool:

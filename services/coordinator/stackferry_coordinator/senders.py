@@ -13,7 +13,7 @@ from typing import Any
 from stackferry import topology
 from stackferry.messages import GOOD
 
-from . import cleaning, workload_commands
+from . import cleaning, room, workload_commands
 from .itinerary import MOVING
 from .ledger import Ledger, Step
 from .workload import SOURCE, place_of, task_of
@@ -94,7 +94,7 @@ def _at_source(step: Step) -> bool:
         return task is not None and task.side == SOURCE
     if step.action in cleaning.ACTIONS:
         return step.action != cleaning.ARRIVED
-    return step.action == "export"
+    return step.action == "export" or step.key == room.AT_SOURCE
 
 
 def _unless(allowed: Collection[str], sender: str) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackferry.cleanup import BY_HAND
-from stackferry.resources.boot_disk import unclear
+from stackferry.resources.boot_disk import boot_volume, unclear
 from stackferry.resources.server_parts import own_ports
 
 GIB = 1 << 30
@@ -138,6 +138,18 @@ def _volumes(group: str, document: dict[str, Any]) -> list[dict[str, Any]]:
 def size_of(volume: dict[str, Any]) -> int:
     """Bytes of a volume, by its document; 0 when that doesn't say. Older files have the number as text."""
     return int(volume["_info"].get("size") or 0) * GIB
+
+
+def reading(document: dict[str, Any]) -> dict[str, int]:
+    """What of the source's quotas a server's disks need that are surely read from snapshots, and volumes of these."""
+    asked, volumes = document["_migration_params"], document["params"].get("volumes") or []
+    if not is_warm(document) and asked.get("source_access") != "snapshot":
+        boot = boot_volume(document)
+        volumes = [] if boot is None else [volumes[boot]]
+    if not volumes or asked.get("data_copy") is False:
+        return {}
+    gigabytes = sum(int(one["_info"].get("size") or one["params"].get("size") or 0) for one in volumes)
+    return {"snapshots": len(volumes), "volumes": len(volumes), "gigabytes": 2 * gigabytes}
 
 
 def segments(size: int) -> list[tuple[int, int]]:

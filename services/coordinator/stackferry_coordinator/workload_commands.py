@@ -11,7 +11,7 @@ from stackferry.resources.server_parts import port_of
 
 from .copies import epoch_of
 from .ledger import Ledger, Step
-from .subjects import AT_ONCE, RUNS, is_awaited, is_warm, segments, size_of, subjects
+from .subjects import AT_ONCE, RUNS, is_awaited, is_warm, reading, segments, size_of, subjects
 from .workload import SOURCE, Task, place_of, task_of
 
 Command = tuple[type[Message], dict[str, Any], str]
@@ -155,19 +155,9 @@ def perform(ledger: Ledger, step: Step, base: dict[str, Any]) -> Command:
 def _look(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
     volumes = work.document["params"].get("volumes") or []
     known: dict[str, Any] = {"volumes": [v["_info"]["id"] for v in volumes]}
-    if needed := _snapshots(work):
+    if needed := reading(work.document):
         known["needed"] = needed
     return _source_id(subject), known
-
-
-def _snapshots(work: Workload) -> dict[str, int]:
-    """What of the source's quotas the server's disks need that are surely read from snapshots, and volumes of these."""
-    all_of_them = is_warm(work.document) or work.asked.get("source_access") == "snapshot"
-    keys = work.parts("volume") if all_of_them else [work.boot_disk()]
-    having = [work.ledger.documents[key] for key in keys if key in work.parts("volume")]
-    sizes = [int(document["_info"].get("size") or document["params"].get("size") or 0) for document in having]
-    many = {"snapshots": len(sizes), "volumes": len(sizes), "gigabytes": 2 * sum(sizes)}
-    return many if work.asked.get("data_copy") is not False and sizes else {}
 
 
 def _power(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:

@@ -80,7 +80,39 @@ def test_a_plan_says_it_and_compares_all_the_same() -> None:
     assert play.tell("control-migration", {"action": "start"}) == [Do("room", 2)]
     assert play.ended("room", "failed", attempt=2, reason="still not") == []
     assert play.ledger.head.phase == "done"
-    assert {s.state for s in play.ledger.all() if s.key != "room"} == {"skipped"}
+    assert {s.state for s in play.ledger.all() if s.action != "room"} == {"skipped"}
+
+
+def test_a_plan_asks_the_source_too_and_says_which_servers_it_can_not_read() -> None:
+    play = Play([network("n"), server("a", 2), server("b", 1), warm(server("w", 2))], "plan")
+    step = play.ledger.step("room-at-source")
+    message, data, queue = command(play.ledger, Do(step.key, 1), lambda *what: None, [])
+    assert (message, queue) == (messages.PerformAction, "stackferry.exporter.workloads")
+    message.load_data(data)
+    assert data["place"] == {"cloud": "src"}
+    a, _, w = data["known"]["servers"]
+    assert a == {"key": "server/a", "name": "a", "needed": {"snapshots": 1, "volumes": 1, "gigabytes": 2}}
+    assert w["needed"] == {"snapshots": 2, "volumes": 2, "gigabytes": 4}
+    assert "server/a" not in {do.key for do in play.due}, "it's asked first"
+
+    def compare_all() -> None:
+        for _ in range(5):
+            for step in play.ledger.all():
+                if step.state == "asked":
+                    play.ended(step.key, "created" if step.action == "compare" else "done", step.attempt)
+
+    play.ended("room-at-source", "done", results={"refused": {"server/w": "too many snapshots"}})
+    compare_all()
+    assert play.ledger.head.phase == "planned"
+    w = play.ledger.step("server/w")
+    assert (w.state, w.outcome, w.reason) == ("failed", "conflict", "too many snapshots")
+    assert play.states()["server/a"] == play.states()["server/b"] == "done"
+
+    play.tell("control-migration", {"action": "retry"})
+    play.ended("room-at-source", "done", attempt=2, results={"refused": {}})
+    compare_all()
+    assert (play.ledger.head.phase, play.states()["server/w"]) == ("planned", "done")
+    assert play.tell("control-migration", {"action": "start"}) == [Do("room", 2)], "each server's own look asks then"
 
 
 def test_a_plan_that_fits_is_carried_out_after_another_look() -> None:
