@@ -55,7 +55,8 @@ def document(type_: str, id_: str, params: dict[str, Any], **info: Any) -> dict[
 
 def server(number: int, volumes: int) -> dict[str, Any]:
     """A stopped server with a port and so many volumes."""
-    disks = [document("openstack.network.ServerVolume", f"v{number}-{n}", {"name": f"v{number}-{n}"}, size=10)
+    disks = [document("openstack.network.ServerVolume", f"v{number}-{n}", {"name": f"v{number}-{n}"}, size=10,
+                      boot_index=n)
              for n in range(volumes)]  # fmt: skip
     port = document("openstack.network.ServerPort", f"p{number}", {})
     params = {"name": f"s{number}", "flavor_ref": {"name": "small"}, "ports": [port], "floating_ips": [],
@@ -128,12 +129,17 @@ class Bench:
             self.take(self.coordinator.take, messages.SegmentOffered, offer)
         else:
             self.take(self.coordinator.take, messages.StepEnded, {**about, **self.outcome(name, data)})
+        if name == "fetch-segment":
+            served = {**about, "blocks": 4096, "digest": "all"}
+            self.take(self.coordinator.take, messages.SegmentServed, served)
 
     def outcome(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
         """How a try ends."""
         if name in ("ensure-resource", "compare-resource"):
             self.made += 1
             return {"outcome": "created", "destination_id": f"d{self.made}"}
+        if name == "fetch-segment":
+            return {"outcome": "done", "results": {"counts": {"raw": 4096}, "part": "all"}}
         found = {"look": {"status": "SHUTOFF"}, "expose": {"volume": f"clone-{data.get('resource')}", "size": 10}}
         return {"outcome": "done", "results": found.get(data.get("action", ""), {})}
 

@@ -132,6 +132,7 @@ COORDINATOR_FACTS = WorkQueue(
         "step.progressed",
         "image.offered",
         "segment.offered",
+        "segment.served",
         "worker.seen",
         "agent.seen",
     ),
@@ -253,7 +254,7 @@ def host_user(enrolled: Enrolled) -> User:
         reads=_ANSWER,
         writes=_WORKERS_WRITE,
         own_queues=rf"stackferry\.worker\.{re.escape(enrolled.user)}\..*",
-        topics=(r"agent\.seen", r"segment\.offered", r"step\..*"),
+        topics=(r"agent\.seen", r"segment\.(offered|served)", r"step\..*"),
     )
 
 

@@ -57,6 +57,19 @@ def test_servers_that_do_not_fit_together_are_told_before_anything_is_touched(
     assert "quota" not in cli("plan", *sides)
 
 
+def test_networks_and_ports_that_do_not_fit_are_told_though_there_is_no_server(source, destination, sandbox, cli):
+    network, project = source.connect().network, destination.connect().current_project_id
+    for name in "abc":
+        net = network.create_network(name=name)
+        network.create_port(network_id=net.id, name=name)
+    sandbox.connect("dst-admin").network.update_quota(project, networks=2, ports=1)
+    sides = ["-s", source.entry, "-d", destination.entry, "-k", "network", "-k", "free_port"]
+    why = "together they don't fit: 3 networks are needed, 0 of 2 are used; 3 ports are needed, 0 of 1 are used"
+    assert f"quota     for 6 resources together: {why}" in cli("plan", *sides, code=1)
+    assert why in cli("migrate", *sides, code=1)
+    assert list(destination.connect().network.networks(project_id=project)) == []
+
+
 def test_a_server_that_its_source_has_no_room_to_read_is_not_stopped(source, destination, sandbox, cli):
     net = ground(source)
     pet = server(source, "pet", net, [disk(source, "root", [1], bootable=True)])

@@ -55,6 +55,7 @@ from openstack.network.v2 import (
     subnet_pool,
     trunk,
 )
+from openstack.network.v2 import availability_zone as network_zone
 from openstack.network.v2 import network as net
 from openstack.resource import Resource
 
@@ -72,6 +73,7 @@ SERVICES: dict[str, tuple[type, dict[tuple[str, str], type[Resource]]]] = {
             ("network", "networks"): net.Network,
             ("port", "ports"): port.Port,
             ("port_forwarding", "port_forwardings"): port_forwarding.PortForwarding,
+            ("availability_zone", "availability_zones"): network_zone.AvailabilityZone,
             ("qos_policy", "qos_policies"): qos_policy.QoSPolicy,
             ("router", "routers"): router.Router,
             ("security_group", "security_groups"): security_group.SecurityGroup,

@@ -15,6 +15,7 @@ from openstack.compute.v2.keypair import Keypair
 from openstack.compute.v2.server_group import ServerGroup
 from openstack.identity.v3.project import Project
 from openstack.network.v2.address_group import AddressGroup
+from openstack.network.v2.availability_zone import AvailabilityZone as NetworkZone
 from openstack.network.v2.flavor import Flavor
 from openstack.network.v2.floating_ip import FloatingIP
 from openstack.network.v2.network import Network
@@ -69,6 +70,9 @@ def infrastructure() -> Cloud:
     for zone in ("nova", "z2"):
         cloud.seed(AvailabilityZone, name=zone)
         cloud.seed(VolumeZone, name=zone)
+    for resource in ("network", "router"):
+        for zone in "abz":
+            cloud.seed(NetworkZone, name=zone, resource=resource)
     for name in ("__DEFAULT__", "gold"):
         cloud.seed(VolumeType, name=name)
     cloud.seed(ComputeFlavor, name="m1", vcpus=2, ram=1024, disk=10)

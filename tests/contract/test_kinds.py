@@ -555,6 +555,17 @@ def test_a_reference_to_nothing_is_a_missing_prerequisite(moved: Any, kind: str,
     assert "nowhere" in str(ended.reason)
 
 
+@pytest.mark.parametrize("kind", ["network", "router"])
+def test_an_availability_zone_that_is_not_there_is_a_missing_prerequisite(moved: Any, kind: str) -> None:
+    documents, destination = moved
+    document = copy.deepcopy(next(d for d in documents[kind] if d["params"]["availability_zone_hints"]))
+    document["params"] |= {"name": "new", "availability_zone_hints": ["nowhere", "b"]}
+    document["_info"].pop("id")
+    ended = apply.compare(kind, document, view(destination), {})
+    why = f"there is no availability zone of {kind}s named 'nowhere' here"
+    assert (ended.outcome, ended.reason, destination.writes) == ("missing", why, [])
+
+
 def test_a_reference_that_two_resources_answer_is_a_conflict(moved: Any) -> None:
     documents, destination = moved
     destination.seed(resource_of("network"), name="net")

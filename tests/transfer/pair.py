@@ -73,10 +73,10 @@ class Pair:
         base = {"migration": MIGRATION, "step": "volume/v/copy/0", "attempt": self.tries, "host": "h", "volume": VOLUME}
         return base | {"copy": f"{MIGRATION}/v", "first": 0, "length": 0} | other
 
-    def offer(self, about: dict[str, Any], *others: str) -> dict[str, Any]:
+    def offer(self, about: dict[str, Any], *others: str, mode: str = "copy") -> dict[str, Any]:
         """Have the source offer, also to the holders of these certificates; return what it offers."""
         self.source.told.envelopes.clear()
-        data = {**about, "certificates": [*others, self.destination.segments.mine.certificate]}
+        data = {**about, "mode": mode, "certificates": [*others, self.destination.segments.mine.certificate]}
         command = OfferSegment.make("test", data)
         threading.Thread(target=self.source.segments.offer, args=(command,), name="offer").start()
         offered = self.source.told.last("segment-offered")
@@ -90,7 +90,12 @@ class Pair:
 
     def cross(self, mode: str = "copy", **other: Any) -> dict[str, Any]:
         about = self.about(**other)
-        return self.fetch(about, self.offer(about), mode)
+        return self.fetch(about, self.offer(about, mode=mode), mode)
+
+    def served(self) -> dict[str, Any]:
+        """What the source says to have answered in the last try."""
+        told = self.source.told.last("segment-served", 10)
+        return {name: told[name] for name in ("blocks", "digest")}
 
 
 @contextmanager

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from stackferry.messages import OfferSegment
-from stackferry_transfer.blocks import BLOCK
+from stackferry_transfer.blocks import BLOCK, Copy
 from stackferry_transfer.devices import open_source
+from stackferry_transfer.journal import Journal
 from stackferry_transfer.pace import BURST
 from stackferry_transfer.segments import GONE, ended
 from stackferry_transfer.tally import Pulled
 
-from .pair import Pair, pair
+from .pair import MIGRATION, Pair, pair
 from .rig import change, content
 
 
@@ -78,6 +79,35 @@ def test_a_volume_is_copied_changed_copied_again_and_verified(agents: Pair, devi
     verified = agents.cross("verify")
     assert (verified["outcome"], verified["results"]["counts"]["written"]) == ("done", 0)
     assert verified["results"]["digest"] == ended["results"]["digest"]
+
+
+def test_the_source_says_what_it_has_answered(agents: Pair, devices: tuple[Path, Path]) -> None:
+    ended = agents.cross("copy")
+    assert agents.served() == {"blocks": 20, "digest": ended["results"]["part"]}
+    (path,) = (agents.folder / "destination" / "journals").iterdir()
+    with Journal(path, Copy(f"{MIGRATION}/v", 20 * BLOCK)) as journal:
+        journal.forget(4, 3)
+    ended = agents.cross("copy")
+    assert ended["results"]["counts"]["skipped"] == 17
+    assert agents.served() == {"blocks": 3, "digest": None}
+    ended = agents.cross("delta", first=8 * BLOCK, length=8 * BLOCK)
+    assert agents.served() == {"blocks": 8, "digest": ended["results"]["part"]}
+    assert ended["results"]["part"] != ended["results"]["digest"]
+    change(devices[0], 9, block=BLOCK)
+    ended = agents.cross("verify", first=8 * BLOCK, length=8 * BLOCK)
+    assert ended["outcome"] == "failed"
+    assert agents.served()["digest"], "it has answered, whatever the other end makes of it"
+
+
+def test_what_nbdkit_serves_is_read_once_more_where_each_block_counts(agents: Pair, devices: tuple[Path, Path]) -> None:
+    assert agents.cross("copy", engine="nbd")["outcome"] == "done"
+    assert agents.served() == {"blocks": None, "digest": None}
+    about = agents.about(engine="nbd")
+    offer = agents.offer(about, mode="verify")
+    offer.pop("pump")  # the agent itself can't be reached
+    ended = agents.fetch(about, offer, "verify")
+    assert ended["outcome"] == "done"
+    assert agents.served() == {"blocks": 20, "digest": ended["results"]["part"]}
 
 
 def test_a_source_that_has_changed_fails_a_verify_only(agents: Pair, devices: tuple[Path, Path]) -> None:
@@ -171,7 +201,7 @@ def test_the_device_of_an_encrypted_volume_lacks_its_header(agents: Pair, device
 
 @pytest.mark.parametrize(("engine", "again"), [("pump", False), ("nbd", True)])
 def test_only_who_knows_what_was_sent_accuses_the_source(engine: str, again: bool) -> None:
-    told = ended(Pulled(20, True, 1.0, repaired=1, source_changed=1), bytes(32), engine)
+    told = ended(Pulled(20, True, 1.0, repaired=1, source_changed=1), {"digest": "00", "part": "00"}, engine)
     assert (told["outcome"], told["retryable"]) == ("failed", again)
     assert told["reason"] == "1 blocks of the source changed while they were copied"
 

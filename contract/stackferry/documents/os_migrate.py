@@ -32,7 +32,9 @@ OUR_FACTS: dict[str, frozenset[str]] = {
     "security_group": frozenset({"rules"}),
     "server": frozenset({"flavor_sizes", "root_device_name"}),
     "port": frozenset({"created_at", "project_id", "status", "updated_at"}),
-    "volume": frozenset({"created_at", "is_encrypted", "is_multiattach", "project_id", "status", "updated_at"}),
+    "volume": frozenset(
+        {"created_at", "is_encrypted", "is_multiattach", "project_id", "status", "updated_at", "volume_type_specs"}
+    ),
 }
 #: what most resources have in these fields: nothing is lost with it
 USUAL: dict[str, Any] = {"is_admin_state_up": True, "is_port_security_enabled": True, "stateful": True,

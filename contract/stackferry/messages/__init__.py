@@ -23,7 +23,7 @@ from .questions import Answer, CheckCloud, DescribeMigrations
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
 from .steps import GOOD, OUTCOMES, StepClaimed, StepEnded, StepProgressed
-from .workloads import FetchSegment, OfferSegment, PerformAction, SegmentOffered, WorkloadChanged
+from .workloads import FetchSegment, OfferSegment, PerformAction, SegmentOffered, SegmentServed, WorkloadChanged
 
 __all__ = [
     "GOOD",
@@ -63,6 +63,7 @@ __all__ = [
     "RequestRefused",
     "SaveImage",
     "SegmentOffered",
+    "SegmentServed",
     "Selection",
     "StepClaimed",
     "StepEnded",

@@ -57,6 +57,7 @@ class OfferSegment(_Segment, Command):
     certificates = fields.List(
         fields.String(), required=True, metadata={"description": "PEM certificates that may fetch it"}
     )
+    mode = text("how it will be fetched", load_default="copy", validate=validate.OneOf(MODES))
     bandwidth = number(
         "bytes a second that it's sent with, at most: its share of the migration's; absent: as the agent allows",
         validate=validate.Range(1),
@@ -72,6 +73,18 @@ class SegmentOffered(StepFields, Fact):
     certificate = text("PEM certificate of the offering agent", required=True)
     size = number("bytes of the whole volume", required=True)
     pump = text("host:port where the agent itself serves what nbdkit serves at address", allow_none=True)
+
+
+class SegmentServed(StepFields, Fact):
+    """A range was served: what its source has answered. A try is over once the destination says the same."""
+
+    key = "segment.served"
+
+    blocks = number("different blocks that were asked for and answered; null: nbdkit served them", allow_none=True)
+    digest = text(
+        "BLAKE3 over the BLAKE3 of each block of the range, in order, hexadecimal; null: not all were answered",
+        allow_none=True,
+    )
 
 
 class FetchSegment(_Segment, Command):

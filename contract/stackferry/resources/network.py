@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import network_zones
 from .fields import Bag, Flag, Many, Number, Ref, Text
 from .kind import Kind
 from .view import Record, Taken, View
@@ -74,16 +75,17 @@ class Network(Kind):
 
     @classmethod
     def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
-        """Nothing; a segment of a physical network is one network's."""
+        """Its availability zones; and a segment of a physical network is one network's."""
+        zones = network_zones.missing(view, "network", body.get("availability_zone_hints"))
         names = ("provider_network_type", "provider_physical_network", "provider_segmentation_id")
         place = {n: body[n] for n in names if body.get(n) is not None}
         if "provider_segmentation_id" not in place:
-            return []
+            return zones
         found = next(iter(view.proxy(cls.service).networks(**place)), None)
         if found is not None:
             where = " ".join(str(place[n]) for n in names if n in place)
             raise Taken(f"{where} is in use here, by network {found.name!r} ({found.id}) of project {found.project_id}")
-        return []
+        return zones
 
     @classmethod
     def provisos(cls, view: View, document: dict[str, Any]) -> list[str]:

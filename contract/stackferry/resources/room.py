@@ -23,6 +23,7 @@ PLAIN = {
     "network": ("networks", None), "subnet": ("subnets", "network_ref"), "router": ("routers", None),
     "router_interface": ("ports", "device_ref"), "security_group": ("security_groups", None),
     "security_group_rule": ("security_group_rules", "security_group_ref"), "server_group": ("server_groups", None),
+    "free_port": ("ports", None), "free_floating_ip": ("floating_ips", None),
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from . import network_zones
 from .fields import Address, Cidr, Flag, Many, Pattern, Ref, Struct, Text
 from .kind import Kind
 from .view import Ambiguous, Missing, Record, View
@@ -59,6 +60,11 @@ class Router(Kind):
     def attribute(cls, name: str) -> str:
         """The gateway has another name in a document, which holds references in the place of ids."""
         return "external_gateway_info" if name == _GATEWAY else super().attribute(name)
+
+    @classmethod
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+        """Its availability zones."""
+        return network_zones.missing(view, "router", body.get("availability_zone_hints"))
 
     @classmethod
     def fingerprint(cls, view: View, record: Record) -> list[str] | None:

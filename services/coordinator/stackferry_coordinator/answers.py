@@ -11,7 +11,7 @@ from typing import Any
 
 from stackferry.messages import GOOD
 
-from . import moves, room
+from . import agreement, moves, room
 from .copies import epoch_of
 from .ledger import Ledger, Step
 from .workload_commands import downtime
@@ -34,6 +34,9 @@ def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if not (current and waiting) and not _arrived(ledger, step, data):  # late: another try answers for it, or has
         _remove_surplus(ledger, step)
         return
+    if (judged := agreement.judged(ledger, step, data, now)) is None:
+        return
+    data, step = judged, moves.known(ledger, step.key)
     if data["outcome"] == "differs":
         _record(ledger, step, data)
     elif data["outcome"] in GOOD:
@@ -42,6 +45,12 @@ def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         moves.again(ledger, step, data, now)
     else:
         moves.close(ledger, step, "failed", outcome=data["outcome"], reason=data.get("reason"), **_details(data))
+
+
+def served(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """A source says what it has answered in a try of a segment."""
+    if waiting := agreement.served(ledger, data):
+        ended(ledger, waiting, now)
 
 
 def _record(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:

@@ -234,6 +234,7 @@ HANDLERS: dict[str, Handler] = {
     "step-claimed": _claimed,
     "image-offered": _offered,
     "segment-offered": _offered,
+    "segment-served": answers.served,
     "assigned": places.assigned,
     "unassignable": places.unassignable,
     "host-lost": places.host_lost,

@@ -19,7 +19,7 @@ POSTPONED = 900.0  # seconds without an agent on a host after which its volume's
 OUTAGE = 900.0  # seconds of an outage (of a cloud, of the network between hosts) after which a workload is given up
 PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
 #: hints about tries that didn't end well: since when it's postponed, interrupted, waited for; how far it came
-OF_A_TRY = ("doubt", "held_up", "postponed", "outage", "reached", "pending")
+OF_A_TRY = ("doubt", "held_up", "postponed", "outage", "reached", "pending", "said", "served")
 
 
 def known(ledger: Ledger, key: str) -> Step:

@@ -1,4 +1,4 @@
-"""The first step of a migration of several servers and volumes: does all that it makes fit into the destination? Pure.
+"""The first step of a migration of several things: does all that it makes fit into the destination? Pure.
 
 Each server's own check knows only what is left when it's asked. This one is asked before anything is touched, in a
 plan as well as in a run; in a run everything else comes after it. A plan also asks the source whether its quotas allow
@@ -22,7 +22,7 @@ from .ledger import Ledger, Step
 from .subjects import reading
 
 KEY, AT_SOURCE, ACTION, KIND = "room", "room-at-source", "room", "quota"
-FEWEST = 2  # workloads; one has its own check
+FEWEST = 2  # a single thing is told at its own step
 MOST = 800_000  # bytes of demands; a message may have 1 MiB
 
 
@@ -31,7 +31,7 @@ def add(ledger: Ledger, nodes: list[Node]) -> None:
     heads = [node for node in nodes if _is_head(node) and not node.problem]
     plain = [node for node in nodes if _is_plain(node) and not node.problem]
     demands = [{**demand(node.document), "key": node.key, "source_id": node.source_id} for node in [*heads, *plain]]
-    if len(heads) < FEWEST or len(json.dumps(demands)) > MOST:
+    if len(demands) < FEWEST or len(json.dumps(demands)) > MOST:
         return
     ledger.keep_document(KEY, {"type": KIND, "params": {"demands": demands}})
     ledger.add(Step(KEY, ACTION, KIND, f"for {_count([*heads, *plain])} together", order=-1, state="ready"))
@@ -100,6 +100,7 @@ def _is_plain(node: Node) -> bool:
 
 def _count(heads: list[Node]) -> str:
     counts = Counter(node.kind.kind if node.kind.by_workload else "other" for node in heads)
-    words = {"server": "servers", "volume": "volumes", "other": "other resources"}
+    others = "other resources" if counts.keys() - {"other"} else "resources"
+    words = {"server": "servers", "volume": "volumes", "other": others}
     told = [f"{counts[word]} {many if counts[word] > 1 else many[:-1]}" for word, many in words.items() if counts[word]]
     return " and ".join(", ".join(told).rsplit(", ", 1))

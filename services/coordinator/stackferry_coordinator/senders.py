@@ -14,6 +14,7 @@ from stackferry import topology
 from stackferry.messages import GOOD
 
 from . import cleaning, room, workload_commands
+from .agreement import SEGMENT
 from .itinerary import MOVING
 from .ledger import Ledger, Step
 from .workload import SOURCE, place_of, task_of
@@ -21,7 +22,6 @@ from .workload import SOURCE, place_of, task_of
 EXPORTER, IMPORTER = topology.EXPORTER.service, topology.IMPORTER.service
 #: facts about a migration as a whole, or of its export
 EXPORTS = ("documents-exported", "export-ended")
-SEGMENT = ("copy", "verify")
 #: fields that say what was made, or changed, at the destination
 MADE = ("destination_id", "also_made", "replaces", "payload_missing")
 
@@ -36,7 +36,7 @@ def refused(ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> dic
         return None
     if name == "image-offered":
         return _unless((EXPORTER,), sender)
-    if name == "segment-offered":
+    if name in ("segment-offered", "segment-served"):
         return _unless((_host(ledger, step, "source_host"),), sender)
     if name == "step-ended":
         ends = data["outcome"] in GOOD

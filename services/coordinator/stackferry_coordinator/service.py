@@ -26,6 +26,7 @@ from stackferry.messages import (
     ImageOffered,
     RequestMigration,
     SegmentOffered,
+    SegmentServed,
     StepClaimed,
     StepEnded,
     StepProgressed,
@@ -183,7 +184,7 @@ class Coordinator:
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(
-        DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered,
+        DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered, SegmentServed,
         queue=topology.COORDINATOR_FACTS, workers=8,
     )  # fmt: skip
     @patient

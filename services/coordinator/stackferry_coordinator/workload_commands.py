@@ -9,7 +9,7 @@ from stackferry.messages import Message
 from stackferry.resources.boot_disk import boot_volume
 from stackferry.resources.server_parts import port_of
 
-from .copies import epoch_of
+from .copies import epoch_of, fetch_mode
 from .ledger import Ledger, Step
 from .subjects import AT_ONCE, RUNS, is_awaited, is_warm, reading, segments, size_of, subjects
 from .workload import SOURCE, Task, place_of, task_of
@@ -268,6 +268,7 @@ def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certi
     if not fetch:
         host, volume = hosts["source_host"], work.exposed(subject, warm="/warm-" in step.key).get("volume")
         data = {**about, "host": host, "volume": volume, "certificates": certificates, **_share(ledger, subject)}
+        data["mode"] = fetch_mode(ledger, step)
         return messages.OfferSegment, data, topology.host_queue(host).name
     host = hosts["destination_host"]
     offer = {**step.hints["offer"], "mode": step.hints["mode"]}

@@ -83,10 +83,13 @@ class Journal:
         """How many blocks of a range (of the volume, for None) are known."""
         return sum(_known_of(hashes) for hashes in self._chunks(self.copy.part(blocks)))
 
-    def digest(self) -> bytes | None:
-        """The BLAKE3 over the hashes of all blocks in order, by which two copies compare; None while one is unknown."""
+    def digest(self, blocks: range | None = None) -> bytes | None:
+        """The BLAKE3 over the hashes of a range (of the volume, for None) in order, by which two copies compare.
+
+        None while one is unknown.
+        """
         total = blake3()
-        for hashes in self._chunks(range(self.copy.count)):
+        for hashes in self._chunks(self.copy.part(blocks)):
             if _known_of(hashes) < len(hashes) // HASH:
                 return None
             total.update(hashes)

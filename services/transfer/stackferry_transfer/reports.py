@@ -34,10 +34,14 @@ class Reports:
         self.publisher.publish(Outgoing.of(topology.FACTS.name, fact.key, envelope))
 
     def ended(self, data: dict[str, Any], cause: Envelope) -> None:
-        """Publish how a try ended, until the broker has it or the agent ends: then the lease tells it."""
+        """Publish how a try ended."""
+        self.surely(StepEnded, data, cause)
+
+    def surely(self, fact: type[Fact], data: dict[str, Any], cause: Envelope) -> None:
+        """Publish one fact, until the broker has it or the agent ends: then the lease tells it."""
         while True:
             try:
-                self.tell(StepEnded, data, cause)
+                self.tell(fact, data, cause)
                 return
             except LOST as error:
                 log.warning("the broker did not take a report", error=str(error))

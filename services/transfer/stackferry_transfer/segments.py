@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from stackferry.envelope import Envelope
-from stackferry.messages import SegmentOffered
+from stackferry.messages import SegmentOffered, SegmentServed
 from stackferry_runtime.certificates import Identity, Stranger, readable
 from stackferry_runtime.logs import logger
 
 from . import attached, devices, ways
-from .blocks import BLOCK, Copy
+from .blocks import BLOCK, Copy, aligned, digest
 from .devices import Device
 from .errors import DeviceBusy, DeviceError, DeviceMissing, PeerLost, PeerRefused, PumpError
 from .journal import Journal
@@ -39,6 +39,7 @@ NAMED = 20  # blocks of a verify that are named in the log
 ENCRYPTION = 16 << 20  # bytes of a LUKS header, at most, which whoever has the volume attached doesn't see
 APPEARS = 60.0  # seconds that an attached device gets to appear
 MODES = {"copy": Mode.FULL, "delta": Mode.DELTA, "rehash": Mode.REHASH, "verify": Mode.VERIFY}
+Digests = dict[str, str | None]  # of the journal: over all of the volume, and over this part of it
 PASSING = (PeerLost, PeerRefused, DeviceBusy)  # worth another try
 
 
@@ -53,7 +54,8 @@ class Segments:
     # -- at the source -----------------------------------------------------------------------------------
 
     def offer(self, envelope: Envelope) -> None:
-        """Offer a segment until its guest has left; whoever fetches reports the end, unless there's nobody."""
+        """Offer a segment until its guest has left, and report what was served; the end is told by whoever fetches,
+        unless there's nobody."""
         data, about = envelope.data, _about(envelope.data)
         try:
             # A disk that has shrunk mustn't pass for a whole one; that of an encrypted volume lacks its own header.
@@ -82,11 +84,13 @@ class Segments:
                 if export:
                     told |= {"address": self._reached_at(export.port), "pump": address}
                 self.reports.tell(SegmentOffered, told, envelope)
-                if not self._served(ticket, export):
+                if not self._served(offer, export, envelope):
                     why = "its agent was stopped" if self.stop.is_set() else f"no agent came within {GUEST:.0f} seconds"
                     raise PeerLost(f"nobody has fetched it: {why}")
         finally:
             self.server.withdraw(ticket)
+        if not offer.served.whole.is_set():
+            self._tell_part(device, offer, bool(export), envelope)
 
     def _reached_at(self, port: int) -> str:
         return f"{self.settings.advertise_address or self.server.address[0]}:{port}"
@@ -102,10 +106,36 @@ class Segments:
         rate = float(min(limits, default=0))
         return Export(path, part, _ticket(data), self.mine, data["certificates"], listener, rate)
 
-    def _served(self, ticket: str, export: Export | None) -> bool:
-        """Wait until the guest of an offer has come and gone; return whether there was one."""
+    def _tell_part(self, device: Device, offer: Offer, by_nbdkit: bool, envelope: Envelope) -> None:
+        """Say what was served, though it wasn't all: the rest was there already, or nbdkit served it.
+
+        nbdkit doesn't say what it reads. Where each block counts, it's read once more; a first copy is verified later.
+        """
+        about, blocks = _about(envelope.data), offer.served.blocks
+        if by_nbdkit and envelope.data["mode"] == "copy":
+            self.reports.surely(SegmentServed, {**about, "blocks": None, "digest": None}, envelope)
+            return
+        if by_nbdkit:
+            with Progress(self.reports, about, envelope, self.stop) as progress:
+                for block in blocks:
+                    if self.stop.is_set():
+                        return
+                    offer.served.note(block, _read(device, offer.copy, block))
+                    progress(1, offer.copy.span(blocks.start, block + 1 - blocks.start))
+        self.reports.surely(SegmentServed, {**about, **offer.served.told()}, envelope)
+
+    def _served(self, offer: Offer, export: Export | None, envelope: Envelope) -> bool:
+        """Wait until the guest of an offer has come and gone; return whether there was one.
+
+        Once it has got all blocks, that is told at once.
+        """
+        ticket, whole, told = offer.copy.id, offer.served.whole, False
         deadline, came = time.monotonic() + GUEST, False
-        while not self.stop.wait(_LOOK):
+        while not self.stop.is_set():
+            (self.stop if told else whole).wait(_LOOK)
+            if whole.is_set() and not told:
+                told = True
+                self.reports.surely(SegmentServed, {**_about(envelope.data), **offer.served.told()}, envelope)
             if export and export.over():
                 return True
             here = self.server.serves(ticket) or (export and export.busy())
@@ -123,15 +153,15 @@ class Segments:
         abandon = threading.Event()
         try:
             with Progress(self.reports, about, envelope, abandon) as progress:
-                pulled, digest = self._fetch(data, progress, _Either(abandon, self.stop))
+                pulled, digests = self._fetch(data, progress, _Either(abandon, self.stop))
         except Exception as error:  # whatever it is, the coordinator hears of it
             if not abandon.is_set():
                 self._failed(envelope, error)
             return
         if not abandon.is_set():
-            self.reports.ended({**about, **ended(pulled, digest, data.get("engine"))}, envelope)
+            self.reports.ended({**about, **ended(pulled, digests, data.get("engine"))}, envelope)
 
-    def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, bytes | None]:
+    def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, Digests]:
         copy = Copy(data["copy"], data["size"])
         blocks, mode = _blocks(data, copy), MODES[data["mode"]]
         progress.total = copy.span(blocks.start, len(blocks))
@@ -141,7 +171,8 @@ class Segments:
             pulled = ways.fetch(order, data, self.mine, self.settings)
             for repair in pulled.repairs[:NAMED]:
                 log.warning("a block was unlike its source", device=str(device.path), **asdict(repair), **_about(data))
-            return pulled, journal.digest() if pulled.complete else None
+            whole, part = (journal.digest(), journal.digest(blocks)) if pulled.complete else (None, None)
+            return pulled, {name: found.hex() if found else None for name, found in (("digest", whole), ("part", part))}
 
     def _journal(self, copy: Copy) -> Journal:
         folder = Path(self.settings.state_dir) / "journals"
@@ -187,7 +218,7 @@ class _Either(threading.Event):
         return super().is_set() or any(event.is_set() for event in self._events)
 
 
-def ended(pulled: Pulled, digest: bytes | None, engine: str | None = None) -> dict[str, Any]:
+def ended(pulled: Pulled, digests: Digests, engine: str | None = None) -> dict[str, Any]:
     """How a fetch ended, for the coordinator.
 
     nbdcopy has no hash of what it reads: its journal says what arrived. So a block that is unlike it may have been
@@ -196,7 +227,7 @@ def ended(pulled: Pulled, digest: bytes | None, engine: str | None = None) -> di
     if not pulled.complete:
         return {"outcome": "interrupted", "retryable": True, "reason": "its agent was stopped"}
     counts = {name: value for name, value in asdict(pulled).items() if name not in ("repairs", "complete")}
-    results = {"counts": counts, "digest": digest.hex() if digest else None}
+    results = {"counts": counts, **digests}
     if pulled.source_changed:
         many = f"{pulled.source_changed} blocks of the source changed while they were copied"
         return {"outcome": "failed", "retryable": engine == "nbd", "reason": many, "results": results}
@@ -217,3 +248,11 @@ def _blocks(data: dict[str, Any], copy: Copy) -> range:
     first = data["first"] // BLOCK
     last = -(-(data["first"] + data["length"]) // BLOCK) if data["length"] else copy.count
     return range(first, min(last, copy.count))
+
+
+def _read(device: Device, copy: Copy, block: int) -> bytes:
+    """The hash of a block of a device, which isn't kept in memory."""
+    content = aligned(copy.block_size)[: copy.length(block)]
+    device.read_into(content, copy.offset(block))
+    device.drop_cached(copy.offset(block), len(content))
+    return digest(content)

@@ -16,6 +16,7 @@ from .devices import Device
 from .errors import DeviceError, DeviceFailed, DeviceTooSmall, PeerLost, PeerRefused
 from .pace import Pace
 from .protocol import Hello, Kind
+from .served import Served
 
 _FULL = 32 << 10  # bytes of short replies that are worth a write of their own
 
@@ -33,9 +34,11 @@ class Offer:
     blocks: range | None = None
     compression: Compression = Compression.AUTO
     pace: Pace = field(default_factory=Pace)
+    served: Served = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.copy.part(self.blocks)  # ValueError now rather than in the thread of a connection
+        # ValueError now rather than in the thread of a connection
+        object.__setattr__(self, "served", Served(self.copy.part(self.blocks)))
 
 
 @dataclass
@@ -129,6 +132,7 @@ class Session:
             return
         zero = is_zero(data)
         found = zero_digest(len(data)) if zero else digest(data)
+        self.offer.served.note(block, found)
         if found == known != UNKNOWN:
             self._short(Kind.SAME, found)
         elif zero:

@@ -29,9 +29,11 @@ from .payloads import Copy, Payloads, Violation
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
 FINAL = ("done", "undone", "cancelled", "stuck")
+ROOM = "room"
 ACTIONS = {
     messages.ExportProject: "export", messages.OfferImage: "offer", messages.FetchImage: "fetch",
     messages.EnsureResource: "ensure", messages.CompareResource: "compare", messages.FinishResource: "finish", messages.RemoveResource: "remove",
+    messages.PerformAction: ROOM,
 }  # fmt: skip
 THEIRS, OURS = "theirs", "ours"
 #: what does no harm when it's done twice
@@ -252,6 +254,12 @@ class World:
             self.facts.append(("export-ended", {**about, "outcome": "done", "parts": 2}))
 
     def _work(self, command: Command, alive: bool) -> None:
+        if command.action == ROOM:
+            if self.resources:
+                raise Violation("it was asked whether all fits when something had been made")
+            failed = {"retryable": True, "reason": "no"} if self.chance("fail") else {}
+            self._reply(command, "failed" if failed else "done", alive, **failed)
+            return
         if command.action == "remove":
             self._remove(command, alive)
             return
@@ -322,6 +330,8 @@ class World:
     def _check_order(self, command: Command) -> None:
         for before, hard in self.ledger.before(command.key):
             there = before in self.theirs or before in self.resources.values()
+            if before == ROOM:
+                there = self.ledger.step(before).state == "done"
             if hard and not there and not self.ledger.step(before).action == "finish":
                 raise Violation(f"{command.key} was begun before {before} was there")
 

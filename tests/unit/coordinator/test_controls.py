@@ -60,7 +60,8 @@ def test_documents_that_come_while_it_is_cancelled_are_there_for_a_retry(late: b
     if late:
         assert (asked, play.ledger.head.phase) == ([], "new")
         asked = play.documents(2, "b")
-    assert asked == [(NETWORK, 1), ("network/n-b", 1)]
+    assert asked == [("room", 1)]
+    assert play.tell("step-ended", step="room", attempt=1, outcome="done") == [(NETWORK, 1), ("network/n-b", 1)]
 
 
 def test_nothing_that_was_there_before_the_start_is_taken_for_what_a_lost_try_has_made() -> None:

@@ -128,10 +128,13 @@ def test_a_plan_that_fits_is_carried_out_after_another_look() -> None:
     }  # fmt: skip
 
 
-def test_one_server_has_its_own_check_and_without_servers_there_is_nothing_to_ask() -> None:
-    for documents in ([server("a")], [volume("v")], [network("n"), router("r")]):
+def test_a_single_thing_has_its_own_check_and_any_two_are_asked_about_together() -> None:
+    for documents in ([server("a")], [volume("v")], [router("r")]):
         assert Play(documents).ledger.step("room") is None
     assert Play([server("a"), volume("v")]).ledger.step("room") is not None
+    play = Play([network("n"), router("r")])
+    assert (play.due, play.ledger.step("room").name) == ([Do("room", 1)], "for 2 resources together")
+    assert {do.key for do in play.ended("room", "done")} == {"network/n-n", "router/r-r"}
 
 
 def test_what_no_message_could_hold_is_left_to_each_servers_own_check() -> None:

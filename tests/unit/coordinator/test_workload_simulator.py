@@ -9,7 +9,7 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from stackferry_coordinator import compensation, itinerary, moves, places, relocation, workload
+from stackferry_coordinator import agreement, compensation, itinerary, moves, places, relocation, workload
 from stackferry_coordinator.itinerary import opened, react
 
 from .documents import as_found, awaited, network, server, subnet, trunked, volume, warm
@@ -78,6 +78,16 @@ def test_hosts_that_are_lost_take_nothing_back():
         assert {step.state for step in played.ledger.all() if step.key == step.group} == {"done"}
 
 
+def test_a_destination_that_says_done_without_having_asked_moves_nothing():
+    for seed in range(20):
+        unkind = Unkind((0, 0.1)[seed % 2], 0, 0, 0.1, lying=True)
+        played = WorkloadWorld([server("a", 2), warm(server("w", 1)), volume("v")], seed, unkind)
+        assert played.run() == "done"
+        assert {step.state for step in played.ledger.all() if step.key == step.group} == {"failed"}
+        reason = played.ledger.step("server/a").reason
+        assert "the destination says that 1 blocks crossed, and the source that 0 did" in reason or "silent" in reason
+
+
 def test_the_same_messages_give_the_same_state():
     for seed in range(20):
         played = world(seed)
@@ -136,6 +146,10 @@ def _never_released(ledger, volume):
     pass
 
 
+def _believed(ledger, step, data, now):
+    return data
+
+
 def _moved_at_once(ledger, place, attached):
     pass
 
@@ -165,13 +179,17 @@ BROKEN = {
     "disks are read while the server runs": lambda: changed("stop", after=("server",)),
     "the server starts unverified": lambda: changed("detach-destination", after=("copy",)),
     "the server starts before its disks are free": lambda: changed("server", after=("port", "verify")),
+    "a destination is believed alone": lambda: mock.patch.object(agreement, "judged", _believed),
     "a disk is attached without a place": lambda: changed("attach-source", after=("stop", "expose")),
 }
 
 
 UNKIND = {"crash": 0.2, "fail": 0.1, "permanent": 0.1}
 #: worlds in which a bug shows sooner
-APT = {"a journal of before another host wrote is believed": {"crash": 0.05, "fail": 0, "permanent": 0, "lose": 0.02}}
+APT = {
+    "a journal of before another host wrote is believed": {"crash": 0.05, "fail": 0, "permanent": 0, "lose": 0.02},
+    "a destination is believed alone": {"lying": True},
+}
 
 
 @pytest.mark.parametrize("bug", BROKEN)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stackferry_coordinator.agreement import ANSWERS
 from stackferry_coordinator.assignment import Fleet, Host, assign
 from stackferry_coordinator.commands import command
 from stackferry_coordinator.copies import destination_before
@@ -43,6 +44,7 @@ class Unkind:
     broken: str = ""
     after: bool = False
     lose: float = 0.0  # how often a conversion host is lost
+    lying: bool = False  # whether the destination's hosts call done what they haven't done
 
 
 @dataclass
@@ -292,9 +294,23 @@ class WorkloadWorld:
         self.requests.remove(request)
         self.now = max(self.now, request.lands)
         answer = request.effect()
+        if request.do.verb == "fetch":
+            self._serve(request.do, answer)
         if request.alive and self.random.random() < self.unkind.crash:
             answer = {"outcome": "interrupted", "retryable": True}
         self._answer(request.do, request.alive, answer)
+
+    def _serve(self, do: Do, answer: Answer) -> None:
+        """The source's agent says what it has answered, unless it's lost."""
+        step = self.ledger.step(do.key)
+        place = self.ledger.step(place_of(do.key))
+        if self.random.random() < self.unkind.crash or place.results.get("source_host") in self.silent:
+            return
+        counts = (answer.get("results") or {}).get("counts", {})
+        many = 0 if self.unkind.lying else sum(counts.get(each, 0) for each in ANSWERS)
+        told = {"blocks": many, "digest": str(self._read(step)) if many else None}
+        about = {"migration": MIGRATION, "step": do.key, "attempt": do.attempt}
+        self.facts.append(("segment-served", {**about, **told}))
 
     def _answer(self, do: Do, alive: bool, answer: Answer) -> None:
         if alive:
@@ -425,6 +441,8 @@ class WorkloadWorld:
         return {"outcome": "removed"}
 
     def _copy(self, step: Any, data: Answer) -> Answer:
+        if self.unkind.lying:
+            return {"outcome": "done", "results": {"counts": {"raw": 1}, "part": "made up"}}
         if self.clouds.attached.get(data["volume"]) != data["host"]:
             return {"outcome": "failed", "reason": "the device is not there", "retryable": True}
         source = self._read(step)
@@ -437,7 +455,8 @@ class WorkloadWorld:
         known = journal.get(key) if data["mode"] != "rehash" else content.get(segment)
         if known is not None and known != content.get(segment):
             raise Violation(f"{step.key}: a journal is believed that says what isn't there any more")
-        if not (data["mode"] == "copy" and known is not None):  # what a copy knows to be there, it skips
+        is_asked_for = not (data["mode"] == "copy" and known is not None)  # what a copy knows to be there, it skips
+        if is_asked_for:
             written = known != source  # and what a journal says to be there isn't written
             content[segment] = source if written else content.get(segment)
             if data["mode"] == "rehash" or (data["mode"] == "delta" and written):
@@ -445,7 +464,8 @@ class WorkloadWorld:
             elif written:
                 verified.pop(segment, None)
             journal[key] = source
-        return {"outcome": "done", "results": {"counts": {"written": self.random.choice((0, 1 << 30))}}}
+        counts = {"raw": int(is_asked_for), "written": self.random.choice((0, 1 << 30))}
+        return {"outcome": "done", "results": {"counts": counts, "part": str(source)}}
 
     def _read(self, step: Any) -> int | None:
         """What of the source a host can read for this step: how often it had been written to."""
@@ -458,13 +478,15 @@ class WorkloadWorld:
         return self.clouds.frozen.get(volume, self._version(volume))
 
     def _verify(self, step: Any, data: Answer) -> Answer:
+        if self.unkind.lying:
+            return {"outcome": "done", "results": {"counts": {"same": 1}, "part": "made up"}}
         if self.clouds.attached.get(data["volume"]) != data["host"]:
             raise Violation(f"{step.key} was begun when the device was gone")
         if data["first"] not in self.clouds.content.get(data["volume"], ()):
             raise Violation(f"{step.key} was begun before it was copied")
         content = self.clouds.content[data["volume"]][data["first"]]
         self.clouds.verified.setdefault(data["volume"], {})[data["first"]] = content
-        return {"outcome": "done"}
+        return {"outcome": "done", "results": {"counts": {"same": 1}, "part": str(content)}}
 
     def _room(self, step: Any, data: Answer) -> Answer:
         if self.clouds.made:

@@ -15,6 +15,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from nova import objects
 from nova.compute import task_states
 from nova.virt import fake
 
@@ -27,6 +28,15 @@ def volume_of(connection_info: dict[str, Any]) -> tuple[Path, str]:
     """The file and the id of a volume that is being attached or detached."""
     data = connection_info["data"]
     return Path(data["device_path"]), connection_info.get("serial") or data["volume_id"]
+
+
+def note_tags(context: Any, instance: Any) -> None:
+    """Note which volumes have tags, as libvirt's driver does: without that, nova can't detach one that has."""
+    mappings = objects.BlockDeviceMappingList.get_by_instance_uuid(context, instance.uuid)
+    tagged = [one for one in mappings if one.tag and one.volume_id]
+    devices = [objects.DiskMetadata(tags=[one.tag], serial=one.volume_id, bus=objects.DeviceBus()) for one in tagged]
+    instance.device_metadata = objects.InstanceDeviceMetadata(devices=devices)
+    instance.save()
 
 
 class FolderDriver(PowerDriver):
@@ -83,6 +93,7 @@ class FolderDriver(PowerDriver):
         given = (context, instance, image_meta, injected_files, admin_password, allocations)
         super().spawn(*given, network_info, block_device_info, *more, **options)
         self.save(instance, network_info)
+        note_tags(context, instance)
         if machine.runs:
             machine.power_on()
 
@@ -114,6 +125,7 @@ class FolderDriver(PowerDriver):
         """Make a volume's links appear."""
         super().attach_volume(context, connection_info, instance, mountpoint, *more, **options)
         machine_of(instance).plug(*volume_of(connection_info), mountpoint)
+        note_tags(context, instance)
 
     def detach_volume(
         self, context: Any, connection_info: Any, instance: Any, mountpoint: str, *more: Any, **options: Any
