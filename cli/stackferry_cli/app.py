@@ -40,6 +40,7 @@ app.command("list", rich_help_panel=MIGRATIONS)(migrations.list_)
 app.command(rich_help_panel=MIGRATIONS)(migrations.show)
 for _action in ("start", "pause", "resume", "cancel", "retry", "cutover", "undo"):
     app.command(_action, rich_help_panel=MIGRATIONS)(getattr(migrations, _action))
+app.command(rich_help_panel=MIGRATIONS)(migrations.forget)
 app.command("cleanup-source", rich_help_panel=MIGRATIONS)(cleanup.cleanup_source)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=MIGRATIONS)
 app.add_typer(clients.app, name="clients", rich_help_panel=LOCAL)

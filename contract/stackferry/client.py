@@ -29,14 +29,16 @@ from .messages import (
     ControlMigration,
     DescribeHosts,
     DescribeMigrations,
+    ForgetMigrations,
     MigrationChanged,
     RequestMigration,
     SubmitDocuments,
 )
 from .pages import pages
+from .phases import OVER
 
 SOURCE = "stackferry/client"
-FINAL = ("planned", "done", "undone", "cancelled", "stuck")
+FINAL = (*OVER, "stuck")
 PART_BYTES = 300_000
 SENT = 1000  # requests whose refusal is still ours
 Place = str | dict[str, Any]
@@ -135,6 +137,11 @@ class Client:
     def clean_up_source(self, migration: str, workloads: list[str]) -> None:
         """Delete at the source what a migration that is done has moved: these workloads, by their keys."""
         self.send(CleanUpSource, {"migration": migration, "workloads": workloads})
+
+    def forget(self, migrations: list[str]) -> dict[str, Any]:
+        """Forget migrations that are over, for good; return {forgotten: ids, kept: {id: why}}."""
+        (answer,) = self._ask(ForgetMigrations, {"migrations": migrations})
+        return answer
 
     def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
         """Publish one request."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", "cancelling", "cancelled", "cleaning",
           "stuck")  # fmt: skip
+#: nothing is under way, and nobody needs to look
+OVER = ("planned", "done", "undone", "cancelled")
 #: action → the phases in which it makes sense
 FITS = {
     "start": ("planned",),

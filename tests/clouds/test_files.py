@@ -112,6 +112,26 @@ def test_several_commands_see_the_same_migration(cli, small, destination):
     cli("undo", id_, "--yes")
 
 
+def test_what_a_forgotten_migration_has_made_is_still_known(cli, small, destination):
+    cli("migrate", "-s", small.entry, "-d", destination.entry)
+    first = json.loads(cli("list", "-o", "json"))[-1]["id"]
+    network = destination.connect().network
+    blue = network.find_network("blue", ignore_missing=False)
+    network.update_network(blue, name="renamed")
+    assert "1 migrations forgotten" in cli("forget", first, "--yes")
+    assert first not in cli("list")
+    assert "no migrations begin with" in cli("show", first, code=2)
+    cli("migrate", "-s", small.entry, "-d", destination.entry)
+    assert [n.id for n in network.networks(name="blue")] == [blue.id]
+    assert list(network.networks(name="renamed")) == []
+
+    assert "name migrations, or a date" in cli("forget", code=2)
+    answer = json.loads(cli("forget", "--before", "2020-01-01", "-o", "json"))
+    assert answer == {"forgotten": [], "kept": {}}
+    cli("forget", "--before", "2999-01-01T00:00:00", "--yes")
+    assert json.loads(cli("list", "-o", "json")) == []
+
+
 @pytest.fixture
 def locked_out(sandbox, clouds_file):
     """A cloud that doesn't take our password."""

@@ -31,8 +31,9 @@ def cleanup_source(
     """Delete at the source what this migration has moved and verified, after a list and a question.
 
     That's servers with their volumes, ports, trunks and floating IPs, and detached volumes. Kept are servers that run
-    or ran again, whose server at the destination is not ACTIVE, or that have a disk which was not moved; and what has
-    snapshots or is used elsewhere. Afterwards the migration can't be undone.
+    or ran again, whose server at the destination is not ACTIVE, that have a disk which was not moved, or on which
+    something hangs that was not moved, such as snapshots; and what is used elsewhere. Afterwards the migration can't be
+    undone.
     """
     with client() as ferry:
         state = ferry.show(options.find(ferry, migration))

@@ -1,8 +1,9 @@
-"""migrate, watch, list, show, and telling a migration what to do."""
+"""migrate, watch, list, show, telling a migration what to do, and forgetting those that are over."""
 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from stackferry.cleanup import deleted
 from stackferry.client import Client
 from stackferry.errors import Error
 from stackferry.messages import MigrationChanged
-from stackferry.phases import refusal
+from stackferry.phases import OVER, refusal
 
 from .. import live, options, os_migrate, output, report
 from ..options import (
@@ -36,6 +37,7 @@ from ..options import (
     place,
 )
 
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 TAKEN = 2.0  # seconds in which a request is taken, or refused; not every one changes the phase
 
 
@@ -204,3 +206,41 @@ def undo(
     if not yes:
         output.confirm(f"Remove everything that migration {migration} created at the destination?")
     _tell(migration, "undo", format_)
+
+
+def forget(
+    migrations: Annotated[list[str] | None, typer.Argument(help="Ids of migrations, or their beginnings.")] = None,
+    before: Annotated[
+        datetime | None,
+        typer.Option(
+            "--before", formats=DATES, help="All that were over by then, in UTC: 2026-11-30 or 2026-11-30T08:00:00."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    format_: Output = output.Format.table,
+) -> None:
+    """Forget migrations that are over, with all that is remembered of them: they can't be shown or undone any more.
+
+    Nothing is deleted in a cloud, and a later migration still finds what these have made.
+    """
+    if bool(migrations) == (before is not None):
+        raise Error("name migrations, or a date (--before)")
+    with client() as ferry:
+        known = ferry.migrations()
+        if before is None:
+            ids = [options.find(ferry, one) for one in migrations or ()]
+        else:
+            ids = [one["id"] for one in known if one["phase"] in OVER and one["changed"] < _timestamp(before)]
+        if not ids:
+            output.tell(format_, {"forgotten": [], "kept": {}}, "none were over by then")
+            return
+        if not yes:
+            output.confirm(f"Forget {len(ids)} migrations for good?")
+        found = ferry.forget(ids)
+    lines = [f"{len(found['forgotten'])} migrations forgotten"]
+    output.tell(format_, found, *lines, *(f"kept {id_}: {why}" for id_, why in found["kept"].items()))
+    raise typer.Exit(output.SOME_FAILED if found["kept"] else output.OK)
+
+
+def _timestamp(when: datetime) -> float:
+    return when.replace(tzinfo=UTC).timestamp()

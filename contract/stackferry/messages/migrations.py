@@ -11,7 +11,7 @@ from ..mapping import invalid
 from ..phases import ACTIONS, PHASES
 from ..resources.migration_params import SERVER, wrong_choices
 from .document import DocumentsField
-from .fields import TextUUID, flag, migration_id, need, number, text
+from .fields import TextUUID, answer_key, flag, migration_id, need, number, text
 from .message import Command, Fact
 from .scope import nested_place, nested_selection
 
@@ -115,6 +115,21 @@ class CleanUpSource(Command):
         need("server/<id> or volume/<id>"), required=True, validate=validate.Length(1, 10_000),
         metadata={"description": "keys of the workloads: server/<id> or volume/<id>, with ids at the source"},
     )  # fmt: skip
+
+
+class ForgetMigrations(Command):
+    """Forget migrations that are over, with all that is remembered of them: they can't be undone or shown afterwards.
+
+    The answer to ``reply_to`` says which were forgotten, and of each other one why it stays. What became of a source's
+    resources at their destination isn't forgotten: a later migration finds them.
+    """
+
+    queues = (topology.COORDINATOR,)
+
+    reply_to = answer_key()
+    migrations = fields.List(
+        TextUUID(), required=True, validate=validate.Length(1, 10_000), metadata={"description": "their ids"}
+    )
 
 
 class RequestRefused(Fact):

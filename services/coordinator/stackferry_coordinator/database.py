@@ -15,6 +15,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.pool import QueuePool
 from stackferry.errors import Error, NotNow
 
+#: the first one has effect on a new file only: what is forgotten gives its space back then
+PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
+
 
 def connect(url: str) -> Engine:
     """Return an engine for *url* (``sqlite:///path`` or ``postgresql+psycopg://...``); Error for what is none."""
@@ -38,7 +41,7 @@ def _sqlite(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _pragmas(connection, record) -> None:  # type: ignore[no-untyped-def]
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

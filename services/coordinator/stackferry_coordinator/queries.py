@@ -13,6 +13,7 @@ from stackferry.progress import meter
 from . import fleet
 from . import tables as t
 from .ledger import COPIES
+from .retention import FORGOTTEN
 
 PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
 
@@ -49,7 +50,7 @@ def _whole(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _heads() -> Any:
-    return select(t.migration).order_by(t.migration.c.created)
+    return select(t.migration).where(t.migration.c.phase != FORGOTTEN).order_by(t.migration.c.created)
 
 
 def _head(row: Any) -> dict[str, Any]:

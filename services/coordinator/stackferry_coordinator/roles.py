@@ -1,7 +1,8 @@
 """What a client may ask for: by its role, and by the clouds and projects that it may touch. Pure.
 
 A viewer asks what is there. An operator moves: requests, feeds and controls migrations, drains hosts. An administrator
-also takes away: undo deletes at the destination, cleanup-source at the source, a forgotten host is out of the fleet.
+also takes away: undo deletes at the destination, cleanup-source at the source, a forgotten host is out of the fleet, a
+forgotten migration can't be undone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ NEEDS = {
     "control-migration": OPERATOR,
     "control-host": OPERATOR,
     "clean-up-source": ADMIN,
+    "forget-migrations": ADMIN,
 }
 #: actions of those that only an administrator may ask for
 TAKES_AWAY = ("undo", "forget")

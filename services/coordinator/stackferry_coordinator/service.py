@@ -23,6 +23,7 @@ from stackferry.messages import (
     DescribeMigrations,
     DocumentsExported,
     ExportEnded,
+    ForgetMigrations,
     ImageOffered,
     RequestMigration,
     SegmentOffered,
@@ -84,6 +85,7 @@ class Running(DependencyProvider):
             Publisher(settings.amqp_uri, "coordinator relay"),
             host_lost=settings.host_lost,
             per_cloud=settings.volumes_per_cloud,
+            keep_days=settings.keep_days,
             authority=Authority(user_of(settings.amqp_uri), Clients(settings.clients)),
         )
         self.due = eventlet.event.Event()
@@ -166,6 +168,13 @@ class Coordinator:
         for number, content in enumerate(parts, 1):
             answer = {"content": content, "more": number < len(parts)}
             self.publish(Answer, answer, delivery.envelope, reply_to=reply_to)
+
+    @handles(ForgetMigrations)
+    @patient
+    def on_forget(self, delivery: Delivery) -> None:
+        """Migrations that nobody needs any more."""
+        answer = {"content": self.running.shell.forget_migrations(delivery.envelope, delivery.sender)}
+        self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(ControlHost)
     @patient

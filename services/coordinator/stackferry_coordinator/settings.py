@@ -21,6 +21,10 @@ class Settings(Common):
         "file (YAML) that says what each client may ask for, `clients: {user: {role, clouds, projects}}`; empty: "
         "whoever may publish requests may ask for everything",
     )
+    keep_days: float = setting(
+        0.0, "days after which a migration that is over is forgotten, with all that is remembered of it; 0: never",
+        validate.Range(min=0),
+    )  # fmt: skip
     tick: float = setting(
         0.5,
         "seconds between looks at the clock: how late a lease or a rest may end",

@@ -21,10 +21,10 @@ from stackferry import messages, topology
 from stackferry.bus import Publisher
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
-from stackferry.phases import refusal
+from stackferry.phases import OVER, refusal
 from stackferry_runtime.logs import logger
 
-from . import cleaning, fleet, identities, news, offers, outbox, rounds, turns
+from . import cleaning, fleet, identities, news, offers, outbox, retention, rounds, turns
 from . import tables as t
 from .assignment import assign
 from .authority import Authority
@@ -34,6 +34,7 @@ from .hosts import control
 from .itinerary import Do, granted, opened, react
 from .ledger import Head
 from .offers import Peers
+from .roles import NEEDS
 from .store import Store
 from .turns import Turns
 from .workload import place_of
@@ -44,7 +45,8 @@ BATCH = 64
 _NOTE = insert(t.fact)
 #: told every few seconds, of no use afterwards, and harmless twice: neither remembered nor logged
 FLEETING = ("step-progressed",)
-INBOX_KEPT = 7 * 86400.0
+DAY = 86400.0
+INBOX_KEPT = 7 * DAY
 AWAY = 15.0  # seconds between two ticks after which we weren't there: down, or busy, or without a database
 DEAF = 45.0  # seconds without any message; exporters and importers say every 30 that they're there
 Facts = list[dict[str, Any]]
@@ -55,9 +57,10 @@ class Coordinator:
 
     def __init__(
         self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0,
-        per_cloud: int = 0, authority: Authority | None = None,
+        per_cloud: int = 0, authority: Authority | None = None, keep_days: float = 0.0,
     ) -> None:  # fmt: skip
-        self.host_lost, self.per_cloud = host_lost, per_cloud
+        self.host_lost, self.per_cloud, self.keep_days = host_lost, per_cloud, keep_days
+        self.forgetting = True  # whether something may be left to be deleted
         self.authority = authority or Authority()
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
@@ -114,6 +117,10 @@ class Coordinator:
 
     def _open(self, connection: Connection, name: str, data: dict[str, Any], now: float) -> Store | None:
         store = Store.open(connection, data["migration"])
+        if store is None and retention.is_marked(connection, data["migration"]):
+            if name in NEEDS:
+                raise InvalidMessage("invalid", {"migration": "it is being forgotten"})
+            return None  # a worker's word comes too late
         if name == "request-migration":
             if store is None:
                 return Store.create(connection, opened(data).head, now)
@@ -209,6 +216,7 @@ class Coordinator:
             late += [id_ for id_ in fleet.wanting(connection, now) if id_ not in late]
             # While no agent at all was heard, it was the broker, or this process, that was away.
             lost = fleet.lost(connection, now, self.host_lost) if now - self.hears_since >= self.host_lost else []
+        self.forgetting = self.forgetting and retention.sweep(self.engine)
         for migration in late:
             self._timely(migration, "tick", {"migration": migration, "listening": now - self.listens_since}, now)
         for migration, step, hosts in lost:
@@ -224,11 +232,32 @@ class Coordinator:
             log.exception("a migration can't be taken on", migration=migration, because=name)
 
     def forget(self) -> None:
-        """Forget the ids of messages that can't come again, and workers that left without a word."""
+        """Forget the ids of messages that can't come again, workers that left without a word, and old migrations."""
         with self.engine.begin() as connection:
+            retention.drop_parts(connection)
+            if self.keep_days:
+                old = retention.ended_before(connection, self.clock() - self.keep_days * DAY)
+                retention.mark(connection, old)
+                self.forgetting |= bool(old)
             connection.execute(delete(t.inbox).where(t.inbox.c.at < self.clock() - INBOX_KEPT))
             turns.forget(connection, self.clock() - INBOX_KEPT)
             fleet.forget(connection, self.clock())
+
+    def forget_migrations(self, envelope: Envelope, sender: str = "") -> dict[str, Any]:
+        """Forget migrations that are over; return {forgotten: ids, kept: {id: why}}. One that isn't there is forgotten.
+
+        Raises InvalidMessage, and forgets none, when one of them isn't this client's to forget.
+        """
+        asked, c = list(dict.fromkeys(envelope.data["migrations"])), t.migration.c
+        with self.engine.begin() as connection:
+            query = select(c.id, c.phase, c.request).where(c.id.in_(asked), c.phase != retention.FORGOTTEN)
+            rows = connection.execute(query.with_for_update()).all()
+            places = [row.request.get(side) for row in rows for side in ("source", "destination")]
+            self.authority.ask("forget-migrations", envelope.data, sender, places)
+            kept = {row.id: f"it is {row.phase}, and not over" for row in rows if row.phase not in OVER}
+            retention.mark(connection, [row.id for row in rows])
+        self.forgetting = True
+        return {"forgotten": [id_ for id_ in asked if id_ not in kept], "kept": kept}
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
         with self.engine.begin() as connection:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from . import tables as t
 from .ledger import Document, Head, Ledger, Step
+from .retention import FORGOTTEN
 
 _STEP, _HEAD = Step.__slots__, Head.__slots__
 _KEY, *_TUPLES = (_STEP.index(name) for name in ("key", "made", "notes", "changes"))
@@ -18,7 +19,11 @@ _GROUP_OF = select(t.step.c.group).where(t.step.c.migration == bindparam("m"), t
 _WITH_HEAD = _STEPS.where(t.step.c.key.in_([bindparam("k"), bindparam("p"), _GROUP_OF.scalar_subquery()]))
 _BY_GROUP = _STEPS.where(t.step.c.group == bindparam("g"))
 _FIRST = _STEPS.where(t.step.c.state == bindparam("s")).order_by(t.step.c.order).limit(bindparam("n"))
-_HEAD_OF = select(*(t.migration.c[name] for name in _HEAD)).where(t.migration.c.id == bindparam("m")).with_for_update()
+_HEAD_OF = (
+    select(*(t.migration.c[name] for name in _HEAD))
+    .where(t.migration.c.id == bindparam("m"), t.migration.c.phase != FORGOTTEN)
+    .with_for_update()
+)
 _AFTER, _BEFORE = (
     select(wanted, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"), given == bindparam("k"))
     for given, wanted in ((t.edge.c.before, t.edge.c.after), (t.edge.c.after, t.edge.c.before))

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, or_, select
+from stackferry.phases import OVER
 
 from . import tables as t
 from .itinerary import Do, react
 from .ledger import OPEN, Ledger, Step
 
-OVER = ("planned", "done", "undone", "cancelled")
 Facts = list[dict[str, Any]]
 
 

@@ -26,7 +26,9 @@ def allowed(role: str) -> set[tuple[str, str]]:
 def test_each_role_may_what_the_one_below_may_and_only_admins_take_away() -> None:
     viewer, operator, admin = map(allowed, ROLES)
     assert viewer == set()
-    assert admin - operator == {("control-migration", "undo"), ("control-host", "forget"), ("clean-up-source", "")}
+    assert admin - operator == {
+        ("control-migration", "undo"), ("control-host", "forget"), ("clean-up-source", ""), ("forget-migrations", ""),
+    }  # fmt: skip
     assert {("request-migration", ""), ("submit-documents", ""), ("control-host", "drain")} < operator
     assert {action for name, action in admin if name == "control-migration"} == set(ACTIONS)
 

@@ -1,0 +1,76 @@
+"""What the coordinator remembers has an end: migrations that are over are forgotten, when asked or after a while.
+
+A migration that is to be forgotten is only marked: from then on nobody finds it. Its rows go slice by slice, each in a
+transaction of its own, so that nobody waits long, and a coordinator that is killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, Engine, Table, delete, select, update
+from stackferry.phases import OVER
+
+from . import tables as t
+
+FORGOTTEN = "forgotten"  # a phase that nobody is told
+SLICE = 2000  # rows, or pages of a file, of one transaction
+#: tables whose rows belong to a migration, and the column by which some of them are chosen
+ROWS = ((t.fact, "id"), (t.part, "number"), (t.document, "key"), (t.edge, "before"), (t.step, "key"),
+        (t.turn, "thing"))  # fmt: skip
+#: phases in which the parts of the documents have become steps
+PLANNED = ("planning", "planned", "running", "done", "undoing", "undone", "cleaning")
+
+
+def mark(connection: Connection, migrations: Iterable[str]) -> None:
+    """Let nobody find these any more."""
+    c = t.migration.c
+    ids = list(migrations)
+    connection.execute(update(t.migration).where(c.id.in_(ids), c.phase.in_(OVER)).values(phase=FORGOTTEN))
+
+
+def is_marked(connection: Connection, migration: str) -> bool:
+    """Whether a migration is being forgotten."""
+    c = t.migration.c
+    return connection.execute(select(c.id).where(c.id == migration, c.phase == FORGOTTEN)).first() is not None
+
+
+def ended_before(connection: Connection, when: float) -> list[str]:
+    """The migrations that were over by then."""
+    c = t.migration.c
+    return list(connection.execute(select(c.id).where(c.phase.in_(OVER), c.changed < when)).scalars())
+
+
+def drop_parts(connection: Connection) -> None:
+    """Forget the documents as they arrived, once each has a step: that keeps it."""
+    planned = select(t.migration.c.id).where(t.migration.c.phase.in_(PLANNED))
+    connection.execute(delete(t.part).where(t.part.c.migration.in_(planned)))
+
+
+def sweep(engine: Engine) -> bool:
+    """Delete one slice of what is to be forgotten; return whether there may be more."""
+    with engine.begin() as connection:
+        id_ = connection.execute(select(t.migration.c.id).where(t.migration.c.phase == FORGOTTEN).limit(1)).scalar()
+        if id_ is not None:
+            if not any(_slice(connection, table, column, id_) for table, column in ROWS):
+                connection.execute(delete(t.migration).where(t.migration.c.id == id_))
+            return True
+        return _shrink(connection)
+
+
+def _slice(connection: Connection, table: Table, column: str, migration: str) -> bool:
+    chosen = select(table.c[column]).where(table.c.migration == migration).distinct().limit(SLICE)
+    found = delete(table).where(table.c.migration == migration, table.c[column].in_(chosen))
+    return connection.execute(found).rowcount > 0
+
+
+def _shrink(connection: Connection) -> bool:
+    """Give some of a file's free pages back to the system; PostgreSQL's autovacuum does so by itself."""
+    if connection.dialect.name != "sqlite":
+        return False
+    free = int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
+    # It has no rows, and yet works on only for as long as somebody asks for the next one.
+    connection.connection.driver_connection.execute(f"PRAGMA incremental_vacuum({SLICE})").fetchall()  # type: ignore[union-attr]
+    return (
+        0 < int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()) < free
+    )  # an older file keeps its pages
