@@ -9,6 +9,8 @@ PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", 
           "stuck")  # fmt: skip
 #: nothing is under way, and nobody needs to look
 OVER = ("planned", "done", "undone", "cancelled")
+#: the reason of a migration that was under way when a backup was made which was put back
+RESTORED = "restored from a backup: nobody knows what was done since; migrate again, which looks at what is there"
 #: action → the phases in which it makes sense
 FITS = {
     "start": ("planned",),
@@ -22,8 +24,10 @@ FITS = {
 ACTIONS = tuple(FITS)
 
 
-def refusal(phase: str, paused: bool, action: str) -> str | None:
-    """Return why an action makes no sense now; None when it does."""
+def refusal(phase: str, paused: bool, action: str, reason: str | None = None) -> str | None:
+    """Return why an action makes no sense now; None when it does. *reason*: the migration's own."""
+    if reason == RESTORED:
+        return f"it was {reason}"
     if phase in FITS[action] and {"pause": not paused, "resume": paused}.get(action, True):
         return None
     return f"a migration that is {phase}{' and paused' if paused else ''} can't be told to {action}"

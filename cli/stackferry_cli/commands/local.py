@@ -1,8 +1,10 @@
-"""up, down, status: the whole system on this machine."""
+"""up, down, status, backup, restore: the whole system on this machine."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +67,43 @@ def uri(
         raise Error(f"{user!r} is no user of the broker; known are {', '.join(known)}")
     found = stack.node.uri(user)
     output.tell(format_, {"user": user, "uri": found}, found)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy is written; it must not be there yet.")],
+    format_: Output = output.Format.table,
+) -> None:
+    """Copy the coordinator's database (SQLite), as it is at one moment, while it's in use."""
+    _of_the_database("save", file)
+    output.tell(format_, {"file": str(file)}, f"{file}: written")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `backup` has written.", exists=True, dir_okay=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    format_: Output = output.Format.table,
+) -> None:
+    """Put a backup in the place of the coordinator's database (SQLite), which stays beside it.
+
+    What was under way when the backup was made isn't gone on with: the same `migrate` again looks at what is there.
+    """
+    stack = Stack(home())
+    if running := [name for name in stack.names() if name.startswith("coordinator") and stack.process(name).pid()]:
+        raise Error(f"{running[0]} runs: `stackferry down` first")
+    if not yes:
+        output.confirm(f"Put {file} in the place of the database?")
+    said = _of_the_database("restore", file)
+    output.tell(format_, {"said": said}, *said, "restored; `stackferry up` starts with it")
+
+
+def _of_the_database(what: str, file: Path) -> list[str]:
+    """Have the coordinator's own program do it; return what it says."""
+    environ = {"STACKFERRY_DATABASE_URL": Stack(home()).database_url, **os.environ}
+    words = [sys.executable, "-W", "ignore", "-m", "stackferry_coordinator.backup", what, str(file)]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Error(done.stderr.strip() or f"the backup's program ended with {done.returncode}")
+    return done.stdout.splitlines()
 
 
 def status(format_: Output = output.Format.table) -> None:

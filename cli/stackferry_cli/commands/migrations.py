@@ -134,7 +134,7 @@ def _tell(migration: str, action: str, format_: output.Format) -> None:
     with client() as ferry:
         id_ = options.find(ferry, migration)
         before = ferry.show(id_)
-        if why := refusal(before["phase"], before["paused"], action):
+        if why := refusal(before["phase"], before["paused"], action, before["reason"]):
             raise Error(f"{id_}: {why}")
         if action == "undo" and (why := deleted(before["steps"])):
             raise Error(f"{id_}: {why}")

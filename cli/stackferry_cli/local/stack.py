@@ -38,6 +38,11 @@ class Stack:
         """The private broker."""
         return Node(self.folder)
 
+    @property
+    def database_url(self) -> str:
+        """Where its coordinator remembers, unless STACKFERRY_DATABASE_URL says otherwise."""
+        return f"sqlite:///{self.folder}/stackferry.db"
+
     def uri(self, user: str = "client") -> str:
         """How *user* connects."""
         return os.environ.get("AMQP_URI") or self.node.uri(user)
@@ -76,7 +81,7 @@ class Stack:
         ready.unlink(missing_ok=True)
         settings = {
             "STACKFERRY_BLOBS_DIR": "/",  # who can publish here is the user, and any folder is the user's own
-            "STACKFERRY_DATABASE_URL": f"sqlite:///{self.folder}/stackferry.db",
+            "STACKFERRY_DATABASE_URL": self.database_url,
             **os.environ,
             "STACKFERRY_AMQP_URI": self.uri(service),
             "STACKFERRY_READY_FILE": str(ready),

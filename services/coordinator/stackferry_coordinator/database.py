@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 from stackferry.errors import Error, NotNow
 
@@ -75,12 +77,29 @@ def _short(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).partition("\n")[0]
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise Error for a file that is none of SQLite's, or broken: waiting doesn't help."""
+    try:
+        yield
+    except DatabaseError as error:
+        if not isinstance(error.orig, sqlite3.DatabaseError) or isinstance(error, OperationalError):
+            raise
+        raise Error(f"the database can't be read: {_short(error)}; put a backup back (stackferry restore)") from error
+
+
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to this version's; safe to call by several coordinators at once."""
+    """Bring the schema to this version's; safe to call by several coordinators at once.
+
+    Raises Error for a database of a newer version, or one that is broken.
+    """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    with _readable(), engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(727274)")
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise Error(f"the database was used by a newer version of Stackferry: start that one ({error})") from None

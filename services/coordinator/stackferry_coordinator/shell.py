@@ -311,7 +311,7 @@ class Coordinator:
 
 def _check_control(store: Store, data: dict[str, Any]) -> None:
     """Raise InvalidMessage when a migration can't be told that now."""
-    if why := refusal(store.head.phase, store.head.paused, data["action"]):
+    if why := refusal(store.head.phase, store.head.paused, data["action"], store.head.reason):
         raise InvalidMessage("invalid", {"action": why})
     if data["action"] == "cutover" and (why := rounds.refusal(store, data.get("servers"))):
         raise InvalidMessage("invalid", {"servers": why})
