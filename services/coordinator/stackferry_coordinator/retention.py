@@ -49,19 +49,27 @@ def drop_parts(connection: Connection) -> None:
 
 def sweep(engine: Engine) -> bool:
     """Delete one slice of what is to be forgotten; return whether there may be more."""
+    marked = select(t.migration.c.id).where(t.migration.c.phase == FORGOTTEN).limit(1)
     with engine.begin() as connection:
-        id_ = connection.execute(select(t.migration.c.id).where(t.migration.c.phase == FORGOTTEN).limit(1)).scalar()
-        if id_ is not None:
-            if not any(_slice(connection, table, column, id_) for table, column in ROWS):
+        left = SLICE
+        while left > 0:
+            id_ = connection.execute(marked).scalar()
+            if id_ is None:
+                return left < SLICE or _shrink(connection)
+            for table, column in ROWS:
+                left -= _delete(connection, table, column, id_, left)
+            if left > 0:  # nothing is left of it
                 connection.execute(delete(t.migration).where(t.migration.c.id == id_))
-            return True
-        return _shrink(connection)
+                left -= 1
+    return True
 
 
-def _slice(connection: Connection, table: Table, column: str, migration: str) -> bool:
-    chosen = select(table.c[column]).where(table.c.migration == migration).distinct().limit(SLICE)
-    found = delete(table).where(table.c.migration == migration, table.c[column].in_(chosen))
-    return connection.execute(found).rowcount > 0
+def _delete(connection: Connection, table: Table, column: str, migration: str, most: int) -> int:
+    """Delete some rows of a migration; return how many."""
+    if most <= 0:
+        return 0
+    chosen = select(table.c[column]).where(table.c.migration == migration).distinct().limit(most)
+    return connection.execute(delete(table).where(table.c.migration == migration, table.c[column].in_(chosen))).rowcount
 
 
 def _shrink(connection: Connection) -> bool:
