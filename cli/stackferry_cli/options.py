@@ -90,6 +90,10 @@ Map = Annotated[
         "KIND: flavor, volume_type, availability_zone, network (external), image, keypair.",
     ),
 ]
+Name = Annotated[str | None, typer.Option("--name", help="What you call the migration.")]
+Label = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label of the migration; may be repeated.")
+]
 Prune = Annotated[
     bool,
     typer.Option(
@@ -228,6 +232,17 @@ def _known(kind: str) -> str:
     if kind not in (known := selectable()):
         raise Error(f"{kind!r} is no kind; known are {', '.join(sorted(known))}")
     return kind
+
+
+def labels(words: list[str] | None) -> dict[str, str]:
+    """What --label says; Error for what is none."""
+    found: dict[str, str] = {}
+    for word in words or ():
+        key, sign, value = word.partition("=")
+        if not sign or not key or key in found:
+            raise Error(f"--label {word!r}: " + ("it's given twice" if key in found else "expected KEY=VALUE"))
+        found[key] = value
+    return found
 
 
 def find(ferry: Client, beginning: str) -> str:

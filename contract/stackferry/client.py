@@ -77,6 +77,7 @@ class Client:
         image_blobs: str | None = None, migration_params: dict[str, Any] | None = None,
         volumes_at_once: int | None = None, servers_at_once: int | None = None, bandwidth: int | None = None,
         mapping: dict[str, dict[str, str]] | None = None, prune: bool = False,
+        name: str | None = None, labels: dict[str, str] | None = None,
     ) -> str:  # fmt: skip
         """Request a migration; return its id.
 
@@ -89,8 +90,8 @@ class Client:
         servers without a disk to copy are stopped at the same time, at most. *bandwidth*: bytes a second that all
         volumes together are sent with, at most. *mapping*: what is called otherwise at the destination,
         ``{kind: {name: name there}}`` (see ``stackferry.mapping``). *prune*: groups that are there lose Neutron's own
-        rules where the documents hold others of theirs. Raises InvalidMessage for a request that makes no
-        sense.
+        rules where the documents hold others of theirs. *name*, *labels*: what people call it, and what programs find
+        it by; both are in what is told of it. Raises InvalidMessage for a request that makes no sense.
         """
         migration = str(uuid.uuid4())
         self._listener.attend(migration)
@@ -112,6 +113,10 @@ class Client:
             request["bandwidth"] = bandwidth
         if mapping:
             request["mapping"] = mapping
+        if name:
+            request["name"] = name
+        if labels:
+            request["labels"] = labels
         if prune:
             request["prune"] = True
         parts = [] if documents is None else list(pages(documents, PART_BYTES)) or [[]]

@@ -102,9 +102,16 @@ def test_a_missing_prerequisite_is_named(cli, small, destination, tmp_path):
 
 
 def test_several_commands_see_the_same_migration(cli, small, destination):
-    cli("migrate", "-s", small.entry, "-d", destination.entry)
+    called = ["--name", "wave 3", "--label", "team=web", "--label", "n=3"]
+    cli("migrate", "-s", small.entry, "-d", destination.entry, *called)
     listed = json.loads(cli("list", "-o", "json"))
     id_ = listed[-1]["id"]
+    assert (listed[-1]["name"], listed[-1]["labels"]) == ("wave 3", {"team": "web", "n": "3"})
+    assert [row["id"] for row in json.loads(cli("list", "--label", "team=web", "-o", "json"))] == [id_]
+    assert json.loads(cli("list", "--label", "team=web", "--label", "n=4", "-o", "json")) == []
+    assert f"{id_} wave 3: done" in cli("show", id_)
+    assert "expected KEY=VALUE" in cli("migrate", "-s", small.entry, "-d", destination.entry, "--label", "web", code=2)
+    assert "a label's key has" in cli("plan", "-s", small.entry, "-d", destination.entry, "--label", "-x=1", code=2)
     assert id_ in cli("show", id_[:8])
     assert "blue-v4" in cli("show", id_[:8], "--steps")
     cli("watch", id_)

@@ -5,9 +5,10 @@ import uuid
 import pytest
 from sqlalchemy import func, select
 from stackferry.bus import Publisher
+from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
 from stackferry.messages import RequestMigration, StepProgressed
-from stackferry_coordinator import database
+from stackferry_coordinator import database, queries
 from stackferry_coordinator import tables as t
 from stackferry_coordinator.authority import Authority
 from stackferry_coordinator.fleet import GONE
@@ -90,4 +91,26 @@ def test_a_worker_that_left_without_a_word_is_forgotten(tmp_path):
     now[0] += 20
     shell.forget()
     assert known() == ["b"]
+    engine.dispose()
+
+
+def test_name_and_labels_come_back_in_what_is_told(tmp_path):
+    engine = database.connect(f"sqlite:///{tmp_path}/labels.db")
+    database.upgrade(engine)
+    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), authority=Authority(own_user=""))
+    called = {"name": "wave 3", "labels": {"team": "web"}}
+    about = {"migration": str(uuid.uuid4()), "source": {"cloud": "src"}, "mode": "export"}
+    shell.take(RequestMigration.make("tests", {**about, **called}))
+    with engine.connect() as connection:
+        told = select(t.outbox.c.body).where(t.outbox.c.key == "migration.changed")
+        (fact,) = [Envelope.from_bytes(bytes(body)) for body in connection.execute(told).scalars()]
+    assert (fact.data["migration_name"], fact.data["labels"]) == ("wave 3", {"team": "web"})
+    (answer,) = queries.describe(engine, {}, lambda places: True)
+    assert [(row["name"], row["labels"]) for row in answer["migrations"]] == [("wave 3", {"team": "web"})]
+    with pytest.raises(InvalidMessage, match="used for another request"):
+        shell.take(RequestMigration.make("tests", {**about, **called, "name": "wave 4"}))
+    wrong = ({"labels": {"": "x"}}, {"labels": {"a b": "x"}}, {"labels": {"a": 1}}, {"name": ""}, {"name": "x" * 256})
+    for said in wrong:
+        with pytest.raises(InvalidMessage):
+            RequestMigration.make("tests", {**about, **said})
     engine.dispose()

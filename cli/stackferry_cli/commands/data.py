@@ -20,7 +20,9 @@ from ..options import (
     DestinationProject,
     Filters,
     KindsOption,
+    Label,
     Map,
+    Name,
     Output,
     Prune,
     ServersAtOnce,
@@ -152,6 +154,8 @@ def plan(
     bandwidth: Bandwidth = None,
     prune: Prune = False,
     maps: Map = None,
+    name: Name = None,
+    label: Label = None,
     format_: Output = output.Format.table,
 ) -> None:
     """Say what an import or a migration would do, field by field; write nothing.
@@ -173,7 +177,8 @@ def plan(
         what = {"selection": chosen} if directory is None else _from_files(ferry, directory, sides[0], chosen, said)
         migration = ferry.migrate(
             *sides, mode="plan", mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
-            servers_at_once=servers_at_once, bandwidth=bandwidth, prune=prune, **what,
+            servers_at_once=servers_at_once, bandwidth=bandwidth, prune=prune, name=name,
+            labels=options.labels(label), **what,
         )  # fmt: skip
         state = _finish(ferry, migration, format_, quiet=not output.console.is_terminal)
     options.note_unmatched(chosen, state)
@@ -200,6 +205,8 @@ def import_(
     bandwidth: Bandwidth = None,
     prune: Prune = False,
     maps: Map = None,
+    name: Name = None,
+    label: Label = None,
     format_: Output = output.Format.table,
 ) -> None:
     """Make a destination match a data directory: create what is missing, update what differs.
@@ -216,7 +223,8 @@ def import_(
         what = _from_files(ferry, directory, sides[0], chosen, said)
         migration = ferry.migrate(
             *sides, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
-            servers_at_once=servers_at_once, bandwidth=bandwidth, prune=prune, **what,
+            servers_at_once=servers_at_once, bandwidth=bandwidth, prune=prune, name=name,
+            labels=options.labels(label), **what,
         )  # fmt: skip
         state = _finish(ferry, migration, format_)
     options.note_unmatched(chosen, state)

@@ -22,8 +22,10 @@ from ..options import (
     DestinationProject,
     Filters,
     KindsOption,
+    Label,
     Map,
     Migration,
+    Name,
     Output,
     ServersAtOnce,
     Source,
@@ -58,6 +60,8 @@ def migrate(
     servers_at_once: ServersAtOnce = None,
     bandwidth: Bandwidth = None,
     maps: Map = None,
+    name: Name = None,
+    label: Label = None,
     detach: Annotated[bool, typer.Option("--detach", help="Only request it and print its id.")] = False,
     format_: Output = output.Format.table,
 ) -> None:
@@ -71,7 +75,7 @@ def migrate(
         os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
-            servers_at_once=servers_at_once, bandwidth=bandwidth,
+            servers_at_once=servers_at_once, bandwidth=bandwidth, name=name, labels=options.labels(label),
         )  # fmt: skip
         if detach:
             output.tell(format_, {"id": migration}, migration)
@@ -94,10 +98,11 @@ def watch(migration: Migration = "last", format_: Output = output.Format.table) 
     raise typer.Exit(report.exit_code(state))
 
 
-def list_(format_: Output = output.Format.table) -> None:
-    """List every migration."""
+def list_(label: Label = None, format_: Output = output.Format.table) -> None:
+    """List every migration; with labels, those that have all of them."""
+    wanted = options.labels(label).items()
     with client() as ferry:
-        found = ferry.migrations()
+        found = [row for row in ferry.migrations() if wanted <= (row.get("labels") or {}).items()]
     if format_ is output.Format.table:
         for row in found:
             row |= {"from": output.place(row["source"]), "to": output.place(row["destination"])}
@@ -105,7 +110,8 @@ def list_(format_: Output = output.Format.table) -> None:
                 "requested": output.when(row["created"]),
                 "phase": row["phase"] + (" (paused)" if row["paused"] else ""),
             }
-    output.show(found, format_, ("id", "mode", "phase", "from", "to", "requested", "reason"))
+    named = ["name"] if any(row.get("name") for row in found) else []
+    output.show(found, format_, ("id", *named, "mode", "phase", "from", "to", "requested", "reason"))
 
 
 def show(
@@ -124,7 +130,8 @@ def show(
         )
         return
     if format_ is output.Format.table:
-        output.console.print(f"{state['id']}: {state['phase']}{' (paused)' if state['paused'] else ''}")
+        called = f" {state['name']}" if state.get("name") else ""
+        output.console.print(f"{state['id']}{called}: {state['phase']}{' (paused)' if state['paused'] else ''}")
     (report.print_plan if state["mode"] == "plan" else report.print_report)(state, format_)
     if state["phase"] == "stuck":
         raise typer.Exit(output.NEEDS_PERSON)

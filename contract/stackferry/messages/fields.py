@@ -8,6 +8,8 @@ from marshmallow import ValidationError, fields, validate
 
 from ..envelope import SHORT
 
+LABEL = "a label's key has 1 to 63 letters, digits, hyphens, dots, slashes or underscores, and no sign at its ends"
+
 
 def text(description: str, **kwargs: Any) -> fields.String:
     """A text that may be absent."""
@@ -33,6 +35,22 @@ def _short(value: str) -> None:
 def number(description: str, **kwargs: Any) -> fields.Integer:
     """A whole number."""
     return fields.Integer(strict=True, metadata={"description": description}, **kwargs)
+
+
+def called() -> fields.String:
+    """What people call a migration."""
+    about = {"description": "what people call the migration; not unique"}
+    return fields.String(allow_none=True, metadata=about, validate=validate.Length(1, 255))
+
+
+def labels() -> fields.Dict:
+    """What programs find a migration by."""
+    return fields.Dict(
+        keys=fields.String(validate=validate.Regexp(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?\Z", error=LABEL)),
+        values=fields.String(validate=validate.Length(0, 255)),
+        validate=validate.Length(max=64),
+        metadata={"description": "labels of the migration: {key: value}, at most 64"},
+    )
 
 
 def flag(description: str, **kwargs: Any) -> fields.Boolean:

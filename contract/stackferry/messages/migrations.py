@@ -11,7 +11,7 @@ from ..mapping import invalid
 from ..phases import ACTIONS, PHASES
 from ..resources.migration_params import SERVER, wrong_choices
 from .document import DocumentsField
-from .fields import TextUUID, answer_key, flag, migration_id, need, number, text
+from .fields import TextUUID, answer_key, called, flag, labels, migration_id, need, number, text
 from .message import Command, Fact
 from .scope import nested_place, nested_selection
 
@@ -24,6 +24,8 @@ class RequestMigration(Command):
     queues = (topology.COORDINATOR,)
 
     migration = migration_id()
+    name = called()
+    labels = labels()
     source = nested_place("the project to move; absent: documents are submitted", allow_none=True)
     destination = nested_place("where it goes; absent in mode `export`", allow_none=True)
     mode = text("run, plan (write nothing) or export", load_default="run", validate=validate.OneOf(MODES))
@@ -150,6 +152,8 @@ class MigrationChanged(Fact):
     key = "migration.changed"
 
     migration = migration_id()
+    migration_name = called()
+    labels = labels()
     phase = text("the phase that it's in", required=True, validate=validate.OneOf(PHASES))
     was = text("the phase before", allow_none=True)
     paused = flag("whether it asks for nothing new until it's resumed", load_default=False)

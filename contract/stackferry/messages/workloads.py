@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from .. import topology
-from .fields import migration_id, need, number, text
+from .fields import called, labels, migration_id, need, number, text
 from .message import Command, Fact
 from .scope import nested_place
 from .steps import StepFields
@@ -114,6 +114,8 @@ class WorkloadChanged(Fact):
     key = "migration.workload"
 
     migration = migration_id()
+    migration_name = called()
+    labels = labels()
     workload = need("key of the workload: server/<id> or volume/<id>, with the id at the source")
     name = text("its name", allow_none=True)
     state = text("what became of it", required=True, validate=validate.OneOf(WORKLOAD_STATES))

@@ -35,6 +35,12 @@ class Head:
     attempt: int = 0  # of the export whose parts count
 
     @property
+    def named(self) -> dict[str, Any]:
+        """What whoever asked for it calls it, for facts."""
+        named = {"migration_name": self.request.get("name"), "labels": self.request.get("labels")}
+        return {field: value for field, value in named.items() if value}
+
+    @property
     def open(self) -> int:
         """How many steps aren't over."""
         return sum(self.counts.get(state, 0) for state in OPEN)

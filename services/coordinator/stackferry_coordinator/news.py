@@ -23,7 +23,13 @@ def facts(ledger: Ledger) -> list[dict[str, Any]]:
     found = []
     for key in sorted(ledger.heads):
         head = moves.known(ledger, key)
-        about = {"migration": ledger.head.id, "workload": key, "name": head.name, "state": verdict(head)}
+        about = {
+            "migration": ledger.head.id,
+            **ledger.head.named,
+            "workload": key,
+            "name": head.name,
+            "state": verdict(head),
+        }
         reason = head.hints.get("failing") if about["state"] == "failing" else head.reason
         found.append({**about, "reason": reason, "destination_id": head.destination_id, "results": head.results})
     return found

@@ -57,6 +57,8 @@ def _head(row: Any) -> dict[str, Any]:
     request = row["request"] or {}
     return {
         "id": row["id"],
+        "name": request.get("name"),
+        "labels": request.get("labels") or {},
         "phase": row["phase"],
         "mode": row["mode"],
         "paused": row["paused"],

@@ -324,6 +324,7 @@ def _fields(head: Head) -> dict[str, Any]:
 def _fact_row(head: Head, before: Head, cause: Envelope | None) -> dict[str, Any]:
     data = {
         "migration": head.id,
+        **head.named,
         "phase": head.phase,
         "was": before.phase,
         "paused": head.paused,
