@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import URL, select, update
 from stackferry.errors import Error, InvalidMessage
 from stackferry.messages import ControlMigration
 from stackferry.phases import RESTORED
@@ -31,7 +31,7 @@ def own(tmp_path: Path) -> Path:
 
 def made(file: Path) -> tuple[Path, str]:
     """A database with a migration that is done, and one that is under way; return its id."""
-    engine = database.connect(f"sqlite:///{file}")
+    engine = database.connect(URL.create("sqlite", database=str(file)))
     database.upgrade(engine)
     filled(engine)
     running = filled(engine, "running")
@@ -46,7 +46,7 @@ def made(file: Path) -> tuple[Path, str]:
 
 
 def states(file: Path, migration: str) -> tuple[str, str, dict[str, str]]:
-    engine = database.connect(f"sqlite:///{file}")
+    engine = database.connect(URL.create("sqlite", database=str(file)))
     with engine.connect() as connection:
         head = connection.execute(select(t.migration).where(t.migration.c.id == migration)).mappings().one()
         steps = connection.execute(select(t.step.c.key, t.step.c.state).where(t.step.c.migration == migration))
@@ -56,7 +56,7 @@ def states(file: Path, migration: str) -> tuple[str, str, dict[str, str]]:
 
 
 def test_a_copy_is_of_one_moment_though_it_is_written_to(own: Path, tmp_path: Path) -> None:
-    engine, stop = database.connect(f"sqlite:///{own}"), threading.Event()
+    engine, stop = database.connect(URL.create("sqlite", database=str(own))), threading.Event()
 
     def write() -> None:
         while not stop.is_set():
@@ -83,8 +83,11 @@ def test_a_copy_is_of_one_moment_though_it_is_written_to(own: Path, tmp_path: Pa
 
 def test_what_was_under_way_is_cancelled_and_can_only_be_asked_for_again(tmp_path: Path) -> None:
     own, running = made(tmp_path / "own.db")
+    tmp_path = tmp_path / "a #1? 100%"
+    tmp_path.mkdir()
+    own = own.rename(tmp_path / "own.db")
     backup.save(own, tmp_path / "copy")
-    engine = database.connect(f"sqlite:///{own}")
+    engine = database.connect(URL.create("sqlite", database=str(own)))
     later = filled(engine)
     engine.dispose()
     old, stopped = backup.restore(tmp_path / "copy", own, 1000.0)
@@ -92,7 +95,7 @@ def test_what_was_under_way_is_cancelled_and_can_only_be_asked_for_again(tmp_pat
     phase, reason, steps = states(own, running)
     assert (phase, reason) == ("cancelled", RESTORED)
     assert [steps[f"network/{n}"] for n in range(7)] == [*["skipped"] * 5, "removed", "done"]
-    engine = database.connect(f"sqlite:///{own}")
+    engine = database.connect(URL.create("sqlite", database=str(own)))
     assert running in listed(engine)
     assert later not in listed(engine)
     coordinator = shell(engine)
@@ -102,7 +105,7 @@ def test_what_was_under_way_is_cancelled_and_can_only_be_asked_for_again(tmp_pat
     coordinator.tick()
     assert coordinator.relay() == 0, "nothing is said to anybody"
     engine.dispose()
-    before = database.connect(f"sqlite:///{old}")
+    before = database.connect(URL.create("sqlite", database=str(old)))
     assert later in listed(before), "the database of before is whole"
     before.dispose()
 
@@ -174,7 +177,7 @@ def test_the_coordinator_says_in_a_sentence_what_is_wrong_with_its_database(tmp_
         file = tmp_path / f"{number}.db"
         make(file)
         with pytest.raises(Error, match=why):
-            database.upgrade(database.connect(f"sqlite:///{file}"))
+            database.upgrade(database.connect(URL.create("sqlite", database=str(file))))
 
 
 def test_the_program_says_what_it_did(own: Path, tmp_path: Path) -> None:

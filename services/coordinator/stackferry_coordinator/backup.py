@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, delete, make_url, select
+from sqlalchemy import URL, Connection, Engine, delete, make_url, select
 from stackferry.errors import Error
 from stackferry.phases import OVER, RESTORED
 
@@ -50,7 +50,7 @@ def save(source: Path, target: Path) -> None:
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # it has names and addresses of tenants
     try:
         with (
-            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as here,
+            closing(_reading(source)) as here,
             closing(sqlite3.connect(part)) as there,
         ):
             here.backup(there)
@@ -74,7 +74,7 @@ def restore(backup: Path, target: Path, now: float) -> tuple[Path | None, list[s
     new, old = target.with_name(f".{target.name}.new"), target.with_name(f"{target.name}.before-{now:.0f}")
     _remove(new)
     save(backup, new)
-    engine = database.connect(f"sqlite:///{new}")
+    engine = database.connect(URL.create("sqlite", database=str(new)))
     try:
         database.upgrade(engine)
         stopped = stop_all(engine, now)
@@ -124,7 +124,7 @@ def _check(file: Path) -> None:
     if not file.is_file():
         raise Error(f"{file}: there is no such file")
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        with closing(_reading(file)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.DatabaseError as error:
@@ -133,6 +133,10 @@ def _check(file: Path) -> None:
         raise Error(f"{file}: it is damaged: {found}")
     if not {"alembic_version", "migration", "step"} <= tables:
         raise Error(f"{file}: it is no database of Stackferry's")
+
+
+def _reading(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _settle(file: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.pool import QueuePool
 from stackferry.errors import Error, NotNow
@@ -21,7 +21,7 @@ from stackferry.errors import Error, NotNow
 PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
 
 
-def connect(url: str) -> Engine:
+def connect(url: str | URL) -> Engine:
     """Return an engine for *url* (``sqlite:///path`` or ``postgresql+psycopg://...``); Error for what is none."""
     try:
         backend = make_url(url).get_backend_name()
@@ -33,7 +33,7 @@ def connect(url: str) -> Engine:
     return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
 
 
-def _sqlite(url: str) -> Engine:
+def _sqlite(url: str | URL) -> Engine:
     # One connection: transactions take turns here instead of waiting for SQLite's lock, which would stop
     # every greenlet of the process.
     engine = create_engine(
