@@ -129,6 +129,7 @@ def test_plan_start_and_undo(source, destination, ferry):
     assert {(s["kind"], s["outcome"]) for s in planned["steps"] if s["kind"]} == {
         ("network", "created"),
         ("subnet", "created"),
+        ("quota", "done"),  # both together fit
     }
     mine = destination.connect().current_project_id
     assert list(destination.connect().network.networks(project_id=mine)) == []
