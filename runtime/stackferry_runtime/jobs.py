@@ -22,7 +22,7 @@ from stackferry.errors import BrokerUnavailable, NotNow, Unconfirmed, Unroutable
 from stackferry.messages import Fact, ImageOffered, StepEnded, StepProgressed
 
 from .bus import Delivery, send
-from .logs import logger
+from .logs import logger, of_step
 
 log = logger(__name__)
 FACTS: dict[str, type[Fact]] = {"offered": ImageOffered, "progressed": StepProgressed, "ended": StepEnded}
@@ -79,6 +79,8 @@ class Jobs(DependencyProvider):
             child.stdin.write(json.dumps(description).encode() + b"\n")
             child.stdin.flush()
             for name, content in _reports(child):
+                if name == "ended":
+                    log.info((content or {}).get("outcome", "job ended"), **of_step(cause.data, content or {}))
                 if content is not None:
                     self._tell(FACTS[name], {**about, **content}, cause)
                 if not spoke.ready():
@@ -113,8 +115,6 @@ def _reports(child: Any) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield (name, content) of each report; the last one is always ``ended``."""
     for line in child.stdout:
         ((name, content),) = json.loads(line).items()
-        if name == "ended":
-            log.info("job ended", **(content or {}))
         yield name, content
         if name == "ended":
             return

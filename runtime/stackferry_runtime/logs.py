@@ -57,6 +57,16 @@ def _lines(value: Any) -> Any:
     return "\n".join(map(printable, value.split("\n"))) if isinstance(value, str) else value
 
 
+def of_step(data: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line about a try that is over says, of its command's *data* and of how it *ended*."""
+    place: Mapping[str, Any] = next((data[side] for side in ("destination", "place", "source") if data.get(side)), {})
+    about = {name: data.get(name) for name in ("migration", "step", "attempt", "action", "kind")}
+    about |= {"name": ended.get("name"), "cloud": place.get("cloud"), "project": place.get("project")}
+    about["resource"] = ended.get("destination_id") or data.get("resource") or data.get("volume") or data.get("image")
+    about |= {name: ended.get(name) for name in ("reason", "seconds")}
+    return {name: value for name, value in about.items() if value is not None}
+
+
 def configure(level: str = "INFO", style: str = "text") -> None:
     """Set up structlog and the standard library's logging to write one line an event."""
     warnings.filterwarnings("ignore", module="eventlet")

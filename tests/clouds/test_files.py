@@ -101,7 +101,7 @@ def test_a_missing_prerequisite_is_named(cli, small, destination, tmp_path):
     assert "there is no network named 'blue' here" in shown
 
 
-def test_several_commands_see_the_same_migration(cli, small, destination):
+def test_several_commands_see_the_same_migration(cli, small, destination, stack):
     called = ["--name", "wave 3", "--label", "team=web", "--label", "n=3"]
     cli("migrate", "-s", small.entry, "-d", destination.entry, *called)
     listed = json.loads(cli("list", "-o", "json"))
@@ -110,6 +110,10 @@ def test_several_commands_see_the_same_migration(cli, small, destination):
     assert [row["id"] for row in json.loads(cli("list", "--label", "team=web", "-o", "json"))] == [id_]
     assert json.loads(cli("list", "--label", "team=web", "--label", "n=4", "-o", "json")) == []
     assert f"{id_} wave 3: done" in cli("show", id_)
+    logged = [line for line in stack.process("importer").log.read_text().splitlines() if f"migration={id_}" in line]
+    (line,) = [line for line in logged if "created" in line and "kind=network" in line]
+    blue = destination.connect().network.find_network("blue", ignore_missing=False)
+    assert {f"cloud={destination.entry}", f"resource={blue.id}", "name=blue", "attempt=1"} <= set(line.split())
     assert "expected KEY=VALUE" in cli("migrate", "-s", small.entry, "-d", destination.entry, "--label", "web", code=2)
     assert "a label's key has" in cli("plan", "-s", small.entry, "-d", destination.entry, "--label", "-x=1", code=2)
     assert id_ in cli("show", id_[:8])

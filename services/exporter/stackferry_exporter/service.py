@@ -22,7 +22,7 @@ from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
 from stackferry_runtime.failures import CloudSilent, failure
 from stackferry_runtime.jobs import Jobs
-from stackferry_runtime.logs import logger
+from stackferry_runtime.logs import logger, of_step
 from stackferry_runtime.presence import Presence
 from stackferry_runtime.sessions import Sessions
 
@@ -95,7 +95,7 @@ class Exporter:
         ended = actions.attempt(
             lambda: self.clouds.view(delivery.data["place"], delivery.data["migration"]), delivery.data
         )
-        log.info(ended["outcome"], step=ended["step"], reason=ended.get("reason"), seconds=ended["seconds"])
+        log.info(ended["outcome"], **of_step(delivery.data, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(CheckCloud, queue=topology.EXPORTER_CHECKS)

@@ -20,7 +20,7 @@ from stackferry_runtime import actions
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.claims import Claims
 from stackferry_runtime.jobs import Jobs
-from stackferry_runtime.logs import logger
+from stackferry_runtime.logs import logger, of_step
 from stackferry_runtime.presence import Presence
 from stackferry_runtime.sessions import Sessions
 
@@ -55,10 +55,7 @@ class Importer:
             return
         verb = VERBS[type_]
         ended = attempt(verb, lambda: self.clouds.view(data["destination"], data["migration"]), data)
-        log.info(
-            ended["outcome"], kind=data["kind"], name=ended["name"], step=data["step"], attempt=data["attempt"],
-            reason=ended.get("reason"), seconds=ended.get("seconds"),
-        )  # fmt: skip
+        log.info(ended["outcome"], **of_step(data, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(FetchImage, LoadImage, workers=4)
@@ -81,7 +78,7 @@ class Importer:
         ended = actions.attempt(
             lambda: self.clouds.view(delivery.data["place"], delivery.data["migration"]), delivery.data
         )
-        log.info(ended["outcome"], step=ended["step"], reason=ended.get("reason"), seconds=ended["seconds"])
+        log.info(ended["outcome"], **of_step(delivery.data, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(CheckCloud, queue=topology.IMPORTER_CHECKS)

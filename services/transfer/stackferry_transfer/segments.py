@@ -13,7 +13,7 @@ from typing import Any
 from stackferry.envelope import Envelope
 from stackferry.messages import SegmentOffered, SegmentServed
 from stackferry_runtime.certificates import Identity, Stranger, readable
-from stackferry_runtime.logs import logger
+from stackferry_runtime.logs import logger, of_step
 
 from . import attached, devices, ways
 from .blocks import BLOCK, Copy, aligned, digest
@@ -159,7 +159,9 @@ class Segments:
                 self._failed(envelope, error)
             return
         if not abandon.is_set():
-            self.reports.ended({**about, **ended(pulled, digests, data.get("engine"))}, envelope)
+            over = ended(pulled, digests, data.get("engine"))
+            log.info(over["outcome"], **of_step(data, over))
+            self.reports.ended({**about, **over}, envelope)
 
     def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, Digests]:
         copy = Copy(data["copy"], data["size"])
