@@ -13,7 +13,7 @@ from stackferry.errors import Error
 
 from .. import options, os_migrate, output
 from ..local import credentials
-from ..local.stack import Stack, home
+from ..local.stack import KEEPER, Stack, home
 from ..options import Output
 
 
@@ -28,6 +28,7 @@ def up(
 ) -> None:
     """Start the system on this machine: broker (unless AMQP_URI is set), coordinator, exporter, importer.
 
+    A service that dies is started again; `status` says how often it was.
     The services find clouds as every OpenStack tool does: OS_CLIENT_CONFIG_FILE, clouds.yaml in the folder that this is
     started in, what an earlier --vars said, clouds.yaml in the user's or the system's folder, or OS_* variables (then
     the cloud is named envvars).
@@ -39,8 +40,10 @@ def up(
     environ = credentials.variables(Path.cwd(), os.environ, kept)
     if vars_file is not None:
         environ["OS_CLIENT_CONFIG_FILE"] = str(kept)
+    stack.process(KEEPER).stop()  # or it could start what we start
     running = [name for name in stack.names() if stack.process(name).pid()]
     stack.up({"exporter": exporters, "importer": importers}, environ)
+    stack.keep(environ)
     names, logs, file = stack.names(), stack.folder / "logs", environ.get("OS_CLIENT_CONFIG_FILE")
     lines = [f"up: {', '.join(names)}; logs in {logs}", *([f"clouds: {file}"] if file else [])]
     output.tell(format_, {"up": names, "logs": str(logs), "clouds": file, "ran_already": running}, *lines)
@@ -111,6 +114,6 @@ def status(format_: Output = output.Format.table) -> None:
     rows = Stack(home()).status()
     for row in rows:
         row["state"] = "up" if row["pid"] else "down"
-    output.show(rows, format_, ("process", "state", "pid", "memory_mb", "log"))
+    output.show(rows, format_, ("process", "state", "pid", "memory_mb", "restarts", "log"))
     if any(row["pid"] is None for row in rows):
         raise typer.Exit(output.UNAVAILABLE)

@@ -14,6 +14,7 @@ from .processes import Process, until
 from .rabbitmq import Node
 
 SERVICES = ("coordinator", "exporter", "importer")
+KEEPER = "keeper"
 
 
 class ServiceUnavailable(Error):
@@ -50,7 +51,7 @@ class Stack:
     def names(self, counts: dict[str, int] | None = None) -> list[str]:
         """Process names; those of an earlier start when no counts are given."""
         if counts is None:
-            known = sorted(p.stem for p in (self.folder / "run").glob("*.pid") if p.stem != "rabbitmq")
+            known = sorted(p.stem for p in (self.folder / "run").glob("*.pid") if p.stem not in ("rabbitmq", KEEPER))
             return known or list(SERVICES)
         return [
             f"{service}-{n}" if n > 1 else service for service in SERVICES for n in range(1, counts.get(service, 1) + 1)
@@ -66,9 +67,10 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not os.environ.get("AMQP_URI"):
             self.node.start()
-        started = {
-            name: self._start(name, environ or {}) for name in self.names(counts or {}) if not self.process(name).pid()
-        }
+        missing = [name for name in self.names(counts or {}) if not self.process(name).pid()]
+        for name in missing:
+            self._count_of(name).unlink(missing_ok=True)
+        started = {name: self._start(name, environ or {}) for name in missing}
         for name, ready in started.items():
             process = self.process(name)
             if not until(lambda f=ready, p=process: f.exists() or p.pid() is None, 60) or not ready.exists():  # type: ignore[misc]
@@ -91,20 +93,47 @@ class Stack:
         process.start([sys.executable, "-W", "ignore", "-m", f"stackferry_{service}"], settings)
         return ready
 
+    def keep(self, environ: dict[str, str]) -> None:
+        """Have whatever dies from now on started again, with this environment."""
+        self.process(KEEPER).stop()
+        words = [sys.executable, "-W", "ignore", "-m", "stackferry_cli.local.keeper", str(self.folder)]
+        self.process(KEEPER).start(words, {**os.environ, **environ})
+
+    def again(self, name: str) -> int:
+        """Start a process that has died; return how often that was done since `up`."""
+        many = self.restarts(name) + 1
+        self._count_of(name).write_text(str(many))
+        self._start(name, {})
+        return many
+
+    def restarts(self, name: str) -> int:
+        """How often a process was started again since `up`."""
+        try:
+            return int(self._count_of(name).read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _count_of(self, name: str) -> Path:
+        return self.folder / "run" / f"{name}.restarts"
+
     def down(self) -> list[str]:
         """Stop everything; return what ran."""
+        self.process(KEEPER).stop()
         stopped = [name for name in self.names() if self.process(name).stop()]
         if self.node.stop():
             stopped.append("rabbitmq")
         return stopped
 
     def status(self) -> list[dict[str, Any]]:
-        """Name, pid, memory and log of each process."""
+        """Name, pid, memory, number of restarts and log of each process."""
         rows: list[dict[str, Any]] = []
-        for name in [*self.names(), *([] if os.environ.get("AMQP_URI") else ["rabbitmq"])]:
+        kept = [KEEPER] if self.process(KEEPER).pid_file.exists() else []
+        for name in [*self.names(), *kept, *([] if os.environ.get("AMQP_URI") else ["rabbitmq"])]:
             process = self.process(name)
-            pid = process.pid()
-            rows.append({"process": name, "pid": pid, "memory_mb": _memory(pid), "log": str(process.log)})
+            pid, many = process.pid(), self.restarts(name)
+            rows.append(
+                {"process": name, "pid": pid, "memory_mb": _memory(pid), "restarts": many, "log": str(process.log)}
+            )
         return rows
 
 
