@@ -68,6 +68,9 @@ def test_agents_speak_only_of_volumes_that_have_a_place_on_their_own_host() -> N
     assert of_a_segment("step-progressed", done=1)[0] == believed
     assert of_a_segment("step-claimed")[0] == believed
     assert of_a_segment("segment-offered")[0] == {users["source_host"]}
+    assert of_a_segment("segment-served", blocks=1, digest="x")[0] == {users["source_host"]}, (
+        "nobody answers for both ends"
+    )
     assert of_a_segment("step-ended", outcome="done", results={"digest": "x"})[0] == {users["destination_host"]}
     for said in ({"destination_id": "x"}, {"also_made": ["x"]}, {"replaces": {"name": ["a", "b"]}}):
         for outcome in ("done", "created", "failed"):
