@@ -225,8 +225,27 @@ def test_a_server_that_people_shut_down_themselves_is_waited_for(source, destina
 
 
 def test_people_see_where_a_server_is_and_what_it_took(source, destination, server, hosts, ferry, cli):
-    words = ["migrate", "-s", source.entry, "-d", destination.entry, "-k", "network", "-k", "subnet", "-k", "server",
-             "-f", "server=db", "-f", "network=net", "-f", "subnet=v4"]  # fmt: skip
+    words = [
+        "migrate",
+        "-s",
+        source.entry,
+        "-d",
+        destination.entry,
+        "-k",
+        "network",
+        "-k",
+        "subnet",
+        "-k",
+        "server",
+        "-f",
+        "server=db",
+        "-f",
+        "network=net",
+        "-f",
+        "subnet=v4",
+        "--bandwidth",
+        str(2 * MIB),
+    ]  # fmt: skip - copying 8 MiB is seen then: one looks twice a second
     lines = cli(*words).splitlines()
     said = [line for line in lines if line.startswith("server db: ")]
     assert said[-1] == "server db: done", lines
