@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,3 +75,42 @@ def test_a_server_with_a_disk_that_no_api_can_read_is_not_deleted(size: str) -> 
         with pytest.raises(EndedInError, match=rf"server 'v' has 7 .*{size}.* which no API can read or move"):
             action(View(**server), "v", asked)
     assert at_rest(View(**{**server, "flavor_sizes": {**sizes, size: 0}}), "v", asked).results == {"kept": {}}
+
+
+class Hung(View):
+    """A stopped server with a port, on which something hangs."""
+
+    def __init__(self, trunk: str | None = None, snapshots: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            status="SHUTOFF", task_state=None, is_locked=False, attached_volumes={"disk": False}, image=None,
+            flavor_sizes={"vcpus": 1}, flavor={"id": None}, trunk_details={"trunk_id": trunk} if trunk else None,
+        )  # fmt: skip
+        self.names = snapshots
+
+    def snapshots(self, details: bool, volume_id: str) -> list[Any]:
+        return [SimpleNamespace(id=name, name=name) for name in self.names]
+
+    def forget(self, kind: str) -> None:
+        """Nothing is kept."""
+
+    def records(self, kind: str) -> list[Any]:
+        return []
+
+
+@pytest.mark.parametrize("action", [at_rest, clean_up])
+def test_a_server_stays_while_a_trunk_that_was_not_moved_needs_its_port(action: Any) -> None:
+    asked = {"kind": "server", "volumes": ["disk"], "ports": ["p"]}
+    with pytest.raises(EndedInError, match="trunk bundle of port p: not moved, and server 'v' is needed for it"):
+        action(Hung(trunk="bundle"), "v", asked)
+    assert at_rest(Hung(trunk="bundle"), "v", {**asked, "trunks": ["bundle"]}).results == {"kept": {}}
+
+
+def test_many_things_that_hang_on_a_server_are_counted() -> None:
+    asked = {"kind": "server", "volumes": ["disk"]}
+    with pytest.raises(EndedInError, match="snapshot 's4' of volume disk and 2 more: not moved"):
+        at_rest(Hung(snapshots=tuple(f"s{n}" for n in range(7))), "v", asked)
+
+
+def test_a_detached_volume_with_snapshots_stays() -> None:
+    with pytest.raises(EndedInError, match="snapshot 'monday' of volume v: not moved, and volume v is needed for it"):
+        at_rest(Hung(snapshots=("monday",)), "v", {"kind": "volume", "moved_at": None})

@@ -227,6 +227,21 @@ def test_twins_follow_one_another_in_the_order_of_documents_and_know_each_other(
     assert nodes["network/4"].hints == {}
 
 
+@pytest.mark.parametrize("kind", ["server_group", "free_trunk", "security_group", "router", "address_group", "image"])
+def test_things_of_one_name_are_twins_whatever_kind_they_are(kind: str) -> None:
+    nodes = built(*(document(kind, str(n), name="web") for n in range(3)))
+    assert [nodes[f"{kind}/{n}"].hints["twins"] for n in range(3)] == [3, 3, 3]
+    assert nodes[f"{kind}/2"].after == {f"{kind}/1": False}
+
+
+@pytest.mark.parametrize("meant", ["1", "2"])
+def test_a_server_is_in_that_of_two_groups_of_one_name_whose_id_it_says(meant: str) -> None:
+    groups = [document("server_group", n, name="spread") for n in ("1", "2")]
+    info = {"source_ids": {"server_group_ref": meant}}
+    one = document("server", "s", info, name="s", server_group_ref=ref("spread"), flavor_ref=ref("m1"))
+    assert built(*groups, one)["server/s"].links["server_group_ref"] == f"server_group/{meant}"
+
+
 def test_nameless_documents_are_twins() -> None:
     nodes = built(document("network", "1", name=""), document("network", "2", name=None), document("network", "3"))
     assert nodes["network/3"].hints["twins"] == 3

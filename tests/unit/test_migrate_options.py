@@ -46,3 +46,13 @@ def test_os_migrates_variable_says_whether_root_disks_are_copied(
         command(source="src", destination="dst", vars_file=file)
     assert ended.value.exit_code == 0
     assert (ferry.asked["migration_params"] or {}).get("boot_disk_copy") is copied
+
+
+@pytest.mark.parametrize("command", [migrations.migrate, data.plan])
+@pytest.mark.parametrize(("wanted", "power"), [(True, "running"), (False, None)])
+def test_servers_that_are_stopped_run_there_only_when_it_is_said(
+    ferry: Ferry, command: Any, wanted: bool, power: str | None
+) -> None:
+    with pytest.raises(typer.Exit):
+        command(source="src", destination="dst", start_servers=wanted)
+    assert (ferry.asked["migration_params"] or {}).get("power") == power
