@@ -19,6 +19,8 @@ from stackferry_cli.local.stack import KEEPER, Stack
 
 from ..conftest import scratch
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:

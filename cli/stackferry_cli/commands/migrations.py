@@ -233,11 +233,12 @@ def forget(
     if bool(migrations) == (before is not None):
         raise Error("name migrations, or a date (--before)")
     with client() as ferry:
-        known = ferry.migrations()
         if before is None:
             ids = [options.find(ferry, one) for one in migrations or ()]
         else:
-            ids = [one["id"] for one in known if one["phase"] in OVER and one["changed"] < _timestamp(before)]
+            ids = [
+                one["id"] for one in ferry.migrations() if one["phase"] in OVER and one["changed"] < _timestamp(before)
+            ]
         if not ids:
             output.tell(format_, {"forgotten": [], "kept": {}}, "none were over by then")
             return

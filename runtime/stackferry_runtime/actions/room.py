@@ -30,7 +30,6 @@ def room(view: View, project: str, known: dict[str, Any]) -> Done:
 
 def unreadable(view: View, name: str, needed: dict[str, int]) -> str | None:
     """Why the source has no room for what reading a server's disks takes; None when it has."""
-    short = quotas.beyond(view, needed)
-    return (
-        f"server {name!r} is read from snapshots: {'; '.join(short)}. Raise the quotas of the source" if short else None
-    )
+    if short := quotas.beyond(view, needed):
+        return f"server {name!r} is read from snapshots: {'; '.join(short)}. Raise the quotas of the source"
+    return None

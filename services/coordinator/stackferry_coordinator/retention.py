@@ -6,9 +6,9 @@ transaction of its own, so that nobody waits long, and a coordinator that is kil
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from sqlalchemy import Connection, Engine, Table, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, select, update
 from stackferry.phases import OVER
 
 from . import tables as t
@@ -22,23 +22,25 @@ ROWS = ((t.fact, "id"), (t.part, "number"), (t.document, "key"), (t.edge, "befor
 PLANNED = ("planning", "planned", "running", "done", "undoing", "undone", "cleaning")
 
 
-def mark(connection: Connection, migrations: Iterable[str]) -> None:
-    """Let nobody find these any more."""
-    c = t.migration.c
-    ids = list(migrations)
-    connection.execute(update(t.migration).where(c.id.in_(ids), c.phase.in_(OVER)).values(phase=FORGOTTEN))
+def mark(connection: Connection, migrations: Collection[str]) -> None:
+    """Let nobody find these any more, as far as they're over."""
+    _mark(connection, t.migration.c.id.in_(migrations))
+
+
+def mark_old(connection: Connection, when: float) -> bool:
+    """The same of all that were over by then; return whether there were any."""
+    return _mark(connection, t.migration.c.changed < when)
+
+
+def _mark(connection: Connection, which: ColumnElement[bool]) -> bool:
+    found = update(t.migration).where(which, t.migration.c.phase.in_(OVER)).values(phase=FORGOTTEN)
+    return connection.execute(found).rowcount > 0
 
 
 def is_marked(connection: Connection, migration: str) -> bool:
     """Whether a migration is being forgotten."""
     c = t.migration.c
     return connection.execute(select(c.id).where(c.id == migration, c.phase == FORGOTTEN)).first() is not None
-
-
-def ended_before(connection: Connection, when: float) -> list[str]:
-    """The migrations that were over by then."""
-    c = t.migration.c
-    return list(connection.execute(select(c.id).where(c.phase.in_(OVER), c.changed < when)).scalars())
 
 
 def drop_parts(connection: Connection) -> None:

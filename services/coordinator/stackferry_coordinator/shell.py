@@ -236,9 +236,7 @@ class Coordinator:
         with self.engine.begin() as connection:
             retention.drop_parts(connection)
             if self.keep_days:
-                old = retention.ended_before(connection, self.clock() - self.keep_days * DAY)
-                retention.mark(connection, old)
-                self.forgetting |= bool(old)
+                self.forgetting |= retention.mark_old(connection, self.clock() - self.keep_days * DAY)
             connection.execute(delete(t.inbox).where(t.inbox.c.at < self.clock() - INBOX_KEPT))
             turns.forget(connection, self.clock() - INBOX_KEPT)
             fleet.forget(connection, self.clock())
