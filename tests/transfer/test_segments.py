@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stackferry.errors import Unconfirmed
 from stackferry.messages import OfferSegment
 from stackferry_transfer.blocks import BLOCK, Copy
 from stackferry_transfer.devices import open_source
@@ -108,6 +109,37 @@ def test_what_nbdkit_serves_is_read_once_more_where_each_block_counts(agents: Pa
     ended = agents.fetch(about, offer, "verify")
     assert ended["outcome"] == "done"
     assert agents.served() == {"blocks": 20, "digest": ended["results"]["part"]}
+
+
+def test_a_source_that_cannot_be_heard_while_it_reads_once_more_gives_up_the_try_and_not_its_work(
+    agents: Pair, devices: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, gave_up = agents.source.told.publish, threading.Event()
+
+    def unheard(outgoing: Any) -> None:
+        if b"step-progressed" in outgoing.body:
+            gave_up.set()
+            raise Unconfirmed("nobody takes it")
+        publish(outgoing)
+
+    def slow(*_: Any) -> bytes:
+        gave_up.wait(0.2)
+        return bytes(32)
+
+    assert agents.cross("copy", engine="nbd")["outcome"] == "done"
+    monkeypatch.setattr(agents.source.told, "publish", unheard)
+    monkeypatch.setattr("stackferry_transfer.segments._read", slow)
+    monkeypatch.setattr("stackferry_transfer.reports.PROGRESS_EVERY", 0.01)
+    monkeypatch.setattr("stackferry_transfer.reports.SILENCE", -1.0)
+    about = agents.about(engine="nbd")
+    offer = agents.offer(about, mode="verify")
+    offer.pop("pump")
+    assert agents.fetch(about, offer, "verify")["outcome"] == "done"
+    for thread in threading.enumerate():
+        if thread.name == "offer":
+            thread.join(20)
+    assert gave_up.is_set()
+    assert not agents.source.stop.is_set(), "the agent goes on"
 
 
 def test_a_source_that_has_changed_fails_a_verify_only(agents: Pair, devices: tuple[Path, Path]) -> None:

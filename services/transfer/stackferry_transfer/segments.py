@@ -84,13 +84,14 @@ class Segments:
                 if export:
                     told |= {"address": self._reached_at(export.port), "pump": address}
                 self.reports.tell(SegmentOffered, told, envelope)
-                if not self._served(offer, export, envelope):
+                came, is_told = self._served(offer, export, envelope)
+                if not came:
                     why = "its agent was stopped" if self.stop.is_set() else f"no agent came within {GUEST:.0f} seconds"
                     raise PeerLost(f"nobody has fetched it: {why}")
         finally:
             self.server.withdraw(ticket)
-        if not offer.served.whole.is_set():
-            self._tell_part(device, offer, bool(export), envelope)
+        if not is_told:
+            self._tell_rest(device, offer, bool(export), envelope)
 
     def _reached_at(self, port: int) -> str:
         return f"{self.settings.advertise_address or self.server.address[0]}:{port}"
@@ -106,29 +107,30 @@ class Segments:
         rate = float(min(limits, default=0))
         return Export(path, part, _ticket(data), self.mine, data["certificates"], listener, rate)
 
-    def _tell_part(self, device: Device, offer: Offer, by_nbdkit: bool, envelope: Envelope) -> None:
+    def _tell_rest(self, device: Device, offer: Offer, by_nbdkit: bool, envelope: Envelope) -> None:
         """Say what was served, though it wasn't all: the rest was there already, or nbdkit served it.
 
         nbdkit doesn't say what it reads. Where each block counts, it's read once more; a first copy is verified later.
         """
         about, blocks = _about(envelope.data), offer.served.blocks
-        if by_nbdkit and envelope.data["mode"] == "copy":
+        unseen = by_nbdkit and not offer.served.whole.is_set()
+        if unseen and envelope.data["mode"] == "copy":
             self.reports.surely(SegmentServed, {**about, "blocks": None, "digest": None}, envelope)
             return
-        if by_nbdkit:
-            with Progress(self.reports, about, envelope, self.stop) as progress:
+        if unseen:
+            abandon = threading.Event()
+            over = _Either(abandon, self.stop)
+            with Progress(self.reports, about, envelope, abandon) as progress:
                 for block in blocks:
-                    if self.stop.is_set():
+                    if over.is_set():
                         return
                     offer.served.note(block, _read(device, offer.copy, block))
                     progress(1, offer.copy.span(blocks.start, block + 1 - blocks.start))
         self.reports.surely(SegmentServed, {**about, **offer.served.told()}, envelope)
 
-    def _served(self, offer: Offer, export: Export | None, envelope: Envelope) -> bool:
-        """Wait until the guest of an offer has come and gone; return whether there was one.
-
-        Once it has got all blocks, that is told at once.
-        """
+    def _served(self, offer: Offer, export: Export | None, envelope: Envelope) -> tuple[bool, bool]:
+        """Wait until the guest of an offer has come and gone; return whether there was one, and whether it's told what
+        it got: once that is all, it's told at once."""
         ticket, whole, told = offer.copy.id, offer.served.whole, False
         deadline, came = time.monotonic() + GUEST, False
         while not self.stop.is_set():
@@ -137,13 +139,13 @@ class Segments:
                 told = True
                 self.reports.surely(SegmentServed, {**_about(envelope.data), **offer.served.told()}, envelope)
             if export and export.over():
-                return True
+                return True, told
             here = self.server.serves(ticket) or (export and export.busy())
             if here or (not came and self.server.has_served(ticket)):  # it may have gone between two looks
                 came, deadline = True, time.monotonic() + GONE
             elif time.monotonic() > deadline:
                 break
-        return came
+        return came, told
 
     # -- at the destination --------------------------------------------------------------------------------
 
