@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
-from stackferry import __version__, messages, topology
+from bus_documents import SECTIONS, asyncapi, schemas, written
+from marshmallow import Schema
+from stackferry import messages
 from stackferry.messages import REGISTRY, Command
 from stackferry.resources import KINDS, order
 from stackferry.resources.fields import Many
@@ -35,7 +35,9 @@ def generated() -> dict[str, str]:
         "cli.md": NOTE + cli_page(),
         "os-migrate-variables.md": NOTE + variables_page(),
         "workflow.svg": drawing(),
-        "asyncapi.json": json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n",
+        "asyncapi.json": written(asyncapi(public=True)),
+        "asyncapi-internal.json": written(asyncapi(public=False)),
+        **{f"schemas/{type_}.json": written(schema) for type_, schema in schemas().items()},
     }
 
 
@@ -43,28 +45,40 @@ def messages_page() -> str:
     """Every message, with its fields."""
     parts = [
         "# Messages\n",
-        "Commands ask one service; facts tell whoever listens. See `docs/bus.md` for how to send and hear them.\n"
-        "Clients send those of the exchange `stackferry.requests`; the coordinator alone sends the others.\n",
+        "See [bus.md](bus.md) for how to send and hear them; [schemas/](schemas) has a JSON Schema of each, and\n"
+        "[asyncapi.json](asyncapi.json) the requests, answers and events as an AsyncAPI document.\n",
     ]
-    for title, base in (("Commands", True), ("Facts", False)):
-        parts.append(f"\n## {title}\n")
-        for type_, message in sorted(REGISTRY.items()):
-            if issubclass(message, Command) is not base:
-                continue
+    for title, said, found in SECTIONS:
+        parts.append(f"\n## {title}\n\n{said}\n")
+        for message in sorted(filter(found, REGISTRY.values()), key=lambda message: message.type):
             where = _sent_to(message)
-            parts.append(f"\n### `{type_}`\n\n{message.__doc__}\n\n{where}\n\n| field | | |\n|---|---|---|\n")
-            for name, field in message().fields.items():
-                need = "required" if field.required else ""
-                parts.append(f"| `{name}` | {need} | {field.metadata.get('description', '')} |\n")
+            parts.append(f"\n### `{message.type}`\n\n{inspect.cleandoc(message.__doc__ or '')}\n\n{where}\n\n")
+            parts.append(_fields(message))
+            if answer := getattr(message, "answer", None):
+                parts.append(f"\nThe answer's `content`: {inspect.cleandoc(answer.__doc__ or '')}\n\n{_fields(answer)}")
     return "".join(parts)
 
 
+def _fields(schema: type[Schema]) -> str:
+    rows = ["| field | | |\n|---|---|---|\n"]
+    for name, field in schema().fields.items():
+        need = "required" if field.required else ""
+        rows.append(f"| `{field.data_key or name}` | {need} | {field.metadata.get('description', '')} |\n")
+    return "".join(rows)
+
+
 def _sent_to(message: type[messages.Message]) -> str:
-    """Where a message is published to; what goes to ``stackferry.requests`` is for clients to send."""
-    if not issubclass(message, Command):
-        return f"routing key `{message.key}`"  # type: ignore[attr-defined]
+    """Where a message is published to."""
+    if issubclass(message, messages.Event):
+        return f"routing key `<source>.<destination>.<migration>.{message.called}`"
+    if message is messages.Answer:
+        return "routing key: the question's `reply_to`"
+    if issubclass(message, messages.Fact):
+        also = f"; once it has counted, the event `{message.called}`" if message.told else ""
+        return f"routing key `{message.key}`{also}"
+    assert issubclass(message, Command)
     queues = " or ".join(f"`{queue.name}`" for queue in message.queues)
-    return f"exchange `{message.queues[0].exchange.name}`, queue {queues}"
+    return f"routing key {queues}"
 
 
 def kinds_page() -> str:
@@ -163,82 +177,6 @@ def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, 
         yield from _commands(child, (*words, name))
 
 
-def asyncapi() -> dict[str, Any]:
-    """An AsyncAPI 3.0 document of the bus, with AMQP bindings 0.3.0."""
-    spec = APISpec("Stackferry", __version__, "3.1.0", plugins=[MarshmallowPlugin()])
-    converter: Any = spec.plugins[0].converter  # type: ignore[attr-defined]
-    channels: dict[str, Any] = {}
-    operations: dict[str, Any] = {}
-    found: dict[str, Any] = {}
-    for type_, message in sorted(REGISTRY.items()):
-        name = type_.split(".")[1]
-        payload = converter.schema2jsonschema(message())
-        found[name] = {
-            "name": type_,
-            "summary": (message.__doc__ or "").splitlines()[0],
-            "contentType": "application/cloudevents+json",
-            "payload": _event(type_, payload),
-        }
-        for address, binding in _addresses(message):
-            channel = channels.setdefault(
-                address.replace(".", "-"), {"address": address, "messages": {}, "bindings": {"amqp": binding}}
-            )
-            channel["messages"][name] = {"$ref": f"#/components/messages/{name}"}
-            operations[
-                f"{'send' if issubclass(message, Command) else 'receive'}-{name}-{address.replace('.', '-')}"
-            ] = {
-                "action": "send" if issubclass(message, Command) else "receive",
-                "channel": {"$ref": f"#/channels/{address.replace('.', '-')}"},
-                "messages": [{"$ref": f"#/channels/{address.replace('.', '-')}/messages/{name}"}],
-            }
-    return {
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "Stackferry",
-            "version": __version__,
-            "description": "Commands and facts of Stackferry on AMQP 0-9-1, as an integrator sends and receives them.",
-            "license": {"name": "Apache-2.0"},
-        },
-        "defaultContentType": "application/cloudevents+json",
-        "channels": channels,
-        "operations": operations,
-        "components": {"messages": found, "schemas": spec.to_dict().get("components", {}).get("schemas", {})},
-    }
-
-
-def _addresses(message: type[messages.Message]) -> list[tuple[str, dict[str, Any]]]:
-    version = {"bindingVersion": "0.3.0"}
-    if issubclass(message, Command):
-        return [
-            (q.name, {"is": "queue", "queue": {"name": q.name, "durable": True}, **version}) for q in message.queues
-        ]
-    exchange = topology.REPLIES if message is messages.Answer else topology.FACTS
-    named = {"name": exchange.name, "type": exchange.type, "durable": True}
-    return [(message.key, {"is": "routingKey", "exchange": named, **version})]  # type: ignore[attr-defined]
-
-
-def _event(type_: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """A CloudEvent whose data is the message."""
-    return {
-        "type": "object",
-        "required": ["specversion", "id", "source", "type", "data"],
-        "properties": {
-            "specversion": {"const": "1.0"},
-            "id": {"type": "string"},
-            "source": {"type": "string"},
-            "type": {"const": type_},
-            "subject": {"type": "string"},
-            "time": {"type": "string", "format": "date-time"},
-            "datacontenttype": {"const": "application/json"},
-            "correlationid": {"type": "string"},
-            "causationid": {"type": "string"},
-            "attempt": {"type": "integer"},
-            "traceparent": {"type": "string"},
-            "data": payload,
-        },
-    }
-
-
 def main() -> int:
     """Write the files, or say which are stale."""
     check = "--check" in sys.argv
@@ -249,7 +187,10 @@ def main() -> int:
             continue
         stale.append(name)
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(content, "utf-8")
+    left = {path.name for path in (DOCS / "schemas").glob("*.json")} - {f"{type_}.json" for type_ in REGISTRY}
+    stale += sorted(left)
     if check and stale:
         print(f"stale: {', '.join(stale)}; run `make docs`", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from stackferry.client import FINAL, Client
 from stackferry.envelope import Envelope
+from stackferry.errors import BrokerUnavailable, NoAnswer
 from stackferry.messages import MigrationChanged
 from stackferry.progress import Progress
 
@@ -30,23 +31,37 @@ class Display(Protocol):
 
 
 def follow(ferry: Client, migration: str, quiet: bool = False) -> None:
-    """Show a migration until it has ended or needs a person."""
+    """Show a migration until it has ended or needs a person.
+
+    Raises BrokerUnavailable or NoAnswer, with how to watch it later, when nothing is heard of it any more.
+    """
     state = ferry.show(migration)
     if state["phase"] in FINAL:
         return
-    if quiet:
-        for _ in ferry.follow(migration):
-            pass
-        return
-    with Bars(state) if console.is_terminal else Lines() as display:
-        _follow(ferry, state, display)
+    try:
+        if quiet:
+            for _ in ferry.follow(migration):
+                pass
+            return
+        with Bars(state) if console.is_terminal else Lines() as display:
+            _follow(ferry, state, display)
+    except (BrokerUnavailable, NoAnswer) as error:
+        later = f"The migration goes on without this screen: `stackferry watch {migration}` shows it."
+        raise type(error)(f"{error}\n{later}") from None
 
 
 def _follow(ferry: Client, state: dict, display: Display) -> None:  # type: ignore[type-arg]
     progress, shown = Progress(), 0.0
     progress.load(state["steps"], time.monotonic())
     while True:
-        fact, now = ferry.hear(state["id"], EVERY), time.monotonic()
+        connections, fact = ferry.connections, ferry.hear(state["id"], EVERY)
+        now = time.monotonic()
+        if ferry.connections != connections:  # what was told meanwhile was missed
+            again = ferry.show(state["id"])
+            progress.load(again["steps"], now)
+            if again["phase"] in FINAL:
+                display.show(progress, now)
+                return
         if fact is not None:
             display.fact(fact)
             progress.take(fact.type.split(".")[1], fact.data, now)

@@ -1,18 +1,17 @@
-"""A client for integrators: request migrations, ask about them, follow their facts. Plain Python, no services.
+"""A client for integrators: request migrations, ask about them, follow their events. Plain Python, no services.
 
 from stackferry.client import Client
 
 with Client("amqp://client:password@127.0.0.1:5672//") as ferry:
     migration = ferry.migrate("src", "dst")
-    for fact in ferry.follow(migration):
-        print(fact.type, fact.data)
+    for event in ferry.follow(migration):
+        print(event.type, event.data)
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +39,8 @@ from .phases import OVER
 SOURCE = "stackferry/client"
 FINAL = (*OVER, "stuck")
 PART_BYTES = 300_000
-SENT = 1000  # requests whose refusal is still ours
+#: who tries the credentials of a cloud, as what it's to be
+WORKERS = {"source": topology.EXPORTER_CHECKS.name, "destination": topology.IMPORTER_CHECKS.name}
 Place = str | dict[str, Any]
 
 
@@ -56,13 +56,17 @@ class Client:
         self._publisher = Publisher(amqp_uri, "client publisher")
         self._listener = Listener(amqp_uri, timeout)
         self._requested: set[str] = set()
-        self._sent: deque[str] = deque(maxlen=SENT)  # ids of our requests
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def connections(self) -> int:
+        """How often this client has connected to listen: what was told between two of them is missed."""
+        return self._listener.connections
 
     def close(self) -> None:
         """Close the connections; the queues of this client go with them."""
@@ -94,7 +98,6 @@ class Client:
         it by; both are in what is told of it. Raises InvalidMessage for a request that makes no sense.
         """
         migration = str(uuid.uuid4())
-        self._listener.attend(migration)
         request: dict[str, Any] = {"migration": migration, "mode": mode}
         for side, place in (("source", source), ("destination", destination)):
             if place is not None:
@@ -123,6 +126,7 @@ class Client:
         if documents is not None:
             request["parts"] = len(parts)
         RequestMigration.load_data(request)
+        self._listener.attend(migration, request.get("source"), request.get("destination"))
         for number, part in enumerate(parts, 1):
             self.send(SubmitDocuments, {"migration": migration, "part": number, "documents": part})
         self.send(RequestMigration, request)
@@ -131,7 +135,7 @@ class Client:
 
     def control(self, migration: str, action: str, servers: list[str] | None = None) -> None:
         """Tell a migration to start, pause, resume, cancel, retry or undo; or to ``cutover`` (these) warm servers."""
-        self._listener.attend(migration)
+        self._attend(migration)
         which = {"servers": servers} if servers else {}
         self.send(ControlMigration, {"migration": migration, "action": action, **which})
 
@@ -148,13 +152,16 @@ class Client:
         (answer,) = self._ask(ForgetMigrations, {"migrations": migrations})
         return answer
 
-    def send(self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None) -> Envelope:
-        """Publish one request."""
-        envelope, queue = message.make(SOURCE, data), queue or message.queues[0]
-        if "reply_to" not in data:  # a question gets an answer of its own
-            self._sent.append(envelope.id)
-        self._publisher.publish(Outgoing.of(queue.exchange.name, queue.name, envelope))
+    def send(self, message: type[Command], data: dict[str, Any]) -> Envelope:
+        """Publish one request; when it's refused, whatever hears next raises Refused."""
+        envelope = message.make(SOURCE, {"reply_to": self._listener.id, **data})
+        self._listener.expect(envelope)
+        self._publish(message, envelope)
         return envelope
+
+    def _publish(self, message: type[Command], envelope: Envelope) -> None:
+        queue = message.queues[0]
+        self._publisher.publish(Outgoing.of(queue.exchange.name, queue.name, envelope))
 
     # -- questions ---------------------------------------------------------------------------------------
 
@@ -164,12 +171,17 @@ class Client:
 
     def show(self, migration: str, documents: bool = False) -> dict[str, Any]:
         """Return one migration with its steps, and with their documents when asked."""
-        self._listener.attend(migration)  # nothing that follows is missed by who listens next
-        question = {"migration": migration, "documents": documents}
+        self._attend(migration)  # nothing that follows is missed by who listens next
+        parts = self._describe(migration, documents=documents)
+        found = parts[0]["migration"]
+        return {**found, "steps": undone.now(found["phase"], [step for part in parts for step in part["steps"]])}
+
+    def _describe(self, migration: str, **what: bool) -> list[dict[str, Any]]:
+        """The parts of the answer about a migration."""
         deadline = time.monotonic() + self.timeout
         while True:
             try:
-                parts = self._ask(DescribeMigrations, question)
+                parts = self._ask(DescribeMigrations, {"migration": migration, **what})
                 break
             except Refused:
                 raise
@@ -177,13 +189,19 @@ class Client:
                 if migration not in self._requested or time.monotonic() > deadline:
                     raise
         self._requested.discard(migration)
-        found = parts[0]["migration"]
-        return {**found, "steps": undone.now(found["phase"], [step for part in parts for step in part["steps"]])}
+        return parts
+
+    def _attend(self, migration: str) -> None:
+        """Listen to a migration, whose places its coordinator knows."""
+        if not self._listener.attends(migration):
+            (part,) = self._describe(migration, steps=False)
+            found = part["migration"]
+            self._listener.attend(migration, found["source"], found["destination"])
 
     def check(self, place: Place, side: str) -> dict[str, Any]:
         """Try the credentials of a cloud as *side* (``source`` or ``destination``) would use them."""
-        queue = CheckCloud.queues[0 if side == "source" else 1]
-        (answer,) = self._ask(CheckCloud, {"place": {"cloud": place} if isinstance(place, str) else place}, queue)
+        where = {"cloud": place} if isinstance(place, str) else place
+        (answer,) = self._ask(CheckCloud, {"place": where, "side": side})
         return answer
 
     def hosts(self) -> list[dict[str, Any]]:
@@ -192,18 +210,17 @@ class Client:
         found: list[dict[str, Any]] = answer["hosts"]
         return found
 
-    def _ask(
-        self, message: type[Command], data: dict[str, Any], queue: topology.WorkQueue | None = None
-    ) -> list[dict[str, Any]]:
+    def _ask(self, message: type[Command], data: dict[str, Any]) -> list[dict[str, Any]]:
         listener, parts = self._listener, []
-        question, asked = self.send(message, {**data, "reply_to": listener.id}, queue), listener.connections
+        question, asked = message.make(SOURCE, {**data, "reply_to": listener.id}), listener.connections
+        self._publish(message, question)
         while True:
             answer = listener.answer(question, self.timeout)
             self._raise_refusal()
             if answer is None and listener.connections != asked:
-                return self._ask(message, data, queue)
+                return self._ask(message, data)
             if answer is None:
-                where = (queue or message.queues[0]).name
+                where = message.queues[0].name if message is not CheckCloud else WORKERS[data["side"]]
                 raise NoAnswer(f"nobody on {where} answered within {self.timeout:g} s; are the services up?")
             if error := answer.data.get("error"):
                 raise Error(error)
@@ -211,10 +228,10 @@ class Client:
             if not answer.data.get("more"):
                 return parts
 
-    # -- facts -------------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------
 
     def follow(self, migration: str, timeout: float | None = None) -> Iterator[Envelope]:
-        """Yield the facts of a migration as they come, until it has ended or needs a person.
+        """Yield the events of a migration as they come, until it has ended or needs a person.
 
         Raises NoAnswer when nothing was heard for *timeout* seconds. What was told while the connection was lost is not
         yielded, nor what was told before this client requested the migration, showed it or listened to it.
@@ -236,20 +253,19 @@ class Client:
                 return
 
     def hear(self, migration: str, timeout: float | None = None) -> Envelope | None:
-        """Return the next fact of a migration; None when there was none for *timeout* seconds, or some were missed.
+        """Return the next event of a migration; None when there was none for *timeout* seconds, or some were missed.
 
         Raises Refused with the reason when a request of this client was.
         """
-        fact = self._listener.fact(migration, timeout)
+        self._attend(migration)
+        fact = self._listener.event(migration, timeout)
         self._raise_refusal()
         return fact
 
     def _raise_refusal(self) -> None:
         """Raise Refused when a request of ours is known to be; once for each."""
-        refusals = self._listener.refusals
-        for id_ in [id_ for id_ in self._sent if id_ in refusals]:
-            self._sent.remove(id_)
-            raise Refused(refusals.pop(id_))
+        if refusals := self._listener.refusals:
+            raise Refused(refusals.popleft())
 
     def wait(self, migration: str, timeout: float | None = None) -> dict[str, Any]:
         """Return the migration (see :meth:`show`) once it has ended or needs a person."""

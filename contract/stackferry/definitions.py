@@ -95,13 +95,15 @@ def user_definitions(users: dict[User, str], vhost: str = "/") -> dict[str, Any]
 
 
 def _topic_permissions(user: User, vhost: str) -> list[dict[str, str]]:
-    """Which facts a user may tell, and for which queues it may postpone and park messages: its own."""
+    """Which facts a user may tell, for which queues it may postpone and park messages (its own), what it may hear."""
     own = [topology.PARKED, *map(topology.retry_exchange, topology.BACKOFF)]
     allowed = {topology.FACTS.name: user.topics, **{exchange.name: user.works for exchange in own}}
-    return [
+    written = [
         {"user": user.name, "vhost": vhost, "exchange": exchange, "write": _any(keys), "read": ".*"}
         for exchange, keys in allowed.items()
     ]
+    hears = {"exchange": topology.EVENTS.name, "write": ".*", "read": f"^({'|'.join(user.hears)})$"}
+    return [*written, {"user": user.name, "vhost": vhost, **hears}]
 
 
 def _arguments(queue: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .bus import Outgoing
 from .envelope import Envelope
-from .errors import InvalidMessage
+from .errors import Claimed, InvalidMessage, NotNow, Soon
 from .messages import REGISTRY as MESSAGES
 from .messages import Command, check
 from .topology import BACKOFF, COORDINATOR, PARKED, WorkQueue, on, retry_exchange
@@ -80,13 +80,14 @@ def retried(queue: str, copy: Outgoing, error: str) -> Outgoing:
     return replace(copy, exchange=retry_exchange(BACKOFF[attempt]).name, key=queue, headers=headers)
 
 
-def postponed(queue: str, copy: Outgoing, claimed: bool = False) -> Outgoing:
+def postponed(queue: str, copy: Outgoing, why: NotNow) -> Outgoing:
     """Return the copy to publish when a message can't be worked on yet; this doesn't count as a try.
 
-    *claimed*: it may have been claimed meanwhile, so that the next delivery must not wait for that claim to expire.
+    When it may have been claimed meanwhile, the next delivery must not wait for that claim to expire.
     """
-    headers = {**copy.headers, CLAIMED: True} if claimed else copy.headers
-    return replace(copy, exchange=retry_exchange(BACKOFF[1]).name, key=queue, headers=headers)
+    headers = {**copy.headers, CLAIMED: True} if isinstance(why, Claimed) else copy.headers
+    wait = BACKOFF[0] if isinstance(why, Soon) else BACKOFF[1]
+    return replace(copy, exchange=retry_exchange(wait).name, key=queue, headers=headers)
 
 
 def parked(queue: str, copy: Outgoing, reason: str, error: Any) -> Outgoing:

@@ -64,6 +64,10 @@ class Claimed(NotNow):
     """Not yet, though its claim may have been taken in: nobody works by that claim."""
 
 
+class Soon(NotNow):
+    """Not yet, but in a second: somebody waits for it."""
+
+
 class Unfinished(Error):
     """A cloud is still making or deleting something, or something stands in the way that will pass."""
 

@@ -1,4 +1,4 @@
-"""What a client hears: answers to its questions, and the facts of migrations that it attends to."""
+"""What a client hears: answers to what it has asked, and the events of migrations that it attends to."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from amqp.exceptions import AccessRefused
 from kombu import Connection, Queue
 
-from . import topology
+from . import events, topology
 from .bus import BUS_ERRORS, connect
 from .envelope import Envelope
-from .errors import BrokerUnavailable, InvalidMessage
-from .messages import REGISTRY, Answer, RequestRefused, check
+from .errors import BrokerUnavailable, InvalidMessage, Refused
+from .messages import REGISTRY, Answer, check
 
-REFUSALS = 1000  # that are kept; the oldest are dropped
-FACTS = 10_000  # of one migration that are kept until they're heard; the oldest are dropped
+Place = dict[str, Any] | None
+
+REQUESTS = 1000  # whose refusal is waited for; the oldest are dropped
+EVENTS = 10_000  # of one migration that are kept until they're heard; the oldest are dropped
 
 
 class Listener:
@@ -30,9 +33,11 @@ class Listener:
 
     def __init__(self, uri: str, patience: float) -> None:
         self.connections, self._uri, self._patience = 0, uri, patience
-        self._facts: dict[str, deque[Envelope]] = {}
+        self._events: dict[str, deque[Envelope]] = {}
+        self._keys: dict[str, str] = {}  # migration → what its events are bound by
         self._answers: deque[Envelope] = deque()
-        self.refusals: dict[str, str] = {}  # id of a request, anybody's → why it was refused
+        self._requests: deque[str] = deque(maxlen=REQUESTS)
+        self.refusals: deque[str] = deque()  # why requests were refused
         self._connect()
 
     def close(self) -> None:
@@ -40,22 +45,35 @@ class Listener:
         with contextlib.suppress(OSError):
             self.connection.release()
 
-    def attend(self, migration: str) -> deque[Envelope]:
-        """From now on a migration's facts are kept until they're heard."""
-        return self._facts.setdefault(migration, deque(maxlen=FACTS))
+    def attend(self, migration: str, source: Place, destination: Place) -> None:
+        """From now on the events of a migration between these places are kept until they're heard.
+
+        Raises Refused when this user may not hear of them.
+        """
+        if migration not in self._events:
+            self._bind(key := events.key(source, destination, migration, "*"))
+            self._events[migration], self._keys[migration] = deque(maxlen=EVENTS), key
 
     def attends(self, migration: str) -> bool:
-        """Whether a migration's facts are kept."""
-        return migration in self._facts
+        """Whether a migration's events are kept."""
+        return migration in self._events
 
     def forget(self, migration: str) -> None:
-        """Keep a migration's facts no longer."""
-        self._facts.pop(migration, None)
+        """Keep a migration's events no longer."""
+        if self._events.pop(migration, None) is not None:
+            key = self._keys.pop(migration)
+            # the queue of a lost connection is gone with it
+            with contextlib.suppress(*BUS_ERRORS), self.connection.channel() as channel:
+                self._queue.bind(channel).unbind_from(topology.EVENTS, routing_key=key)
 
-    def fact(self, migration: str, timeout: float | None) -> Envelope | None:
-        """Return the next fact of a migration; None after *timeout* seconds, or when the connection was lost."""
-        facts = self.attend(migration)
-        return self._next(lambda: facts.popleft() if facts else None, timeout)
+    def event(self, migration: str, timeout: float | None) -> Envelope | None:
+        """Return the next event of a migration; None after *timeout* seconds, or when the connection was lost."""
+        events_ = self._events[migration]
+        return self._next(lambda: events_.popleft() if events_ else None, timeout)
+
+    def expect(self, request: Envelope) -> None:
+        """The answer to a request isn't waited for; but if it's refused, that is to be known."""
+        self._requests.append(request.id)
 
     def answer(self, question: Envelope, timeout: float | None) -> Envelope | None:
         """Return the next answer to a question; None as above. Those to earlier questions came too late."""
@@ -78,15 +96,15 @@ class Listener:
     def _listen(self) -> None:
         channel = self.connection.channel()
         mine = {"exclusive": True, "auto_delete": True, "durable": False}
-        replies = Queue(f"stackferry.client.{self.id}.replies", **mine)
-        facts = Queue(f"stackferry.client.{self.id}.facts", **mine)
-        replies(channel).queue_declare()
-        replies(channel).bind_to(topology.REPLIES, routing_key=self.id)
-        facts(channel).queue_declare()
-        for key in ("migration.#", "step.#", "export.#"):
-            facts(channel).bind_to(topology.FACTS, routing_key=key)
+        replies = Queue(f"stackferry.client.{self.id}.replies", **mine)(channel)
+        self._queue = Queue(f"stackferry.client.{self.id}.events", **mine)
+        replies.queue_declare()
+        replies.bind_to(topology.REPLIES, routing_key=self.id)
+        self._queue(channel).queue_declare()
+        for key in self._keys.values():
+            self._bind(key)
         self._consumer = self.connection.Consumer(
-            [replies(channel), facts(channel)],
+            [replies, self._queue(channel)],
             channel=channel,
             no_ack=True,
             on_message=self._take,
@@ -94,23 +112,32 @@ class Listener:
         )
         self._consumer.consume()
 
+    def _bind(self, key: str) -> None:
+        try:
+            with self.connection.channel() as channel:  # of its own: a refusal ends it
+                self._queue.bind(channel).bind_to(topology.EVENTS, routing_key=key)
+        except AccessRefused:
+            text = "this user of the broker may not hear of migrations between these clouds and projects"
+            raise Refused(f"{text} ({key}): `stackferry clients enrol` says for which it's made") from None
+
     def _take(self, message: Any) -> None:
         with contextlib.suppress(InvalidMessage):  # not ours
             envelope = Envelope.from_bytes(message.body, message.content_type)
             if envelope.type == Answer.type:
-                self._answers.append(check(envelope))
+                self._answered(check(envelope))
                 return
-            known = REGISTRY.get(envelope.type)
-            if known is not None:  # only the key says who could tell it: permissions guard that, not the body
-                if getattr(known, "key", None) != message.delivery_info.get("routing_key"):
-                    return
+            if envelope.type in REGISTRY:  # else a newer coordinator tells more than we know
                 check(envelope)
-            if known is RequestRefused:
-                self.refusals[envelope.data["request"]] = envelope.data["reason"]
-                while len(self.refusals) > REFUSALS:
-                    del self.refusals[next(iter(self.refusals))]
-            if (facts := self._facts.get(str(envelope.data.get("migration")))) is not None:
-                facts.append(envelope)
+            if (kept := self._events.get(str(envelope.data.get("migration")))) is not None:
+                kept.append(envelope)
+
+    def _answered(self, answer: Envelope) -> None:
+        if answer.correlationid not in self._requests:
+            self._answers.append(answer)
+            return
+        self._requests.remove(answer.correlationid)
+        if why := answer.data.get("error"):
+            self.refusals.append(why)
 
     def _next(self, take: Callable[[], Envelope | None], timeout: float | None) -> Envelope | None:
         """What *take* takes from what has arrived; None after so long, or when the connection was lost."""

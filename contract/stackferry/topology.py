@@ -1,8 +1,9 @@
 """The only list of exchanges, queues, bindings and permissions; everything else is generated from it.
 
 Clients publish requests to ``stackferry.requests``, and to nothing else; the coordinator alone publishes commands to
-``stackferry.commands``. A work queue is bound to one of the two under its own name, or to ``stackferry.facts`` by the
-facts it lives on. Failures wait in one of a few delay queues that all work queues share: a message published to
+``stackferry.commands``. Workers report to ``stackferry.facts``; what of it is true, the coordinator tells everybody on
+``stackferry.events``. A work queue is bound to one of the first two under its own name, or to ``stackferry.facts`` by
+the facts it lives on. Failures wait in one of a few delay queues that all work queues share: a message published to
 ``stackferry.retry.<n>s`` keeps the work queue's name as routing key, and the queue's dead-lettering brings it
 back through ``stackferry.returns``. What can't be helped is parked in ``stackferry.dead``: by the broker, or by a
 service through ``stackferry.parked``. A service may use no routing key but its own queues' names there (topic
@@ -15,17 +16,21 @@ since arguments can never change and policies can. Works on RabbitMQ 3.10 to 4.x
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
 from kombu import Exchange, Queue, binding
 
+from . import events
 from .errors import Error
 
 REQUESTS = Exchange("stackferry.requests", "direct", durable=True)
 COMMANDS = Exchange("stackferry.commands", "direct", durable=True)
 FACTS = Exchange("stackferry.facts", "topic", durable=True)
+#: told by the coordinator alone; the keys are made by ``events``
+EVENTS = Exchange("stackferry.events", "topic", durable=True)
 #: for the broker alone: what it parks by itself, and what comes back to a queue that is gone
 DEAD = Exchange("stackferry.dead", "fanout", durable=True)
 PARKED = Exchange("stackferry.parked", "topic", durable=True)
@@ -68,6 +73,10 @@ POLICIES: dict[str, dict[str, Any]] = {
         "pattern": r"^stackferry\.audit$",
         "definition": {"max-age": "7D", "max-length-bytes": 1_000_000_000},
     },
+    "history": {
+        "pattern": r"^stackferry\.history$",
+        "definition": {"max-age": "30D", "max-length-bytes": 1_000_000_000},
+    },
     "returns": {
         "pattern": r"^stackferry\.returns$",
         "apply-to": "exchanges",
@@ -100,8 +109,8 @@ class WorkQueue:
 class User:
     """A broker user with the least it needs.
 
-    It reads and settles the work queues ``works``, ``reads`` other queues and exchanges, ``writes`` to exchanges, and
-    tells the facts ``topics`` (regular expressions).
+    It reads and settles the work queues ``works``, ``reads`` other queues and exchanges, ``writes`` to exchanges, tells
+    the facts ``topics``, and may bind to the events ``hears`` (regular expressions of routing keys).
     """
 
     name: str
@@ -109,15 +118,16 @@ class User:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
+    hears: tuple[str, ...] = ()
     own_queues: str = field(default="")  # regular expression of queues it may create for itself
 
 
 EXPORTER = WorkQueue("stackferry.exporter", "exporter", "read a project of a source cloud")
-EXPORTER_CHECKS = WorkQueue("stackferry.exporter.checks", "exporter", "check access to a source", asked=True)
+EXPORTER_CHECKS = WorkQueue("stackferry.exporter.checks", "exporter", "check access to a source")
 EXPORTER_IMAGES = WorkQueue("stackferry.exporter.images", "exporter", "serve the payload of an image")
 EXPORTER_WORKLOADS = WorkQueue("stackferry.exporter.workloads", "exporter", "act on servers and disks of a source")
 IMPORTER = WorkQueue("stackferry.importer", "importer", "make one resource as its document says")
-IMPORTER_CHECKS = WorkQueue("stackferry.importer.checks", "importer", "check access to a destination", asked=True)
+IMPORTER_CHECKS = WorkQueue("stackferry.importer.checks", "importer", "check access to a destination")
 IMPORTER_IMAGES = WorkQueue("stackferry.importer.images", "importer", "take in the payload of an image")
 IMPORTER_WORKLOADS = WorkQueue("stackferry.importer.workloads", "importer", "act on servers and disks of a destination")
 COORDINATOR = WorkQueue("stackferry.coordinator", "coordinator", "requests of users, and their questions", asked=True)
@@ -171,18 +181,25 @@ def _works(service: str) -> tuple[str, ...]:
     return tuple(queue.name for queue in WORK_QUEUES if queue.service == service)
 
 
-def client_user(name: str) -> User:
-    """A user for whoever asks for migrations; what it may ask for says the coordinator (see its ``roles``)."""
+def client_user(name: str, clouds: Collection[str] | None = None, projects: Collection[str] | None = None) -> User:
+    """A user for whoever asks for migrations; what it may ask for says the coordinator (see its ``roles``).
+
+    *clouds*, *projects*: it hears of migrations between these only, and can't read the history, which tells of all.
+    """
+    everything = clouds is None and projects is None
     return User(
         name,
-        reads=("stackferry.facts", "stackferry.replies", "stackferry.audit"),
+        reads=("stackferry.events", "stackferry.replies", *(["stackferry.history"] if everything else [])),
         writes=("stackferry.requests",),
+        hears=(events.permitted(clouds, projects),),
         own_queues=r"stackferry\.client\..*",
     )
 
 
-#: looks after what was parked, and may put it back
-OPERATOR = User("operator", reads=("stackferry.dead",), writes=("stackferry.returns",))
+#: looks after what was parked, and may put it back; reads what anybody has said
+OPERATOR = User(
+    "operator", reads=("stackferry.dead", "stackferry.audit", "stackferry.history"), writes=("stackferry.returns",)
+)
 USERS = (
     User(
         "exporter",
@@ -203,11 +220,12 @@ USERS = (
     User(
         "coordinator",
         works=_works("coordinator"),
-        # so that it can make the queues of hosts: bind them, and have them park
-        reads=("stackferry.commands", "stackferry.returns"),
-        writes=(*_WORKERS_WRITE, *_ANSWER, "stackferry.commands", "stackferry.dead"),
-        own_queues=r"stackferry\.transfer\..*",
-        topics=(r"migration\..*", r"worker\.seen"),
+        # so that it can make queues: bind them, and have them park
+        reads=("stackferry.requests", "stackferry.commands", "stackferry.facts", "stackferry.returns"),
+        writes=(*_WORKERS_WRITE, *_ANSWER, "stackferry.commands", "stackferry.events", "stackferry.dead"),
+        # all work queues: it makes them anew when somebody has deleted one, for which RabbitMQ wants to see every right
+        own_queues=r"stackferry\.(transfer|exporter|importer|coordinator)(\..*)?",
+        topics=(r"worker\.seen",),
     ),
     client_user("client"),
     OPERATOR,
@@ -268,7 +286,7 @@ def retry_exchange(seconds: int) -> Exchange:
 
 def exchanges() -> list[Exchange]:
     """Every exchange."""
-    return [REQUESTS, COMMANDS, FACTS, DEAD, PARKED, REPLIES, RETURNS, *map(retry_exchange, BACKOFF)]
+    return [REQUESTS, COMMANDS, FACTS, EVENTS, DEAD, PARKED, REPLIES, RETURNS, *map(retry_exchange, BACKOFF)]
 
 
 def on(queue: WorkQueue, name: str) -> bool:
@@ -314,8 +332,18 @@ def dead_queue() -> Queue:
     return Queue(DEAD.name, bindings=found, durable=True, queue_arguments={"x-queue-type": "quorum"})
 
 
+def history_queue() -> Queue:
+    """A stream of what was told of migrations, but for progress: to read from any point in time."""
+    return Queue(
+        "stackferry.history",
+        bindings=[binding(EVENTS, routing_key=f"*.*.*.{name}") for name in events.KEPT],
+        durable=True,
+        queue_arguments={"x-queue-type": "stream"},
+    )
+
+
 def audit_queue() -> Queue:
-    """A stream of every fact: a log to read from any point in time, and the reason that no fact is unroutable."""
+    """A stream of what workers have said, whether it counted or not, and the reason that no fact is unroutable."""
     return Queue(
         "stackferry.audit",
         exchange=FACTS,
@@ -327,7 +355,7 @@ def audit_queue() -> Queue:
 
 def queues() -> list[Queue]:
     """Every durable queue."""
-    return [*map(work_queue, WORK_QUEUES), *map(retry_queue, BACKOFF), dead_queue(), audit_queue()]
+    return [*map(work_queue, WORK_QUEUES), *map(retry_queue, BACKOFF), dead_queue(), history_queue(), audit_queue()]
 
 
 def bindings(queue: Queue) -> list[tuple[str, str]]:

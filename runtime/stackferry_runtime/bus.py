@@ -18,10 +18,10 @@ from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider, Entrypoint, ProviderCollector, SharedExtension
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, declare, receiving, user_of
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving, user_of
 from stackferry.delivery import check_commander, copied, doubtful, parked, postponed, read, retried, sender
 from stackferry.envelope import Envelope
-from stackferry.errors import Claimed, Error, InvalidMessage, NotNow, Unroutable
+from stackferry.errors import Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
 
 from .logs import logger
@@ -136,9 +136,7 @@ class QueueReader(SharedExtension, ProviderCollector):
             try:
                 return self._session()
             except NotFound:
-                log.warning("the queue is gone; declaring everything", queue=self.queue.name)
-                with connect(self.uri, f"{self.queue.name} topology") as connection:
-                    declare(connection)  # or say who must, where this user mayn't
+                log.warning("the queue is gone; the coordinator makes it anew", queue=self.queue.name)
         except (*BUS_ERRORS, Error) as error:
             log.warning("the broker is away; trying again", queue=self.queue.name, error=str(error))
         except Exception:  # nothing that comes in may end the process
@@ -229,7 +227,7 @@ class QueueReader(SharedExtension, ProviderCollector):
                 self._refuse(message, error)
                 return result, exc_info
             if isinstance(error, NotNow):
-                step = partial(postponed, self.queue.name, claimed=isinstance(error, Claimed))
+                step = partial(postponed, self.queue.name, why=error)
             else:
                 log.error("handler failed", queue=self.queue.name, exc_info=exc_info)
                 step = partial(retried, self.queue.name, error=text)

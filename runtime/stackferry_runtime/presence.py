@@ -1,4 +1,4 @@
-"""Presence: every half minute a process says that it's there, and shows the certificate of its data connections."""
+"""Presence: every half minute a process says that it's there, with its certificate and the clouds that it knows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from stackferry.bus import Publisher
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
 from stackferry.messages import WorkerSeen
 
+from . import known_clouds
 from .bus import send
 from .certificates import Identity, identity
 from .logs import logger
 
 log = logger(__name__)
 EVERY = 30.0  # seconds
+LOOK = 0.25  # seconds between two looks at the credentials
 
 
 class Presence(DependencyProvider):
@@ -55,8 +58,15 @@ class Presence(DependencyProvider):
 
     def _run(self) -> None:
         while not self.over.ready():
+            known = known_clouds.stamp()
             self._say(stopping=False)
-            with eventlet.Timeout(EVERY, False):
+            self._rest(known)
+
+    def _rest(self, known: known_clouds.Stamp) -> None:
+        """Wait until it's time to say it again: soon when the clouds are others."""
+        deadline = time.monotonic() + EVERY
+        while not self.over.ready() and time.monotonic() < deadline and known_clouds.stamp() == known:
+            with eventlet.Timeout(LOOK, False):
                 self.over.wait()
 
     def _say(self, stopping: bool) -> None:
@@ -65,6 +75,7 @@ class Presence(DependencyProvider):
             "instance": self.instance,
             "version": __version__,
             "certificate": self.identity.certificate,
+            "clouds": known_clouds.names(),
             "stopping": stopping,
         }
         try:

@@ -1,4 +1,4 @@
-"""Whoever asks for what can't be done is told so: by an answer where one is waited for, and by a fact. Pure."""
+"""Whoever asks for what can't be done is told so: by an answer where one is waited for, and by an event. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-from stackferry import topology
+from stackferry import events, topology
 from stackferry.bus import Outgoing
 from stackferry.envelope import SHORT, loosely
 from stackferry.errors import InvalidMessage
@@ -38,11 +38,12 @@ def refusals(
     if queue == topology.COORDINATOR:
         words = _text(event.get("type")).split(".")
         about = {"migration": _uuid(data.get("migration")), "name": words[1] if len(words) > 1 else None}
-        fact = RequestRefused.make(
+        refusal = RequestRefused.make(
             source, {"request": id_, "sender": sender or None, "reason": reason, **about}, **cause,
             subject=about["migration"] or "",
         )  # fmt: skip
-        told.append(Outgoing.of(topology.FACTS.name, RequestRefused.key, fact))
+        key = events.key(None, None, about["migration"], RequestRefused.called)
+        told.append(Outgoing.of(topology.EVENTS.name, key, refusal))
     return told
 
 

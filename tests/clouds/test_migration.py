@@ -6,9 +6,11 @@ import time
 from collections import Counter
 
 import pytest
+from stackferry.messages import CheckCloud, DescribeHosts, DescribeMigrations
 from stackferry_sandbox.seed import seed_tenant
 
 from ..unit.coordinator.test_recorded import folded
+from .answers import wrong
 from .recording import recording
 from .test_workloads import left_over, sha256
 
@@ -44,7 +46,15 @@ def test_a_tenant_crosses_a_second_run_writes_nothing_and_undo_leaves_nothing(
     seeded, destination, hosts, ferry, sandbox
 ):
     before = described(destination.connect().network, destination)
-    state = ferry.wait(ferry.migrate(seeded.entry, destination.entry), timeout=240)
+    state = ferry.wait(ferry.migrate(seeded.entry, destination.entry, labels={"team": "web"}), timeout=240)
+    for question, about in (
+        (DescribeMigrations, {}),
+        (DescribeMigrations, {"migration": state["id"], "documents": True}),
+        (DescribeHosts, {}),
+        (CheckCloud, {"place": {"cloud": seeded.entry}, "side": "source"}),
+    ):
+        for content in ferry._ask(question, about):
+            assert wrong(question, content) == []
     assert state["phase"] == "done"
     assert bad(state) == []
     assert outcomes(state)["created"] > 80

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from openstack.block_storage.v3.volume import Volume
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 from openstack.network.v2.router import Router
@@ -95,3 +97,29 @@ def test_what_no_plan_can_know_it_says(cloud: Cloud, mtu: int, noted: bool) -> N
     wanted = document("openstack.network.Network", name="new", mtu=mtu)
     notes = apply.compare("network", wanted, view(cloud, admin=True), {}).notes
     assert any("whether this cloud allows it" in note for note in notes) == noted
+
+
+def test_what_is_older_than_the_migration_or_marked_for_another_is_never_deleted_whoever_calls_it_made(
+    cloud: Cloud,
+) -> None:
+    there = cloud.seed(Network, name="old", project_id=cloud.project["id"], created_at="2020-01-01T00:00:00Z")
+    made = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+    wanted = document("openstack.network.Network", name="old")
+    before = list(cloud.writes)
+    undo = {"destination_id": there["id"]}
+    ended = apply.remove("network", wanted, view(cloud, admin=True), {**undo, "since": made + 3601})
+    assert (ended.outcome, cloud.writes) == ("conflict", before)
+    assert "it isn't ours: it was made 2020-01-01T00:00:00Z, before this migration" in str(ended.reason)
+    for since in (made + 3599, None):  # clocks may differ; a ledger of before doesn't say
+        assert apply.remove("network", wanted, view(cloud, admin=True), {**undo, "since": since}).outcome == "removed"
+        there = cloud.seed(Network, name="old", project_id=cloud.project["id"], created_at="2020-01-01T00:00:00Z")
+        undo = {"destination_id": there["id"]}
+
+
+@pytest.mark.parametrize(("mark", "outcome"), [("m1/s1", "removed"), ("m2/s1", "conflict"), (None, "removed")])
+def test_a_volume_that_is_marked_for_another_document_stays(cloud: Cloud, mark: str | None, outcome: str) -> None:
+    metadata = {"stackferry": mark} if mark else {}
+    there = cloud.seed(Volume, name="disk", size=1, status="available", metadata=metadata)
+    wanted = document("openstack.blockstorage.Volume", name="disk")
+    hints = {"destination_id": there["id"], "marker": "m1/s1"}
+    assert apply.remove("volume", wanted, view(cloud, admin=True), hints).outcome == outcome

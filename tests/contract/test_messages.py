@@ -16,7 +16,7 @@ from marshmallow import Schema, fields
 from stackferry import topology
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
-from stackferry.messages import REGISTRY, Command, Fact, Message, SubmitDocuments, check
+from stackferry.messages import REGISTRY, Command, Event, Fact, Message, SubmitDocuments, check
 
 GOLDEN = Path(__file__).parent / "golden"
 #: published once, so never renamed: add to this list, remove from it only with a major version
@@ -46,7 +46,7 @@ PUBLISHED = (
 )
 MIGRATION = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 COMMANDS = sorted(type_ for type_, message in REGISTRY.items() if issubclass(message, Command))
-FACTS = sorted(type_ for type_, message in REGISTRY.items() if issubclass(message, Fact))
+FACTS = sorted(type_ for type_, message in REGISTRY.items() if issubclass(message, Fact | Event))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -72,9 +72,9 @@ def test_a_published_type_stays(type_: str) -> None:
 
 
 @pytest.mark.parametrize("type_", sorted(REGISTRY))
-def test_every_type_is_either_a_command_or_a_fact_and_named_after_its_class(type_: str) -> None:
+def test_every_type_is_a_command_or_a_fact_or_an_event_and_named_after_its_class(type_: str) -> None:
     message = REGISTRY[type_]
-    assert issubclass(message, Command) != issubclass(message, Fact)
+    assert sum(issubclass(message, base) for base in (Command, Fact, Event)) == 1
     words = type_.removeprefix("stackferry.").removesuffix(f".v{message.schema_version}")
     assert words.replace("-", "") == message.__name__.lower()
 
@@ -205,7 +205,8 @@ def test_nobody_makes_an_invalid_message() -> None:
 @pytest.mark.parametrize("type_", sorted(REGISTRY))
 def test_every_message_says_where_it_goes(type_: str) -> None:
     message: Any = REGISTRY[type_]
-    assert all(queue in (*topology.WORK_QUEUES, topology.HOST) for queue in message.queues)
+    if not issubclass(message, Event):  # it goes to whoever listens
+        assert all(queue in (*topology.WORK_QUEUES, topology.HOST) for queue in message.queues)
     assert not issubclass(message, Fact) or message.key
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stackferry import topology
 from stackferry.definitions import definitions, password_hash
-from stackferry.messages import REGISTRY, Fact
+from stackferry.messages import REGISTRY, Event, Fact
 
 PASSWORDS = {user.name: f"canary-{user.name}" for user in topology.USERS}
 LOADED = definitions({**PASSWORDS, "root": "canary-root"}, admin="root")
@@ -23,7 +23,7 @@ EXCHANGES = {exchange["name"]: exchange for exchange in LOADED["exchanges"]}
 SAID_BY = {
     "exporter": ("documents.exported", "export.ended", "image.offered", "step.ended", "step.progressed", "worker.seen"),
     "importer": ("step.ended", "step.progressed", "worker.seen"),
-    "coordinator": ("migration.changed", "migration.workload", "worker.seen"),
+    "coordinator": ("worker.seen",),
 }
 
 
@@ -35,7 +35,8 @@ def may(user: str, right: str, name: str) -> bool:
 @pytest.mark.parametrize("queue", topology.WORK_QUEUES, ids=lambda queue: queue.name)
 @pytest.mark.parametrize("user", [user.name for user in topology.USERS])
 def test_a_work_queue_is_read_by_its_service_only(user: str, queue: topology.WorkQueue) -> None:
-    assert may(user, "read", queue.name) == (user == queue.service)
+    """And by the coordinator, which makes it."""
+    assert may(user, "read", queue.name) == (user in (queue.service, "coordinator"))
 
 
 @pytest.mark.parametrize("user", ["exporter", "importer"])
@@ -49,7 +50,7 @@ def test_the_coordinator_alone_commands(user: str) -> None:
     assert may(user, "write", "stackferry.commands") == (user == "coordinator")
     commanded = {b["destination"] for b in LOADED["bindings"] if b["source"] == "stackferry.commands"}
     asked = {b["destination"] for b in LOADED["bindings"] if b["source"] == "stackferry.requests"}
-    assert asked == {"stackferry.coordinator", "stackferry.exporter.checks", "stackferry.importer.checks"}
+    assert asked == {"stackferry.coordinator"}
     assert not asked & commanded
 
 
@@ -69,12 +70,14 @@ def test_nobody_parks_in_the_brokers_own_name(user: str) -> None:
 
 @pytest.mark.parametrize("user", ["exporter", "importer", "coordinator", "client"])
 def test_users_create_none_of_the_topology(user: str) -> None:
-    assert [name for name in (*EXCHANGES, *QUEUES, "stackferry", "other") if may(user, "configure", name)] == []
+    made = {queue.name for queue in topology.WORK_QUEUES} if user == "coordinator" else set()
+    assert {name for name in (*EXCHANGES, *QUEUES, "stackferry", "other") if may(user, "configure", name)} == made
 
 
 def test_clients_state_no_facts_and_read_no_work() -> None:
     assert [name for name in EXCHANGES if may("client", "write", name)] == ["stackferry.requests"]
-    assert [name for name in QUEUES if may("client", "read", name)] == ["stackferry.audit"]
+    assert [name for name in QUEUES if may("client", "read", name)] == ["stackferry.history"]
+    assert [name for name in EXCHANGES if may("client", "read", name)] == ["stackferry.events", "stackferry.replies"]
     assert may("client", "configure", "stackferry.client.1")
 
 
@@ -187,6 +190,7 @@ def test_bindings_and_dead_letters_lead_to_what_exists() -> None:
         ("stackferry-work", {queue.name for queue in topology.WORK_QUEUES}),
         ("stackferry-retry", {f"stackferry.retry.{seconds}s" for seconds in topology.BACKOFF}),
         ("stackferry-audit", {"stackferry.audit"}),
+        ("stackferry-history", {"stackferry.history"}),
     ],
 )
 def test_a_policy_is_for_its_queues_only(name: str, matches: set[str]) -> None:
@@ -216,9 +220,21 @@ def test_every_fact_is_kept_and_those_of_workers_reach_the_coordinator() -> None
     taken = {b["routing_key"] for b in LOADED["bindings"] if b["source"] == "stackferry.facts"}
     assert "#" in taken
     keys = {message.key for message in REGISTRY.values() if issubclass(message, Fact)}
-    own = {key for key in keys if key.startswith("migration.")}
-    assert keys - own - {"answer"} <= taken
-    assert not own & taken
+    assert keys - {"answer"} <= taken
+
+
+def test_what_is_told_of_migrations_is_kept_but_for_progress() -> None:
+    told = {m.called for m in REGISTRY.values() if issubclass(m, Event) or (issubclass(m, Fact) and m.told)}
+    kept = {b["routing_key"] for b in LOADED["bindings"] if b["destination"] == "stackferry.history"}
+    assert kept == {f"*.*.*.{name}" for name in told - {"step-progressed"}}
+    assert {b["source"] for b in LOADED["bindings"] if b["destination"] == "stackferry.history"} == {
+        "stackferry.events"
+    }
+
+
+@pytest.mark.parametrize("user", [user.name for user in topology.USERS])
+def test_the_coordinator_alone_tells_events(user: str) -> None:
+    assert may(user, "write", "stackferry.events") == (user == "coordinator")
 
 
 def test_arguments_are_only_what_cannot_be_a_policy() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from stackferry import topology
 from stackferry.bus import Outgoing, Publisher, connect
-from stackferry.messages import CheckCloud
+from stackferry.messages import TryCloud
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
 
@@ -80,18 +80,35 @@ def broker(node: Node) -> Broker:
     return Broker(node.uri("admin"))
 
 
+class Whoever(Publisher):
+    """Publishes as the administrator, and commands as the coordinator, whose commands alone are heeded."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.uri("admin"), "tests")
+        self.coordinator = Publisher(node.uri("coordinator"), "tests")
+
+    def publish_all(self, messages: Sequence[Outgoing]) -> list[Any]:
+        if messages and messages[0].exchange == topology.COMMANDS.name:
+            return self.coordinator.publish_all(messages)
+        return super().publish_all(messages)
+
+    def close(self) -> None:
+        self.coordinator.close()
+        super().close()
+
+
 @pytest.fixture
 def publisher(node: Node) -> Iterator[Publisher]:
-    publisher = Publisher(node.uri("admin"), "tests")
+    publisher = Whoever(node)
     yield publisher
     publisher.close()
 
 
 def question(label: str, what: str = "ok", **headers: Any) -> Outgoing:
     """A message that tells the probe *what* to do, and to call it *label*."""
-    envelope = CheckCloud.make("tests", {"place": {"cloud": what}, "reply_to": label})
+    envelope = TryCloud.make("tests", {"place": {"cloud": what}, "reply_to": label})
     queue = topology.IMPORTER_CHECKS.name
-    return Outgoing(topology.REQUESTS.name, queue, envelope.to_bytes(), envelope.id, headers)
+    return Outgoing(topology.COMMANDS.name, queue, envelope.to_bytes(), envelope.id, headers)
 
 
 @pytest.fixture(name="question")

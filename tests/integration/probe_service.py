@@ -11,7 +11,7 @@ from pathlib import Path
 import eventlet
 from stackferry import topology
 from stackferry.errors import InvalidMessage
-from stackferry.messages import CheckCloud
+from stackferry.messages import TryCloud
 from stackferry_runtime.bus import Delivery, handles
 
 FOLDER = Path(os.environ["PROBE_FOLDER"])
@@ -26,7 +26,7 @@ def write(*words: object) -> None:
 class Probe:
     name = "importer"
 
-    @handles(CheckCloud, queue=topology.IMPORTER_CHECKS, workers=WORKERS)
+    @handles(TryCloud, queue=topology.IMPORTER_CHECKS, workers=WORKERS)
     def check(self, delivery: Delivery) -> None:
         label, what = delivery.data["reply_to"], delivery.data["place"]["cloud"]
         write(label, "began", "doubtful" if delivery.doubtful else "first", os.getpid())

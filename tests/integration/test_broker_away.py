@@ -107,3 +107,31 @@ def test_a_lease_is_judged_by_time_in_which_its_worker_could_be_heard(tmp_path: 
     assert now() == "asked"
     play.wait(5, workers=True)
     assert now() == "resting"
+
+
+@pytest.mark.parametrize("jump", [3600.0, 86400.0 * 365, -3600.0, -86400.0])
+def test_a_clock_that_jumps_loses_no_host_and_calls_no_running_try_lost(play: Play, jump: float) -> None:
+    (expose,) = [step for step in play.steps() if step.state == "asked" and step.action == "expose"]
+    claim = {"step": expose.key, "attempt": 1, "token": "t", "again": False, "reply_to": "r"}
+    assert play.shell.claim(messages.StepClaimed.make("tests", {"migration": play.id, **claim}))
+    play.now += jump
+    for _ in range(80):  # everybody goes on saying that they're there
+        play.now += 1
+        play.shell.tick()
+        play.hear("s1", "d1")
+        play.worker()
+    assert play.places() == ["holding", "wanting"]
+    assert next(step for step in play.steps() if step.key == expose.key).attempt == 1
+
+
+def test_after_a_clock_was_set_back_what_is_lost_is_still_found_out(play: Play) -> None:
+    (expose,) = [step for step in play.steps() if step.state == "asked" and step.action == "expose"]
+    claim = {"step": expose.key, "attempt": 1, "token": "t", "again": False, "reply_to": "r"}
+    assert play.shell.claim(messages.StepClaimed.make("tests", {"migration": play.id, **claim}))
+    play.now -= 86400.0
+
+    for _ in range(420):  # its worker says nothing any more
+        play.now += 1
+        play.shell.tick()
+        play.hear("s1", "d1")
+    assert next(step for step in play.steps() if step.key == expose.key).attempt == 2

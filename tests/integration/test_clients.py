@@ -16,7 +16,7 @@ import pytest
 from amqp import Connection as AMQPConnection
 from amqp import Message
 from kombu import Connection, Producer
-from stackferry import topology
+from stackferry import events, topology
 from stackferry.bus import Outgoing, Publisher
 from stackferry.client import Client
 from stackferry.delivery import read
@@ -37,7 +37,7 @@ def accepted(broker: Any) -> Envelope:
     (message,) = broker.take(QUEUE, 1)
     envelope = read(message.body, message.properties.get("content_type"), QUEUE)
     assert envelope.type == "stackferry.request-migration.v1"
-    assert {name: value for name, value in envelope.data.items() if name != "migration"} == DATA
+    assert {name: value for name, value in envelope.data.items() if name not in ("migration", "reply_to")} == DATA
     return envelope
 
 
@@ -109,7 +109,8 @@ def test_unanswered_question_names_the_queue(node: Node, broker: Any):
 def test_who_waits_for_a_phase_has_patience_with_a_coordinator_that_is_away(
     node: Node, broker: Any, publisher: Publisher
 ):
-    migration, state = str(uuid.uuid4()), {"phase": "done", "reason": None}
+    migration = str(uuid.uuid4())
+    state = {"phase": "done", "reason": None, "source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
     with Client(node.uri("client"), timeout=0.3) as ferry, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ferry.wait_for, migration, "done", 30)
         assert len(broker.take(QUEUE, 3)) >= 3  # each was given up, and asked again
@@ -126,8 +127,7 @@ def test_a_client_finds_out_that_its_connection_is_gone_though_there_is_still_so
         lost = ferry._listener.connection.connection
         lost.heartbeat_tick()
         lost.last_heartbeat_sent = 0.0  # it has done something else for long
-        fact = MigrationChanged.make("test", {"migration": str(uuid.uuid4()), "phase": "running"})
-        publisher.publish(Outgoing.of(topology.FACTS.name, "migration.changed", fact))
+        fact(publisher, ferry.migrate("src", "dst"), "running")
         assert select.select([lost.transport.sock], [], [], 10)[0]
         lost.transport.sock.shutdown(socket.SHUT_WR)
         waiting = pool.submit(ferry.migrations)
@@ -139,8 +139,9 @@ def test_a_client_finds_out_that_its_connection_is_gone_though_there_is_still_so
 
 def test_a_client_goes_on_when_the_broker_is_back(node: Node, broker: Any, publisher: Publisher):
     with Client(node.uri("client")) as ferry, ThreadPoolExecutor(1) as pool:
+        migration = ferry.migrate("src", "dst")
         node.kill()
-        waiting = pool.submit(ferry.hear, str(uuid.uuid4()), 30)
+        waiting = pool.submit(ferry.hear, migration, 30)
         assert not until(waiting.done, 1)
         node.start()
         assert waiting.result() is None
@@ -149,7 +150,8 @@ def test_a_client_goes_on_when_the_broker_is_back(node: Node, broker: Any, publi
 
 def fact(publisher: Publisher, migration: str, phase: str) -> None:
     data = {"migration": migration, "phase": phase, "was": "running", "paused": False, "reason": None, "totals": {}}
-    publisher.publish(Outgoing.of(topology.FACTS.name, MigrationChanged.key, MigrationChanged.make("test", data)))
+    key = events.key({"cloud": "src"}, {"cloud": "dst"}, migration, MigrationChanged.called)
+    publisher.publish(Outgoing.of(topology.EVENTS.name, key, MigrationChanged.make("test", data)))
 
 
 def test_one_client_follows_several_migrations_one_after_another(node: Node, broker: Any, publisher: Publisher):
@@ -186,7 +188,7 @@ def test_clients_leave_no_queue_behind(node: Node, broker: Any):
     from amqp.exceptions import NotFound
 
     with Client(node.uri("client")) as ferry:
-        names = [f"stackferry.client.{ferry._listener.id}.{what}" for what in ("replies", "facts")]
+        names = [f"stackferry.client.{ferry._listener.id}.{what}" for what in ("replies", "events")]
     for name in names:
         with pytest.raises(NotFound):
             broker.count(name)

@@ -60,7 +60,7 @@ def test_later_failures_wait_longer(
     assert headers == {
         "x-attempt": attempt + 1,
         "x-error": "RuntimeError: as told",
-        "x-sender": "admin",
+        "x-sender": "coordinator",
         "theirs": "kept",
     }
     assert probe.stop() == 0
@@ -79,7 +79,7 @@ def test_last_failure_parks(probe: Any, node: Node, publisher: Publisher, questi
             "reason": "failed",
             "error": "RuntimeError: as told",
             "attempts": len(BACKOFF) + 1,
-            "type": "stackferry.check-cloud.v1",
+            "type": "stackferry.try-cloud.v1",
             "body": sent.body.decode(),
         }
     ]
@@ -191,7 +191,7 @@ def test_a_queue_that_is_gone_is_read_again_once_somebody_declares_it(
     probe.start()
     with connect(node.uri("admin"), "vandal", heartbeat=0) as connection:
         connection.channel().queue_delete(QUEUE)
-        assert until(lambda: "this user may not create it" in probe.log, 30), probe.log
+        assert until(lambda: "the queue is gone" in probe.log, 30), probe.log
         declare(connection)
     publisher.publish(question("after"))
     assert until(lambda: probe.count("ended") >= 1, 30), probe.log
@@ -228,14 +228,17 @@ def test_broker_that_falls_silent_is_left(
 def park(node: Node, publisher: Publisher, *labels: str, reason: str = "failed", **headers: Any) -> list[str]:
     """Put messages into the parking queue as a service does; return their ids."""
     from stackferry.delivery import parked
-    from stackferry.messages import CheckCloud
+    from stackferry.messages import TryCloud
 
-    ids = []
+    ids, importer = [], Publisher(node.uri("importer"), "tests")
     for label in labels:
-        envelope = CheckCloud.make("tests", {"place": {"cloud": "ok"}, "reply_to": label})
-        copy = Outgoing("", "", envelope.to_bytes(), envelope.id, {"x-attempt": 4, "theirs": 1, **headers})
-        publisher.publish(parked(QUEUE, copy, reason, "why"))
+        envelope, noted = TryCloud.make("tests", {"place": {"cloud": "ok"}, "reply_to": label}), {"x-attempt": 4}
+        copy = Outgoing(
+            "", "", envelope.to_bytes(), envelope.id, {**noted, "x-sender": "coordinator", "theirs": 1, **headers}
+        )
+        importer.publish(parked(QUEUE, copy, reason, "why"))
         ids.append(envelope.id)
+    importer.close()
     return ids
 
 
@@ -261,7 +264,7 @@ def test_retried_dead_letter_starts_afresh(node: Node, broker: Any, publisher: P
     park(node, publisher, "fresh")
     deadletters.retry(node.uri("operator"), lambda _: True)
     (message,) = broker.take(QUEUE, 1)
-    assert message.properties["application_headers"] == {"x-replayed": True, "x-sender": "admin", "theirs": 1}
+    assert message.properties["application_headers"] == {"x-replayed": True, "x-sender": "coordinator", "theirs": 1}
 
 
 def test_message_that_ends_its_consumers_is_parked_by_the_broker(
@@ -281,7 +284,7 @@ def test_message_that_ends_its_consumers_is_parked_by_the_broker(
     assert (found["id"], found["queue"], found["reason"]) == (sent.message_id, QUEUE, "delivery_limit")
     assert len(deadletters.retry(node.uri("operator"), lambda _: True)) == 1
     (message,) = broker.take(QUEUE, 1)
-    assert message.properties["application_headers"] == {"x-replayed": True, "x-sender": "admin"}
+    assert message.properties["application_headers"] == {"x-replayed": True, "x-sender": "coordinator"}
 
 
 def test_retrying_what_parks_again_ends(probe: Any, node: Node, broker: Any, publisher: Publisher):

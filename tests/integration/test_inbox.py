@@ -51,8 +51,9 @@ def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
 def test_progress_leaves_no_rows(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/progress.db")
     database.upgrade(engine)
+    now = [1000.0]
     shell = Coordinator(
-        engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: 1000.0, authority=Authority(own_user="")
+        engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], authority=Authority(own_user="")
     )
     migration = str(uuid.uuid4())
     shell.take(RequestMigration.make("tests", {"migration": migration, "source": {"cloud": "src"}, "mode": "export"}))
@@ -64,10 +65,13 @@ def test_progress_leaves_no_rows(tmp_path):
 
     before, about = rows(), {"migration": migration, "step": "export", "attempt": 1}
     for done in range(1, 100):
+        now[0] += 1.0
         shell.take(StepProgressed.make("tests", {**about, "done": done}))
     assert rows() == before
     with engine.connect() as connection:
-        assert connection.execute(select(t.step.c.done)).scalar_one() == 99
+        assert connection.execute(select(t.step.c.done)).scalar_one() == 96  # it's noted every five seconds
+    (told,) = shell.fleeting.due(now[0])
+    assert Envelope.from_bytes(told.body).data["done"] == 99
     engine.dispose()
 
 
@@ -102,7 +106,7 @@ def test_name_and_labels_come_back_in_what_is_told(tmp_path):
     about = {"migration": str(uuid.uuid4()), "source": {"cloud": "src"}, "mode": "export"}
     shell.take(RequestMigration.make("tests", {**about, **called}))
     with engine.connect() as connection:
-        told = select(t.outbox.c.body).where(t.outbox.c.key == "migration.changed")
+        told = select(t.outbox.c.body).where(t.outbox.c.exchange == "stackferry.events")
         (fact,) = [Envelope.from_bytes(bytes(body)) for body in connection.execute(told).scalars()]
     assert (fact.data["migration_name"], fact.data["labels"]) == ("wave 3", {"team": "web"})
     (answer,) = queries.describe(engine, {}, lambda places: True)

@@ -49,6 +49,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "describe-migrations": {"reply_to": "nobody"},
     "export-project": {"migration": STEP["migration"], "attempt": 1, "source": PLACE},
     "check-cloud": {"place": PLACE, "reply_to": "nobody"},
+    "try-cloud": {"place": PLACE, "reply_to": "nobody"},
     "ensure-resource": RESOURCE,
     "compare-resource": RESOURCE,
     "finish-resource": RESOURCE,

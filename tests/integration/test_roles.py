@@ -13,6 +13,7 @@ from stackferry import topology
 from stackferry.client import Client
 from stackferry.definitions import password_hash
 from stackferry.errors import Error, Refused
+from stackferry.messages import ControlMigration
 from stackferry_cli.broker_users import local
 from stackferry_cli.local.stack import Stack
 
@@ -23,8 +24,11 @@ clients:
   night: {role: operator, clouds: [old, new]}
   web: {role: operator, projects: [web]}
   eyes: {role: viewer}
+  team: {role: operator, labels: {team: web}}
 """
-USERS = ("night", "web", "eyes", "stranger")
+#: what the broker keeps from a client: clouds and projects that aren't these
+LIMITED: dict[str, Any] = {"night": (["old", "new"],), "web": (None, ["web"])}
+USERS = ("night", "web", "eyes", "team", "stranger")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,9 @@ def stack() -> Iterator[Stack]:
         stack = Stack(Path(folder, "home"))
         try:
             stack.up({"exporter": 0, "importer": 0}, {"STACKFERRY_CLIENTS": str(file)})
-            local(stack.node).make({topology.client_user(name): password_hash("pw") for name in USERS})
+            users = {topology.client_user(name): password_hash("pw") for name in USERS if name not in LIMITED}
+            limited = {topology.client_user(name, *limits): password_hash("pw") for name, limits in LIMITED.items()}
+            local(stack.node).make(users | limited)
             yield stack
         finally:
             stack.down()
@@ -66,8 +72,8 @@ def refused(client: Client, migration: str) -> str:
 
 def asks(client: Client, source: Any, destination: Any) -> str | None:
     """Request a plan; return its id, None when that is refused."""
-    migration = client.migrate(source, destination, mode="plan")
     try:
+        migration = client.migrate(source, destination, mode="plan")
         client.show(migration)
     except Refused:
         return None
@@ -86,8 +92,10 @@ def test_each_asks_for_what_it_may_and_is_told_of_everything_else(client: Callab
     assert "undo is for the role admin" in refused(by["night"], mine)
     by["eyes"].control(mine, "cancel")
     assert "this client is viewer" in refused(by["eyes"], mine)
-    by["night"].control(elsewhere["client"], "cancel")
-    assert "may not touch that cloud" in refused(by["night"], elsewhere["client"])
+    with pytest.raises(Error, match="there's no migration"):
+        by["night"].control(elsewhere["client"], "cancel")
+    by["night"].send(ControlMigration, {"migration": elsewhere["client"], "action": "cancel"})
+    assert "may not touch that cloud" in refused(by["night"], mine)
     by["night"].clean_up_source(mine, ["server/x"])
     assert "clean-up-source is for the role admin" in refused(by["night"], mine)
 
@@ -95,9 +103,45 @@ def test_each_asks_for_what_it_may_and_is_told_of_everything_else(client: Callab
     known = {name: {row["id"] for row in one.migrations()} for name, one in by.items()}
     assert known == {
         "client": every, "eyes": every, "night": every - {elsewhere["client"]}, "web": every - {elsewhere["client"]},
-        "stranger": set(),
+        "team": set(), "stranger": set(),
     }  # fmt: skip
     with pytest.raises(Error, match="there's no migration"):
         by["night"].show(elsewhere["client"])
+    with pytest.raises(Refused, match="may not touch that cloud"):
+        by["night"].check("third", "source")
+    with pytest.raises(Refused, match="no such client"):
+        by["stranger"].check("old", "source")
     assert by["eyes"].show(elsewhere["client"])["id"] == elsewhere["client"]
     assert by["client"].show(mine)["phase"] == "new"  # nobody's refusal changed anything
+
+
+def test_a_client_hears_of_its_own_clouds_and_projects_only(client: Callable[[str], Client]) -> None:
+    admin, night, web = map(client, ("client", "night", "web"))
+    for one in (night, web):
+        migration = asks(one, OLD, NEW)
+        assert migration is not None
+        one.control(migration, "cancel")
+        assert one.wait_for(migration, "cancelled")["id"] == migration
+    shop = {"cloud": "old", "project": "shop"}
+    elsewhere = admin.migrate(shop, {"cloud": "third"}, mode="plan")
+    assert admin.show(elsewhere)["id"] == elsewhere
+    for one in (night, web):
+        for places in ((shop, {"cloud": "third"}), (None, None)):
+            with pytest.raises(Refused, match="may not hear of migrations between these"):
+                one._listener.attend(elsewhere, *places)
+        assert one.migrations() != []  # and its connection goes on
+    admin.control(elsewhere, "cancel")
+
+
+def test_who_is_kept_to_labels_asks_for_and_sees_what_has_them(client: Callable[[str], Client]) -> None:
+    team, admin = client("team"), client("client")
+    assert asks(team, OLD, NEW) is None
+    mine = team.migrate(OLD, NEW, mode="plan", labels={"team": "web", "wave": "1"})
+    assert team.show(mine)["labels"] == {"team": "web", "wave": "1"}
+    others = admin.migrate(OLD, NEW, mode="plan", labels={"team": "shop"})
+    assert admin.show(others)["id"] == others
+    known = {row["id"] for row in team.migrations()}
+    assert mine in known
+    assert others not in known
+    for migration in (mine, others):
+        admin.control(migration, "cancel")

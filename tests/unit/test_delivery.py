@@ -14,11 +14,11 @@ from stackferry import delivery, topology
 from stackferry.bus import Outgoing
 from stackferry.delivery import attempt_of, parked, read, retried
 from stackferry.envelope import CONTENT_TYPE, Envelope
-from stackferry.errors import InvalidMessage
-from stackferry.messages import Answer, CheckCloud
+from stackferry.errors import Claimed, InvalidMessage, NotNow, Soon
+from stackferry.messages import Answer, TryCloud
 
 COPY = Outgoing("", "", b"body", "id-1", {"x-mine": "kept"}, "text/plain", "latin-1", "corr-1")
-CHECK = CheckCloud.make("test", {"place": {"cloud": "c"}, "reply_to": "r"})
+CHECK = TryCloud.make("test", {"place": {"cloud": "c"}, "reply_to": "r"})
 
 
 def test_a_delivery_waits_longer_each_time_and_is_parked_in_the_end() -> None:
@@ -112,21 +112,25 @@ def test_the_coordinator_alone_commands_and_whoever_is_the_reader(queue: topolog
 
 
 def test_what_is_put_off_does_not_count_as_a_try() -> None:
-    copy = delivery.postponed("stackferry.importer", Outgoing("", "", b"", "", {"x-attempt": 2}))
+    copy = delivery.postponed("stackferry.importer", Outgoing("", "", b"", "", {"x-attempt": 2}), NotNow("wait"))
     assert copy.exchange.startswith("stackferry.retry.")
     assert (copy.key, attempt_of(copy.headers)) == ("stackferry.importer", 2)
+
+
+def test_what_somebody_waits_for_is_put_off_for_a_second() -> None:
+    assert delivery.postponed("q", COPY, Soon("wait")).exchange == "stackferry.retry.1s"
 
 
 def test_what_is_put_off_after_a_claim_is_in_doubt() -> None:
     """Else its next delivery would be refused, and the step would wait for the lease of the claim to end."""
     message = Outgoing("", "", b"", "", {})
-    assert not delivery.doubtful(delivery.postponed("q", message).headers, redelivered=False)
-    assert delivery.doubtful(delivery.postponed("q", message, claimed=True).headers, redelivered=False)
+    assert not delivery.doubtful(delivery.postponed("q", message, NotNow("wait")).headers, redelivered=False)
+    assert delivery.doubtful(delivery.postponed("q", message, Claimed("wait")).headers, redelivered=False)
     assert delivery.doubtful({}, redelivered=True)
     assert delivery.doubtful(retried("q", message, "boom").headers, redelivered=False)
 
 
-@pytest.mark.parametrize("queue", [q.name for q in CheckCloud.queues])
+@pytest.mark.parametrize("queue", [q.name for q in TryCloud.queues])
 def test_a_command_is_read_on_its_own_queues(queue: str) -> None:
     assert read(CHECK.to_bytes(), CONTENT_TYPE, queue) == CHECK
 
@@ -147,7 +151,7 @@ def test_a_fact_is_read_wherever_it_is_bound() -> None:
     [
         (b"nonsense", "undecodable"),
         (Envelope(type="stackferry.nothing.v1", data={}, source="s").to_bytes(), "unknown"),
-        (Envelope(type=CheckCloud.type, data={}, source="s").to_bytes(), "invalid"),
+        (Envelope(type=TryCloud.type, data={}, source="s").to_bytes(), "invalid"),
     ],
 )
 def test_a_message_that_cannot_be_used_has_its_reason(body: bytes, reason: str) -> None:
@@ -170,7 +174,7 @@ hostile = st.dictionaries(
 @settings(max_examples=100, deadline=None)
 @given(hostile)
 def test_any_data_is_read_or_parked_with_headers_that_can_be_sent(data: dict[str, Any]) -> None:
-    body = json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": CheckCloud.type, "data": data})
+    body = json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": TryCloud.type, "data": data})
     try:
         read(body.encode(), CONTENT_TYPE, "stackferry.exporter")
     except InvalidMessage as error:

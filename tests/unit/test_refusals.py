@@ -26,9 +26,13 @@ def told(event: Any, queue: topology.WorkQueue = topology.COORDINATOR, error: In
     return [(one.exchange, one.key, check(Envelope.from_bytes(one.body))) for one in outgoing]
 
 
-def test_a_refusal_is_a_fact_that_names_the_request_and_why() -> None:
+def test_a_refusal_is_an_event_that_names_the_request_and_why() -> None:
     ((exchange, key, envelope),) = told(REQUEST)
-    assert (exchange, key, envelope.type) == ("stackferry.facts", "migration.refused", RequestRefused.type)
+    assert (exchange, key, envelope.type) == (
+        "stackferry.events",
+        f"-.-.{MIGRATION}.request-refused",
+        RequestRefused.type,
+    )
     assert (envelope.subject, envelope.causationid, envelope.correlationid) == (MIGRATION, "1", "1")
     assert envelope.data == {
         "request": "1", "sender": "client", "migration": MIGRATION, "name": "control-migration",

@@ -8,7 +8,7 @@ from .document import DocumentSchema
 from .exports import DocumentsExported, ExportEnded, ExportProject
 from .hosts import HOST_ACTIONS, AgentSeen, ControlHost, DescribeHosts
 from .images import FetchImage, ImageOffered, LoadImage, OfferImage, SaveImage
-from .message import REGISTRY, Command, Fact, Message, check
+from .message import REGISTRY, Command, Event, Fact, Message, check
 from .migrations import (
     MODES,
     CleanUpSource,
@@ -20,7 +20,7 @@ from .migrations import (
     SubmitDocuments,
 )
 from .presence import WorkerSeen
-from .questions import Answer, CheckCloud, DescribeMigrations
+from .questions import Answer, CheckCloud, DescribeMigrations, TryCloud
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
 from .steps import GOOD, OUTCOMES, StepClaimed, StepEnded, StepProgressed
@@ -45,6 +45,7 @@ __all__ = [
     "DocumentSchema",
     "DocumentsExported",
     "EnsureResource",
+    "Event",
     "ExportEnded",
     "ExportProject",
     "Fact",
@@ -71,6 +72,7 @@ __all__ = [
     "StepEnded",
     "StepProgressed",
     "SubmitDocuments",
+    "TryCloud",
     "WorkerSeen",
     "WorkloadChanged",
     "check",

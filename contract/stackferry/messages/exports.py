@@ -6,7 +6,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from .. import topology
 from .document import DocumentsField
-from .fields import flag, migration_id, need, number, seconds_taken, text
+from .fields import called, flag, labels, migration_id, need, number, seconds_taken, text
 from .message import Command, Fact
 from .scope import nested_place, nested_selection
 
@@ -49,8 +49,11 @@ class ExportEnded(Fact):
     """An export is over: how many parts it had, or why it failed."""
 
     key = "export.ended"
+    told = True
 
     migration = migration_id()
+    migration_name = called()
+    labels = labels()
     attempt = number("try of the export", required=True)
     parts = number("how many DocumentsExported there were", required=True)
     outcome = text("how it ended", required=True, validate=validate.OneOf(("done", "failed", "interrupted")))

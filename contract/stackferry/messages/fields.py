@@ -21,10 +21,10 @@ def need(description: str, **kwargs: Any) -> fields.String:
     return text(description, required=True, validate=validate.Length(1, 512), **kwargs)
 
 
-def answer_key() -> fields.String:
-    """Where an answer goes."""
+def answer_key(required: bool = True) -> fields.String:
+    """Where an answer goes: to a request it says that it was taken, or why not."""
     about = {"description": "routing key on stackferry.replies that the answer goes to"}
-    return fields.String(required=True, metadata=about, validate=[validate.Length(1), _short])
+    return fields.String(required=required, metadata=about, validate=[validate.Length(1), _short])
 
 
 def _short(value: str) -> None:

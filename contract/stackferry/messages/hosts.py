@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import validate
 
 from .. import topology
+from .answers import Hosts, Taken
 from .fields import answer_key, flag, need, number, text
 from .message import Command, Fact
 
@@ -32,6 +33,7 @@ class DescribeHosts(Command):
     """Ask for every conversion host and how full it is; the answer is an Answer to ``reply_to``."""
 
     queues = (topology.COORDINATOR,)
+    answer = Hosts
 
     reply_to = answer_key()
 
@@ -40,6 +42,8 @@ class ControlHost(Command):
     """Give a host nothing new (drain), give it work again (resume), or forget one that is gone (forget)."""
 
     queues = (topology.COORDINATOR,)
+    answer = Taken
 
+    reply_to = answer_key(required=False)
     host = need("id of the host's server")
     action = text("what to do", required=True, validate=validate.OneOf(HOST_ACTIONS))

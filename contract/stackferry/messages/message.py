@@ -1,8 +1,9 @@
-"""What every message is: a schema with a type and a place to go. Commands ask, facts tell.
+"""What every message is: a schema with a type and a place to go. Commands ask, facts report, events tell.
 
 A command goes to one queue and refuses unknown fields, since a typing error in a migration request must not
-pass in silence. A fact goes to whoever listens (``key`` is its routing key) and ignores unknown fields, so that
-a newer sender doesn't break an older listener.
+pass in silence. A fact is a worker's word to the coordinator (``key`` is its routing key); an event is the
+coordinator's word to whoever listens. Both ignore unknown fields, so that a newer sender doesn't break an older
+listener. A fact that is ``told`` is told as an event, too, once it has counted.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ class Message(Schema):
     """Base of all messages; ``type`` is ``stackferry.<name>.v<version>``."""
 
     type: ClassVar[str]
+    called: ClassVar[str]  # its name: `migration-changed`
     schema_version: ClassVar[int] = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__name__ in ("Command", "Fact"):
+        if cls.__name__ in ("Command", "Fact", "Event"):
             return
-        name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        cls.type = f"stackferry.{name}.v{cls.schema_version}"
+        cls.called = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+        cls.type = f"stackferry.{cls.called}.v{cls.schema_version}"
         REGISTRY[cls.type] = cls
 
     @classmethod
@@ -56,9 +58,10 @@ class Message(Schema):
 
 
 class Command(Message):
-    """Something to do, for the one service that reads ``queue``."""
+    """Something to do, for the one service that reads ``queue``; ``answer`` says what is answered, if anything."""
 
     queues: ClassVar[tuple[topology.WorkQueue, ...]]
+    answer: ClassVar[type[Schema] | None] = None
 
     class Meta:
         unknown = RAISE
@@ -69,6 +72,14 @@ class Fact(Message):
 
     key: ClassVar[str]
     queues: ClassVar[tuple[topology.WorkQueue, ...]] = (topology.COORDINATOR_FACTS,)
+    told: ClassVar[bool] = False  # as an event, too
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class Event(Message):
+    """What the coordinator tells everybody, on ``stackferry.events``."""
 
     class Meta:
         unknown = EXCLUDE

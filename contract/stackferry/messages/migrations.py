@@ -10,9 +10,10 @@ from .. import topology
 from ..mapping import invalid
 from ..phases import ACTIONS, PHASES
 from ..resources.migration_params import SERVER, wrong_choices
+from .answers import Forgotten, Taken
 from .document import DocumentsField
 from .fields import TextUUID, answer_key, called, flag, labels, migration_id, need, number, text
-from .message import Command, Fact
+from .message import Command, Event
 from .scope import nested_place, nested_selection
 
 MODES = ("run", "plan", "export")
@@ -22,7 +23,9 @@ class RequestMigration(Command):
     """Move a project, or what is selected of it, from one cloud to another."""
 
     queues = (topology.COORDINATOR,)
+    answer = Taken
 
+    reply_to = answer_key(required=False)
     migration = migration_id()
     name = called()
     labels = labels()
@@ -89,7 +92,9 @@ class SubmitDocuments(Command):
     """One part of the documents of a migration that doesn't read a source cloud."""
 
     queues = (topology.COORDINATOR,)
+    answer = Taken
 
+    reply_to = answer_key(required=False)
     migration = migration_id()
     part = number("number of this part, from 1", required=True, validate=validate.Range(1))
     documents = DocumentsField()
@@ -99,7 +104,9 @@ class ControlMigration(Command):
     """Start, pause, resume, cancel, retry or undo a migration; or cut over its warm servers."""
 
     queues = (topology.COORDINATOR,)
+    answer = Taken
 
+    reply_to = answer_key(required=False)
     migration = migration_id()
     action = text("what to do", required=True, validate=validate.OneOf(ACTIONS))
     servers = fields.List(
@@ -111,7 +118,9 @@ class CleanUpSource(Command):
     """Delete at the source what a migration that is done has moved and verified; nothing else ever deletes there."""
 
     queues = (topology.COORDINATOR,)
+    answer = Taken
 
+    reply_to = answer_key(required=False)
     migration = migration_id()
     workloads = fields.List(
         need("server/<id> or volume/<id>"), required=True, validate=validate.Length(1, 10_000),
@@ -127,6 +136,7 @@ class ForgetMigrations(Command):
     """
 
     queues = (topology.COORDINATOR,)
+    answer = Forgotten
 
     reply_to = answer_key()
     migrations = fields.List(
@@ -134,10 +144,8 @@ class ForgetMigrations(Command):
     )
 
 
-class RequestRefused(Fact):
+class RequestRefused(Event):
     """A request changed nothing: it makes no sense, comes at the wrong time, or its sender may not ask for it."""
-
-    key = "migration.refused"
 
     request = need("id of the message")
     name = text("what was asked for, such as `control-migration`", allow_none=True)
@@ -146,10 +154,8 @@ class RequestRefused(Fact):
     reason = text("which field is wrong, and what is expected", required=True)
 
 
-class MigrationChanged(Fact):
+class MigrationChanged(Event):
     """A migration entered another phase, was paused or resumed."""
-
-    key = "migration.changed"
 
     migration = migration_id()
     migration_name = called()

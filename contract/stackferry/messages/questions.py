@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from .. import topology
+from .answers import CheckedCloud, Described
 from .fields import TextUUID, answer_key, flag, text
 from .message import Command, Fact
 from .scope import nested_place
@@ -14,9 +15,11 @@ class DescribeMigrations(Command):
     """Ask for the state of one migration, or of all; the answer is an Answer to ``reply_to``."""
 
     queues = (topology.COORDINATOR,)
+    answer = Described
 
     reply_to = answer_key()
     migration = TextUUID(allow_none=True, metadata={"description": "one migration; absent: all, without steps"})
+    steps = flag("with its steps", load_default=True)
     after = text("steps with a key after this one (paging)", allow_none=True)
     documents = flag("with each step's document")
 
@@ -24,7 +27,22 @@ class DescribeMigrations(Command):
 class CheckCloud(Command):
     """Try the credentials of a cloud and say what they allow."""
 
+    queues = (topology.COORDINATOR,)
+    answer = CheckedCloud
+
+    place = nested_place("the cloud to try", required=True)
+    side = text(
+        "as what: the exporter reads a source, the importer writes to a destination", load_default="source",
+        validate=validate.OneOf(("source", "destination")),
+    )  # fmt: skip
+    reply_to = answer_key()
+
+
+class TryCloud(Command):
+    """Try the credentials of a cloud for whoever has asked the coordinator (CheckCloud)."""
+
     queues = (topology.EXPORTER_CHECKS, topology.IMPORTER_CHECKS)
+    answer = CheckedCloud
 
     place = nested_place("the cloud to try", required=True)
     reply_to = answer_key()

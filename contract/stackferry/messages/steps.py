@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from .. import topology
-from .fields import answer_key, flag, migration_id, need, number, seconds_taken, text
+from .fields import answer_key, called, flag, labels, migration_id, need, number, seconds_taken, text
 from .message import Fact
 
 OUTCOMES = (
@@ -49,7 +49,10 @@ class StepProgressed(StepFields, Fact):
     """A long step is alive: so much of it is done. It renews the try's lease."""
 
     key = "step.progressed"
+    told = True
 
+    migration_name = called()
+    labels = labels()
     done = number("units done", required=True)
     total = number("units in all, when known", allow_none=True)
     unit = text("what is counted", load_default="bytes")
@@ -59,7 +62,10 @@ class StepEnded(StepFields, Fact):
     """A try of a step is over."""
 
     key = "step.ended"
+    told = True
 
+    migration_name = called()
+    labels = labels()
     outcome = text("how it ended", required=True, validate=validate.OneOf(OUTCOMES))
     kind = text("kind of the resource", allow_none=True)
     name = text("name of the resource", allow_none=True)

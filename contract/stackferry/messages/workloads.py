@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from .. import topology
 from .fields import called, labels, migration_id, need, number, text
-from .message import Command, Fact
+from .message import Command, Event, Fact
 from .scope import nested_place
 from .steps import StepFields
 
@@ -108,10 +108,8 @@ class FetchSegment(_Segment, Command):
 WORKLOAD_STATES = ("done", "failing", "failed", "skipped", "removed", "again")
 
 
-class WorkloadChanged(Fact):
+class WorkloadChanged(Event):
     """A server, or a volume that is attached nowhere, has arrived, or is given up, or taken back."""
-
-    key = "migration.workload"
 
     migration = migration_id()
     migration_name = called()

@@ -33,7 +33,7 @@ from marshmallow import ValidationError
 
 from ..errors import EndedInError
 from .comparing import body_of, differences, said, sendable
-from .finding import find, made_by_an_earlier_try
+from .finding import find, made_by_an_earlier_try, not_ours
 from .kind import KINDS, Kind, Replaced
 from .nested import nested_in
 from .replacing import bring_back, stale, unrecorded
@@ -226,12 +226,17 @@ def finish(kind_name: str, document: Document, view: View, hints: Hints) -> Outc
 
 def remove(kind_name: str, document: Document, view: View, hints: Hints) -> Outcome:
     """Delete what this migration created, or bring back what it has replaced (``hints.replaced``); gone already is
-    fine."""
+    fine.
+
+    What can't have been made by this migration stays, and is a conflict.
+    """
     kind, id_ = KINDS[kind_name], hints["destination_id"]
     found = view.own(kind_name, id_) or view.get(kind_name, id_)
     if replaced := (hints.get("replaced") or {}).get(id_):
         notes = bring_back(kind, found, view, replaced) if found is not None else ["it's gone by now"]
         return Outcome("restored", id_, notes=notes)
+    if found is not None and (why := not_ours(found, hints)):
+        return Outcome("conflict", id_, reason=f"{kind.kind} {id_} stays: {why}")
     if found is not None:
         kind.take_back(view, found, hints)
         if kind.gradual:

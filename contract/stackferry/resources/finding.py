@@ -13,6 +13,7 @@ Document = dict[str, Any]
 Hints = dict[str, Any]
 #: key in the metadata of what is made for one document alone, and must not be taken for anything else
 MARK = "stackferry"
+CLOCKS = 3600.0  # seconds that a cloud's clock may differ from the coordinator's
 
 
 def find(
@@ -50,8 +51,25 @@ def made_by_an_earlier_try(found: Record, hints: Hints) -> bool:
     first_asked, created_at = hints.get("first_asked"), found.get("created_at")
     if first_asked is None or not created_at:
         return False
-    created = datetime.fromisoformat(str(created_at)).replace(tzinfo=UTC).timestamp()
-    return created >= int(first_asked)
+    return _unix(created_at) >= int(first_asked)
+
+
+def not_ours(record: Record, hints: Hints) -> str | None:
+    """Why what is to be deleted can't be this migration's; None when nothing says so.
+
+    Its maker's word alone isn't enough: it must not carry another document's mark, nor be older than the migration
+    (``hints.since``, Unix time in seconds). Clocks may differ by an hour.
+    """
+    if hints.get("marker") and (mark := (record.get("metadata") or {}).get(MARK)) and mark != hints["marker"]:
+        return f"it isn't ours: it carries the mark of {mark}"
+    since, created_at = hints.get("since"), record.get("created_at")
+    if since and created_at and _unix(created_at) < since - CLOCKS:
+        return f"it isn't ours: it was made {created_at}, before this migration was requested"
+    return None
+
+
+def _unix(created_at: Any) -> float:
+    return datetime.fromisoformat(str(created_at)).replace(tzinfo=UTC).timestamp()
 
 
 def _choose(

@@ -37,6 +37,7 @@ def ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if (judged := agreement.judged(ledger, step, data, now)) is None:
         return
     data, step = judged, moves.known(ledger, step.key)
+    ledger.counted.append(data)
     if data["outcome"] == "differs":
         _record(ledger, step, data)
     elif data["outcome"] in GOOD:

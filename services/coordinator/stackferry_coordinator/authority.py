@@ -5,7 +5,7 @@ The rules are in ``senders`` and ``roles``; here they are applied, and each refu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from stackferry import topology
@@ -15,11 +15,11 @@ from stackferry_runtime.logs import logger
 from . import roles, senders
 from .clients import Clients
 from .ledger import Ledger
-from .roles import Client
+from .roles import Client, Places
 
 log = logger(__name__)
 COORDINATOR = topology.COORDINATOR.service
-Places = Iterable[dict[str, Any] | None]
+Migrations = Iterable[dict[str, Any]]  # {source, destination, labels} of each
 SUBJECT = ("migration", "step", "host", "service", "action")  # fields that say what a message is about
 
 
@@ -38,7 +38,8 @@ class Authority:
         A host's word about a try that is over is nothing to us: the volume may have moved to another host since.
         """
         if name in roles.NEEDS:
-            self.ask(name, data, sender, (ledger.head.request.get("source"), ledger.head.request.get("destination")))
+            request = ledger.head.request  # documents may come before it: then it will be judged
+            self.ask(name, data, sender, [request] if request else [])
             return True
         if sender == self.own_user or not (wrong := senders.refused(ledger, name, data, sender)):
             return True
@@ -47,16 +48,15 @@ class Authority:
         log.info("about a try that is over", message=name, sender=sender, step=data.get("step"))
         return False
 
-    def ask(self, name: str, data: dict[str, Any], sender: str, places: Places) -> None:
-        """Let a client ask for something that concerns these *places*: {cloud, project}."""
-        if sender != self.own_user and (wrong := roles.refused(self.clients(sender), name, data, places)):
+    def ask(self, name: str, data: dict[str, Any], sender: str, about: Migrations | Places) -> None:
+        """Let a client ask for something about these migrations, or in these places."""
+        if sender != self.own_user and (wrong := roles.refused(self.clients(sender), name, data, about)):
             _refuse(name, data, sender, wrong)
         log.info("request", audit=True, message=name, sender=sender, **_subject(data))
 
-    def sees(self, sender: str) -> Callable[[Places], bool]:
-        """Of which places a client is told: ``sees(sender)(places)``. One that isn't known is told of none."""
-        client = Client() if sender == self.own_user else self.clients(sender)
-        return client.may_touch if client else lambda places: False
+    def sees(self, sender: str) -> Client | None:
+        """Of what a client is told; None for one that isn't known: it's told of nothing."""
+        return Client() if sender == self.own_user else self.clients(sender)
 
     def worker(self, data: dict[str, Any], sender: str) -> None:
         """Let a worker say that it's there: nobody can speak for the workers of another service."""

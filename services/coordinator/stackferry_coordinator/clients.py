@@ -1,7 +1,7 @@
 """The file that says what each client may ask for (``STACKFERRY_CLIENTS``); it's read again when it has changed.
 
 clients:
-  night-shift: {role: operator, clouds: [old, new], projects: [web, shop]}
+  night-shift: {role: operator, clouds: [old, new], projects: [web, shop], labels: {team: web}}
   dashboard: {role: viewer}
 """
 
@@ -29,6 +29,7 @@ class _Client(Schema):
     role = fields.String(required=True, validate=validate.OneOf(ROLES))
     clouds = fields.List(fields.String(), load_default=None, allow_none=True)
     projects = fields.List(fields.String(), load_default=None, allow_none=True)
+    labels = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
 
 
 class _File(Schema):
@@ -86,7 +87,10 @@ def read(file: Path) -> dict[str, Client]:
         raise Error(f"STACKFERRY_CLIENTS: {file} can't be read: {error}") from None
     except ValidationError as error:
         raise Error(f"STACKFERRY_CLIENTS: {file}: {error.normalized_messages()}") from None
-    return {user: Client(one["role"], _some(one["clouds"]), _some(one["projects"])) for user, one in found.items()}
+    return {
+        user: Client(one["role"], _some(one["clouds"]), _some(one["projects"]), one["labels"])
+        for user, one in found.items()
+    }
 
 
 def _some(names: list[str] | None) -> frozenset[str] | None:

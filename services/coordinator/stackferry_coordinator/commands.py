@@ -126,6 +126,8 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
         destination_id = known(step.kind, step.source_id)
     if destination_id:
         hints["destination_id"] = destination_id
+    if step.action == "remove":
+        hints["since"] = ledger.head.created
     if step.action in ("ensure", "finish"):
         hints = {"replaced": {}, **hints, "made": list(owner.made)}
     if step.action == "ensure" and KINDS[step.kind].takes_id:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select
-from stackferry import __version__
+from stackferry import __version__, topology
 
 from . import tables as t
 from .assignment import Fleet, Host, unfit
@@ -15,8 +15,11 @@ from .assignment import Fleet, Host, unfit
 WORKER_SILENT = 120.0  # seconds: four times as long as a worker is silent
 AGENT_SILENT = 30.0  # an agent says every five seconds that it's there
 MANY = 256  # agents that are remembered of one host: nobody can make more rows than that
+NEWS = 0.9  # seconds after which a worker has said that its credentials are others
 GONE = 86400.0  # seconds of silence after which one is forgotten
-WORKER = ("version", "certificate")
+WORKER = ("version", "certificate", "clouds")
+#: which service works on which side of a migration
+SIDES = {"source": topology.EXPORTER.service, "destination": topology.IMPORTER.service}
 AGENT = ("name", "cloud", "project", "slots", "version", "certificate")
 # Statements of each assignment are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
 _ANSWERING = (t.agent.c.seen > bindparam("since"), t.agent.c.slots > 0)
@@ -38,6 +41,24 @@ def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[s
     """Note that a worker is there, or leaves."""
     key = {"service": data["service"], "instance": data["instance"]}
     _seen(connection, upsert, t.worker, key, {n: data.get(n) for n in WORKER}, data, now)
+
+
+def unknown_clouds(connection: Connection, request: dict[str, Any], now: float) -> dict[str, str]:
+    """Why a request's clouds can't be reached, by field: no worker on that side has credentials for them.
+
+    Where none is there, or one doesn't say which it knows, nobody can tell.
+    """
+    wrong, c = {}, t.worker.c
+    for side, service in SIDES.items():
+        if not (cloud := (request.get(side) or {}).get("cloud")):
+            continue
+        there = select(c.clouds).where(c.service == service, c.seen > now - WORKER_SILENT)
+        told = list(connection.execute(there).scalars())
+        known = sorted({name for names in told for name in names or ()})
+        if told and None not in told and cloud not in known:
+            some = f"{', '.join(known[:20])}{' ...' if len(known) > 20 else ''}" or "none"
+            wrong[side] = f"no {service} has credentials for a cloud {cloud!r} in its clouds.yaml; known: {some}"
+    return wrong
 
 
 def agent_seen(connection: Connection, upsert: Callable[..., Any], data: dict[str, Any], now: float) -> None:

@@ -10,6 +10,7 @@ from .workload import place_of, task_of
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
 LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again
+LONGEST = 600.0  # seconds that no lease and no rest is longer than
 SETTLE = 15.0  # seconds after which a request whose sender died can no longer take effect
 BACKOFF = (2.0, 5.0, 15.0, 60.0)  # seconds before another try after a failure that may pass
 TRIES = 5

@@ -25,7 +25,6 @@ def facts(ledger: Ledger) -> list[dict[str, Any]]:
         head = moves.known(ledger, key)
         about = {
             "migration": ledger.head.id,
-            **ledger.head.named,
             "workload": key,
             "name": head.name,
             "state": verdict(head),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
+from stackferry import topology
 from stackferry.bus import Outgoing, Publisher
-from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, Unroutable
 
 from . import tables as t
@@ -17,19 +17,16 @@ _FORGET = delete(t.outbox).where(t.outbox.c.id == bindparam("b_id"))
 _KEEP = insert(t.outbox)
 
 
-def row(exchange: str, key: str, envelope: Envelope) -> dict[str, Any]:
-    """Return the row of a message."""
-    return {"exchange": exchange, "key": key, "message": envelope.id, "body": envelope.to_bytes()}
-
-
-def keep(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def keep(connection: Connection, messages: list[Outgoing]) -> None:
     """Write what is to be published once this transaction is over."""
-    if rows:
-        connection.execute(_KEEP, rows)
+    if messages:
+        connection.execute(
+            _KEEP, [{"exchange": m.exchange, "key": m.key, "message": m.message_id, "body": m.body} for m in messages]
+        )
 
 
-def relay(engine: Engine, publisher: Publisher) -> int:
-    """Publish what is due, in order; return how many messages the broker has taken."""
+def relay(engine: Engine, publisher: Publisher) -> tuple[int, set[str]]:
+    """Publish what is due, in order; return how many messages the broker has taken, and the queues that are gone."""
     if engine.dialect.name == "sqlite":  # alone; and its only connection must not wait for the broker
         with engine.begin() as connection:
             rows = _due(connection)
@@ -41,7 +38,7 @@ def relay(engine: Engine, publisher: Publisher) -> int:
         with engine.begin() as connection:  # others skip the rows that this one has locked
             sent, unroutable = _publish(publisher, _due(connection))
             _settle(connection, sent, unroutable)
-    return len(sent)
+    return len(sent), {row["key"] for row in unroutable if row["exchange"] == topology.COMMANDS.name}
 
 
 def _due(connection: Connection) -> list[Any]:
@@ -65,8 +62,8 @@ def _settle(connection: Connection, sent: list[int], unroutable: list[Any]) -> N
     """Forget what was sent; what can't be routed goes to the end, or many of it would hold up everything."""
     if ids := [*sent, *(row["id"] for row in unroutable)]:
         connection.execute(_FORGET, [{"b_id": id_} for id_ in ids])
-    if unroutable:
-        connection.execute(_KEEP, [{n: v for n, v in row.items() if n != "id"} for row in unroutable])
+    if back := [row for row in unroutable if row["exchange"] != topology.EVENTS.name]:  # an event nobody waits for
+        connection.execute(_KEEP, [{n: v for n, v in row.items() if n != "id"} for row in back])
 
 
 def _outgoing(row: Any) -> Outgoing:

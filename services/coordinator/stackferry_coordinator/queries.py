@@ -18,21 +18,21 @@ from .retention import FORGOTTEN
 PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
 
 
-def describe(
-    engine: Engine, data: dict[str, Any], sees: Callable[[Iterable[dict[str, Any] | None]], bool]
-) -> Iterator[dict[str, Any]]:
+def describe(engine: Engine, data: dict[str, Any], sees: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
     """Yield the parts of the answer to DescribeMigrations: {migrations}, or {migration, steps}.
 
-    *sees*: whether who asks may know of some places. Nothing is told of a migration between others.
+    *sees*: whether who asks may know of a migration. Nothing is told of any other.
     """
     with engine.connect() as connection:
         if not data.get("migration"):
             every = map(_head, connection.execute(_heads()).mappings())
-            heads = (head for head in every if sees((head["source"], head["destination"])))
-            yield from ({"migrations": page} for page in _whole(heads))
+            yield from ({"migrations": page} for page in _whole(filter(sees, every)))
             return
         row = connection.execute(_heads().where(t.migration.c.id == data["migration"])).mappings().one_or_none()
-        if row is None or not sees((_head(row)["source"], _head(row)["destination"])):
+        if row is None or not sees(_head(row)):
+            return
+        if not data.get("steps", True):
+            yield {"migration": _head(row)}
             return
         head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
         told = {

@@ -1,4 +1,4 @@
-"""What a client may ask for: by its role, and by the clouds and projects that it may touch. Pure.
+"""What a client may ask for: by its role, and by the clouds, projects and labels that it may touch. Pure.
 
 A viewer asks what is there. An operator moves: requests, feeds and controls migrations, drains hosts. An administrator
 also takes away: undo deletes at the destination, cleanup-source at the source, a forgotten host is out of the fleet, a
@@ -7,13 +7,14 @@ forgotten migration can't be undone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 VIEWER, OPERATOR, ADMIN = ROLES = ("viewer", "operator", "admin")
-#: requests that change something, and the lowest role that may
+#: requests that change something, or ask a cloud, and the lowest role that may
 NEEDS = {
+    "check-cloud": VIEWER,
     "request-migration": OPERATOR,
     "submit-documents": OPERATOR,
     "control-migration": OPERATOR,
@@ -27,11 +28,15 @@ TAKES_AWAY = ("undo", "forget")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A user of the broker. ``clouds``, ``projects``: the only ones that it may touch; None: all."""
+    """A user of the broker. ``clouds``, ``projects``: the only ones that it may touch; None: all.
+
+    ``labels``: what each migration that it may touch is labelled with.
+    """
 
     role: str = ADMIN
     clouds: frozenset[str] | None = None
     projects: frozenset[str] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def may_touch(self, places: Iterable[dict[str, Any] | None]) -> bool:
         """Whether it may touch all these places: {cloud, project}. A place that names no project is any project."""
@@ -39,17 +44,37 @@ class Client:
         clouds = self.clouds is None or all(place.get("cloud") in self.clouds for place in given)
         return clouds and (self.projects is None or all(place.get("project") in self.projects for place in given))
 
+    def may_see(self, migration: dict[str, Any]) -> bool:
+        """Whether it may know of a migration: {source, destination, labels}."""
+        labels = migration.get("labels") or {}
+        labelled = all(labels.get(name) == value for name, value in self.labels.items())
+        return labelled and self.may_touch((migration.get("source"), migration.get("destination")))
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where something is asked for: {cloud, project} each, for what isn't about a migration."""
+
+    places: tuple[dict[str, Any] | None, ...]
+
 
 def refused(
-    client: Client | None, name: str, data: dict[str, Any], places: Iterable[dict[str, Any] | None]
+    client: Client | None, name: str, data: dict[str, Any], about: Iterable[dict[str, Any]] | Places
 ) -> dict[str, str] | None:
-    """Why a client may not ask for this about these places, by field; None when it may. *client* None: unknown."""
+    """Why a client may not ask for this, by field; None when it may. *client* None: unknown.
+
+    *about*: the migrations that it's about, or the places, where it's about none.
+    """
     if client is None:
         return {"sender": "no such client is known to the coordinator; see STACKFERRY_CLIENTS"}
     needed = ADMIN if data.get("action") in TAKES_AWAY else NEEDS[name]
     if ROLES.index(client.role) < ROLES.index(needed):
         what = data.get("action") or name
         return {"sender": f"this client is {client.role}, and {what} is for the role {needed}"}
-    if not client.may_touch(places):
-        return {"sender": "this client may not touch that cloud or project; see STACKFERRY_CLIENTS"}
+    if isinstance(about, Places):
+        may = client.may_touch(about.places) and not (client.labels and name == "control-host")
+    else:
+        may = all(map(client.may_see, about))
+    if not may:
+        return {"sender": "this client may not touch that cloud, project or label; see STACKFERRY_CLIENTS"}
     return None

@@ -12,10 +12,11 @@ from nameko.extensions import DependencyProvider
 from sqlalchemy import Engine
 from stackferry import topology
 from stackferry.bus import Publisher, user_of
-from stackferry.errors import NotNow
+from stackferry.errors import BrokerUnavailable, NotNow
 from stackferry.messages import (
     AgentSeen,
     Answer,
+    CheckCloud,
     CleanUpSource,
     ControlHost,
     ControlMigration,
@@ -43,6 +44,7 @@ from .clients import Clients
 from .shell import Coordinator as Shell
 
 log = logger(__name__)
+MEND = 30.0  # seconds between two looks at the queues
 FORGET = 3600.0  # seconds between two clearings of the inbox
 
 
@@ -96,6 +98,7 @@ class Running(DependencyProvider):
             self.container.spawn_managed_thread(lambda: self._loop(self._relay)),
             self.container.spawn_managed_thread(lambda: self._loop(self._tick)),
             self.container.spawn_managed_thread(lambda: self._loop(self._forget)),
+            self.container.spawn_managed_thread(lambda: self._loop(self._mend)),
         ]
 
     def stop(self) -> None:
@@ -133,6 +136,14 @@ class Running(DependencyProvider):
         self.wake()
         eventlet.sleep(self.settings.tick)
 
+    def _mend(self) -> None:
+        try:
+            self.shell.mend()
+        except BrokerUnavailable as error:
+            log.warning("the queues can't be looked after", error=str(error))
+        with eventlet.Timeout(MEND, False):
+            self.stopped.wait()
+
     def _forget(self) -> None:
         self.shell.forget()
         with eventlet.Timeout(FORGET, False):
@@ -155,12 +166,19 @@ class Coordinator:
         """What users want."""
         self.running.shell.take(delivery.envelope, delivery.sender)
         self.running.wake()
+        self._taken(delivery, migration=delivery.data["migration"])
+
+    def _taken(self, delivery: Delivery, **about: Any) -> None:
+        """Tell who waits for it that a request was taken."""
+        if reply_to := delivery.data.get("reply_to"):
+            self.publish(Answer, {"content": about}, delivery.envelope, reply_to=reply_to)
 
     @handles(DescribeMigrations)
     def on_question(self, delivery: Delivery) -> None:
         """What users ask; a question that can't be answered is answered too."""
         reply_to = delivery.data["reply_to"]
-        sees = self.running.shell.authority.sees(delivery.sender)
+        client = self.running.shell.authority.sees(delivery.sender)
+        sees = client.may_see if client else lambda _: False
         parts = list(queries.describe(self.running.shell.engine, delivery.data, sees))
         if not parts:
             error = f"there's no migration {delivery.data['migration']}"
@@ -181,14 +199,20 @@ class Coordinator:
     def on_host(self, delivery: Delivery) -> None:
         """What people want of a conversion host."""
         self.running.shell.control_host(delivery.envelope, delivery.sender)
+        self._taken(delivery, host=delivery.data["host"])
+
+    @handles(CheckCloud)
+    def on_check(self, delivery: Delivery) -> None:
+        """Whether the credentials of a cloud work."""
+        self.running.shell.check_cloud(delivery.envelope, delivery.sender)
 
     @handles(DescribeHosts)
     def on_hosts(self, delivery: Delivery) -> None:
         """What people ask about the conversion hosts."""
         with self.running.shell.engine.connect() as connection:
             known = hosts.describe(connection, self.running.shell.clock())
-        sees = self.running.shell.authority.sees(delivery.sender)
-        known = [host for host in known if sees([host])]
+        client = self.running.shell.authority.sees(delivery.sender)
+        known = [host for host in known if client and client.may_touch([host])]
         answer = {"content": {"hosts": known}}
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
@@ -200,7 +224,8 @@ class Coordinator:
     def on_report(self, delivery: Delivery) -> None:
         """What workers report; about a migration that we don't know, it's nothing to us."""
         self.running.shell.take(delivery.envelope, delivery.sender)
-        self.running.wake()
+        if self.running.shell.has_news:
+            self.running.wake()
         log.debug("took", type=delivery.envelope.type, subject=delivery.envelope.subject)
 
     @handles(StepClaimed)

@@ -11,39 +11,43 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from stackferry import messages, topology
-from stackferry.bus import Publisher
+from stackferry import topology
+from stackferry.bus import Outgoing, Publisher
 from stackferry.envelope import Envelope
-from stackferry.errors import InvalidMessage
+from stackferry.errors import BrokerUnavailable, InvalidMessage, Soon
+from stackferry.messages import TryCloud
 from stackferry.phases import OVER, refusal
 from stackferry_runtime.logs import logger
 
-from . import cleaning, fleet, identities, news, offers, outbox, retention, rounds, turns
+from . import cleaning, fleet, identities, moves, offers, outbox, retention, rounds, turns
 from . import tables as t
 from .assignment import assign
 from .authority import Authority
 from .commands import command
 from .copies import destination_before
+from .fleeting import Fleeting
 from .hosts import control
 from .itinerary import Do, granted, opened, react
 from .ledger import Head
 from .offers import Peers
-from .roles import NEEDS
+from .roles import NEEDS, Places
 from .store import Store
+from .telling import SOURCE, told
 from .turns import Turns
 from .workload import place_of
 
 log = logger(__name__)
-SOURCE = "stackferry/coordinator"
 BATCH = 64
 _NOTE = insert(t.fact)
-#: told every few seconds, of no use afterwards, and harmless twice: neither remembered nor logged
+#: neither remembered nor logged (see ``fleeting``)
 FLEETING = ("step-progressed",)
 DAY = 86400.0
 INBOX_KEPT = 7 * DAY
@@ -61,9 +65,10 @@ class Coordinator:
     ) -> None:  # fmt: skip
         self.host_lost, self.per_cloud, self.keep_days = host_lost, per_cloud, keep_days
         self.forgetting = True  # whether something may be left to be deleted
-        self.authority = authority or Authority()
+        self.authority, self.fleeting = authority or Authority(), Fleeting()
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
+        self.asked: dict[str, float] = {}  # migration → when it was first asked for, with clouds that nobody knows
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.heard, self.hears_since = float("-inf"), float("inf")  # agents: the last time; and since when all along
         self.spoken = float("-inf")  # the last time that anybody said anything
@@ -78,19 +83,29 @@ class Coordinator:
 
         *sender*: the broker's user who published it. Raises InvalidMessage for a word that isn't this user's to say.
         """
-        name = envelope.type.split(".")[1]
+        name, data = envelope.type.split(".")[1], {n: v for n, v in envelope.data.items() if n != "reply_to"}
         now = self.spoken = self.clock()
+        if name in FLEETING and self.fleeting.take(envelope, sender, now):
+            return
+        if name not in FLEETING:
+            self.fleeting.over(data)
         with self.engine.begin() as connection:
             if name not in FLEETING and self._seen(connection, envelope, sender, now):
                 return
-            store = self._open(connection, name, envelope.data, now)
+            store = self._open(connection, name, data, now)
             if store is None:
                 return
-            if step := envelope.data.get("step"):
+            if step := data.get("step"):
                 store.near(step, place_of(step))
-            if not self.authority.heeds(store, name, envelope.data, sender):
+            if not self.authority.heeds(store, name, data, sender):
                 return
-            due = self._react(connection, store, name, envelope.data, now, envelope)
+            due = self._react(connection, store, name, data, now, envelope)
+        if (
+            name in FLEETING
+            and (step := store.step(data["step"]))
+            and (step.state, step.attempt) == ("asked", data["attempt"])
+        ):
+            self.fleeting.believe(store.head, envelope, sender, now)
         self.unsent |= due
 
     def claim(self, envelope: Envelope, sender: str = "") -> bool:
@@ -122,18 +137,29 @@ class Coordinator:
                 raise InvalidMessage("invalid", {"migration": "it is being forgotten"})
             return None  # a worker's word comes too late
         if name == "request-migration":
+            if not (store and store.head.request):
+                self._check_clouds(connection, data, now)
             if store is None:
                 return Store.create(connection, opened(data).head, now)
             if store.head.request == data:
                 return None  # who wasn't sure whether it had been taken has asked once more
             if store.head.request:
                 raise InvalidMessage("invalid", {"migration": "this id has been used for another request"})
-            store.head = Head(**{**_fields(opened(data).head), "got": store.head.got})
+            store.head = replace(opened(data).head, got=store.head.got, created=store.head.created)
         elif store is None and name == "submit-documents":  # it overtook its request
             return Store.create(connection, Head(data["migration"], {}), now)
         elif store is None and name in ("control-migration", cleaning.ASKED):
             raise InvalidMessage("invalid", {"migration": "there's no such migration"})
         return store
+
+    def _check_clouds(self, connection: Connection, request: dict[str, Any], now: float) -> None:
+        """Refuse a request whose clouds nobody has credentials for; those may have been written just now."""
+        if wrong := fleet.unknown_clouds(connection, request, now):
+            while len(self.asked) > BATCH:
+                del self.asked[next(iter(self.asked))]
+            if 0 <= now - self.asked.setdefault(request["migration"], now) < fleet.NEWS:
+                raise Soon("the workers may have other credentials by now")
+            raise InvalidMessage("invalid", wrong)
 
     def _react(
         self,
@@ -161,15 +187,10 @@ class Coordinator:
         identities.learn(connection, self.upsert, store, name, data)
         if facts:
             connection.execute(_NOTE, [{"migration": store.head.id, "at": now, **fact} for fact in facts])
-        rows = [self._command_row(store, due, cause, peers) for due in dues]
-        if (store.head.phase, store.head.paused) != (
-            before.phase,
-            before.paused,
-        ) or name == "request-migration":
-            rows.append(_fact_row(store.head, before, cause))
-        rows += [_told(messages.WorkloadChanged, data, cause) for data in news.facts(store)]
-        outbox.keep(connection, rows)
-        return bool(rows)
+        sent = [self._command(store, due, cause, peers) for due in dues]
+        sent += told(store, None if name == "request-migration" else before, cause)
+        outbox.keep(connection, sent)
+        return bool(sent)
 
     def _assign(self, connection: Connection, store: Store, facts: Facts, now: float, time_passed: bool) -> list[Do]:
         """Give places on the conversion hosts to the volumes that want one; return the tries that are due then."""
@@ -196,18 +217,20 @@ class Coordinator:
             dues += react(store, name, data, now)
         return dues
 
-    def _command_row(self, store: Store, due: Do, cause: Envelope | None, peers: Peers) -> dict[str, Any]:
+    def _command(self, store: Store, due: Do, cause: Envelope | None, peers: Peers) -> Outgoing:
         known, who = identities.Known(store.connection, store.head), offers.guest(store, due)
         message, data, queue = command(store, due, known, peers.of(who) if who else [])
-        return outbox.row(topology.COMMANDS.name, queue, message.make(SOURCE, data, cause, attempt=due.attempt))
+        return Outgoing.of(topology.COMMANDS.name, queue, message.make(SOURCE, data, cause, attempt=due.attempt))
 
     # -- time --------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
         """Turn leases and rests that are over into facts, and give free places on the hosts to whoever wants one."""
         now = self.clock()
-        if now - self.ticked > AWAY:
-            self.listens_since = now
+        if now < self.ticked:
+            self._set_back(now)
+        if not 0 <= now - self.ticked <= AWAY:  # or the clock has jumped
+            self.listens_since = self.hears_since = now
         self.ticked = now
         self.unsent = True  # perhaps another coordinator's, or what the broker didn't take
         with self.engine.connect() as connection:
@@ -221,6 +244,16 @@ class Coordinator:
             self._timely(migration, "tick", {"migration": migration, "listening": now - self.listens_since}, now)
         for migration, step, hosts in lost:
             self._timely(migration, "host-lost", {"migration": migration, "step": step, "hosts": hosts}, now)
+
+    def _set_back(self, now: float) -> None:
+        """The clock was set back: nothing is due, or was seen, later than it could be."""
+        log.warning("the clock was set back", seconds=round(self.ticked - now, 1))
+        with self.engine.begin() as connection:
+            far = t.step.c.due > now + moves.LONGEST
+            connection.execute(update(t.step).where(far).values(due=now + moves.LEASE))
+            for table in (t.agent, t.worker):
+                connection.execute(update(table).where(table.c.seen > now).values(seen=now))
+        self.heard, self.spoken = min(self.heard, now), min(self.spoken, now)
 
     def _timely(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
         """Take in what time has brought; what one migration can't digest mustn't stop the clock of the others."""
@@ -250,8 +283,7 @@ class Coordinator:
         with self.engine.begin() as connection:
             query = select(c.id, c.phase, c.request).where(c.id.in_(asked), c.phase != retention.FORGOTTEN)
             rows = connection.execute(query.with_for_update()).all()
-            places = [row.request.get(side) for row in rows for side in ("source", "destination")]
-            self.authority.ask("forget-migrations", envelope.data, sender, places)
+            self.authority.ask("forget-migrations", envelope.data, sender, [row.request for row in rows])
             kept = {row.id: f"it is {row.phase}, and not over" for row in rows if row.phase not in OVER}
             retention.mark(connection, [row.id for row in rows])
         self.forgetting = True
@@ -263,14 +295,31 @@ class Coordinator:
             due = store is not None and self._react(connection, store, name, data, now, None)
         self.unsent |= due
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to send now."""
+        return self.unsent or self.fleeting.is_due(self.clock())
+
     def relay(self) -> int:
         """Publish what is due; return how many messages the broker has taken."""
+        if progress := self.fleeting.due(self.clock()):
+            with suppress(BrokerUnavailable):  # there will be more
+                self.publisher.publish_all(progress)
         if not self.unsent:
             return 0
         self.unsent = False
-        sent = outbox.relay(self.engine, self.publisher)
+        sent, gone = outbox.relay(self.engine, self.publisher)
+        if gone:
+            log.warning("queues are gone; they're made anew", queues=sorted(gone))
+            self.hosts = {host for host in self.hosts if topology.host_queue(host).name not in gone}
+            self.mend()
         self.unsent |= sent > 0  # there may be more
         return sent
+
+    def mend(self) -> None:
+        """Make the queues that somebody has deleted, or unbound; that of a host when its agent is heard next."""
+        for queue in topology.WORK_QUEUES:
+            self.publisher.declare(topology.work_queue(queue))
 
     # -- workers -----------------------------------------------------------------------------------------
 
@@ -294,13 +343,21 @@ class Coordinator:
         with self.engine.begin() as connection:
             fleet.agent_seen(connection, self.upsert, data, now)
 
+    def check_cloud(self, envelope: Envelope, sender: str = "") -> None:
+        """Have a worker try a cloud's credentials for a client; the worker answers."""
+        data = envelope.data
+        self.authority.ask("check-cloud", data, sender, Places((data["place"],)))
+        queue = topology.EXPORTER_CHECKS if data.get("side") != "destination" else topology.IMPORTER_CHECKS
+        question = TryCloud.make(SOURCE, {name: data[name] for name in ("place", "reply_to")}, envelope)
+        self.publisher.publish(Outgoing.of(queue.exchange.name, queue.name, question))
+
     def control_host(self, envelope: Envelope, sender: str = "") -> None:
         """Drain a host, let it have work again, or forget one that is gone, with its queue."""
         data, now = envelope.data, self.clock()
         with self.engine.begin() as connection:
             if self._seen(connection, envelope, sender, now):
                 return
-            self.authority.ask("control-host", data, sender, fleet.places(connection, data["host"]))
+            self.authority.ask("control-host", data, sender, Places(tuple(fleet.places(connection, data["host"]))))
             control(connection, self.upsert, data["host"], data["action"])
         if data["action"] == "forget":
             self.hosts.discard(data["host"])
@@ -313,24 +370,3 @@ def _check_control(store: Store, data: dict[str, Any]) -> None:
         raise InvalidMessage("invalid", {"action": why})
     if data["action"] == "cutover" and (why := rounds.refusal(store, data.get("servers"))):
         raise InvalidMessage("invalid", {"servers": why})
-
-
-def _fields(head: Head) -> dict[str, Any]:
-    return {name: getattr(head, name) for name in Head.__slots__}
-
-
-def _fact_row(head: Head, before: Head, cause: Envelope | None) -> dict[str, Any]:
-    data = {
-        "migration": head.id,
-        **head.named,
-        "phase": head.phase,
-        "was": before.phase,
-        "paused": head.paused,
-        "reason": head.reason,
-        "totals": head.counts,
-    }
-    return _told(messages.MigrationChanged, data, cause)
-
-
-def _told(fact: type[messages.Fact], data: dict[str, Any], cause: Envelope | None) -> dict[str, Any]:
-    return outbox.row(topology.FACTS.name, fact.key, fact.make(SOURCE, data, cause))

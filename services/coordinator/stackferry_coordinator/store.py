@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -75,7 +76,8 @@ class Store(Ledger):
     @classmethod
     def create(cls, connection: Connection, head: Head, now: float) -> Store:
         """Return the ledger of a new migration."""
-        connection.execute(insert(t.migration).values(**_row(head), created=now, changed=now))
+        head = replace(head, created=now)
+        connection.execute(insert(t.migration).values(**_row(head), changed=now))
         return cls(connection, head)
 
     # -- reading -----------------------------------------------------------------------------------------

@@ -172,5 +172,6 @@ worker = Table(
     Column("instance", String(255), primary_key=True),
     Column("version", String(64)),
     Column("certificate", Text),
+    Column("clouds", JSON(none_as_null=True)),  # names of those that it has credentials for
     Column("seen", Float, nullable=False),
 )  # fmt: skip

@@ -8,7 +8,6 @@ from stackferry import topology
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
 from stackferry.messages import (
     Answer,
-    CheckCloud,
     DocumentsExported,
     ExportEnded,
     ExportProject,
@@ -16,6 +15,7 @@ from stackferry.messages import (
     PerformAction,
     SaveImage,
     StepEnded,
+    TryCloud,
 )
 from stackferry_runtime import actions
 from stackferry_runtime.bus import Delivery, Publish, handles
@@ -98,7 +98,7 @@ class Exporter:
         log.info(ended["outcome"], **of_step(delivery.data, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
-    @handles(CheckCloud, queue=topology.EXPORTER_CHECKS)
+    @handles(TryCloud, queue=topology.EXPORTER_CHECKS)
     def check(self, delivery: Delivery) -> None:
         """Say whether a source cloud can be used."""
         answer = self.clouds.answer(delivery.data["place"])

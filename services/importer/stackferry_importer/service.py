@@ -5,7 +5,6 @@ from __future__ import annotations
 from stackferry import topology
 from stackferry.messages import (
     Answer,
-    CheckCloud,
     CompareResource,
     EnsureResource,
     FetchImage,
@@ -14,6 +13,7 @@ from stackferry.messages import (
     PerformAction,
     RemoveResource,
     StepEnded,
+    TryCloud,
 )
 from stackferry.resources import apply
 from stackferry_runtime import actions
@@ -81,7 +81,7 @@ class Importer:
         log.info(ended["outcome"], **of_step(delivery.data, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
-    @handles(CheckCloud, queue=topology.IMPORTER_CHECKS)
+    @handles(TryCloud, queue=topology.IMPORTER_CHECKS)
     def check(self, delivery: Delivery) -> None:
         """Say whether a destination cloud can be used."""
         answer = self.clouds.answer(delivery.data["place"])

@@ -14,7 +14,7 @@ from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, receiving, user_of
 from stackferry.delivery import check_commander, copied, doubtful, parked, postponed, read, retried, sender
 from stackferry.envelope import Envelope
-from stackferry.errors import BrokerUnavailable, Claimed, Error, InvalidMessage, NotNow
+from stackferry.errors import BrokerUnavailable, Error, InvalidMessage, NotNow
 from stackferry_runtime.logs import logger
 
 log = logger(__name__)
@@ -91,7 +91,7 @@ class Consumer:
         except InvalidMessage as error:
             return partial(parked, name, reason=error.reason, error=error.errors)
         except NotNow as error:
-            return partial(postponed, name, claimed=isinstance(error, Claimed))
+            return partial(postponed, name, why=error)
         except BrokerUnavailable:
             raise
         except Exception as error:

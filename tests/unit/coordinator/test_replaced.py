@@ -68,7 +68,7 @@ def test_what_was_updated_is_brought_back() -> None:
     assert (play.ledger.head.phase, known(play.ledger, "network/n-a").outcome) == ("done", "updated")
     play.control("undo")
     key = "network/n-a/undo/there/2"
-    assert play.hints(key) == {"destination_id": "there", "replaced": {"there": REPLACES}}
+    assert play.hints(key) == {"since": 0.0, "destination_id": "there", "replaced": {"there": REPLACES}}
     play.ended(key, outcome="restored", destination_id="there", notes=["somebody has changed it"])
     taken = known(play.ledger, key)
     assert (play.ledger.head.phase, taken.state, taken.outcome) == ("undone", "removed", "restored")
@@ -120,7 +120,7 @@ def test_what_this_migration_has_made_is_removed_not_brought_back() -> None:
     play = recorded()
     play.ended("network/n-a", outcome="created", destination_id="there")
     play.control("undo")
-    assert play.hints("network/n-a/undo/there") == {"destination_id": "there"}
+    assert play.hints("network/n-a/undo/there") == {"since": 0.0, "destination_id": "there"}
 
 
 @pytest.mark.parametrize("made", [True, False])

@@ -11,21 +11,25 @@ from stackferry.messages import HOST_ACTIONS
 from stackferry.phases import ACTIONS
 from stackferry.topology import Enrolled
 from stackferry_coordinator.clients import Clients
-from stackferry_coordinator.roles import NEEDS, ROLES, Client, refused
+from stackferry_coordinator.roles import NEEDS, ROLES, Client, Places, refused
 
-PLACES = ({"cloud": "old", "project": "web"}, {"cloud": "new", "project": "web"})
+SIDES = {"source": {"cloud": "old", "project": "web"}, "destination": {"cloud": "new", "project": "web"}}
+MIGRATION = {**SIDES, "labels": {"team": "web", "wave": "1"}}
+PLACES = Places(tuple(SIDES.values()))
 
 
 def allowed(role: str) -> set[tuple[str, str]]:
     """(request, action) of all that a role may ask for."""
     actions: dict[str, Any] = {"control-migration": ACTIONS, "control-host": HOST_ACTIONS}
     asked = [(name, action) for name in NEEDS for action in actions.get(name, ("",))]
-    return {(name, action) for name, action in asked if not refused(Client(role), name, {"action": action}, PLACES)}
+    return {
+        (name, action) for name, action in asked if not refused(Client(role), name, {"action": action}, [MIGRATION])
+    }
 
 
 def test_each_role_may_what_the_one_below_may_and_only_admins_take_away() -> None:
     viewer, operator, admin = map(allowed, ROLES)
-    assert viewer == set()
+    assert viewer == {("check-cloud", "")}
     assert admin - operator == {
         ("control-migration", "undo"), ("control-host", "forget"), ("clean-up-source", ""), ("forget-migrations", ""),
     }  # fmt: skip
@@ -43,16 +47,30 @@ def test_each_role_may_what_the_one_below_may_and_only_admins_take_away() -> Non
         ({"projects": frozenset({"web"})}, True),
         ({"projects": frozenset({"shop"})}, False),
         ({"clouds": frozenset({"old", "new"}), "projects": frozenset({"web"})}, True),
+        ({"labels": {"team": "web"}}, True),
+        ({"labels": {"team": "web", "wave": "2"}}, False),
+        ({"labels": {"owner": ""}}, False),
     ],
 )
-def test_a_client_touches_only_its_clouds_and_projects(limits: dict[str, Any], may: bool) -> None:
-    assert (refused(Client("operator", **limits), "request-migration", {}, PLACES) is None) == may
+def test_a_client_touches_only_its_clouds_projects_and_labels(limits: dict[str, Any], may: bool) -> None:
+    client = Client("operator", **limits)
+    assert (refused(client, "request-migration", {}, [MIGRATION]) is None) == may
+    assert client.may_see(MIGRATION) == may
+    if "labels" not in limits:
+        for name in ("check-cloud", "control-host"):
+            assert (refused(client, name, {}, PLACES) is None) == may
+
+
+def test_who_is_kept_to_labels_steers_no_host_since_hosts_have_none() -> None:
+    client = Client("admin", labels={"team": "web"})
+    assert refused(client, "control-host", {"action": "drain"}, PLACES) is not None
+    assert refused(client, "check-cloud", {}, PLACES) is None
 
 
 def test_a_place_that_names_no_project_may_be_any() -> None:
     client = Client("operator", projects=frozenset({"web"}))
-    assert refused(client, "request-migration", {}, ({"cloud": "old"}, None)) is not None
-    assert refused(client, "request-migration", {}, ({"cloud": "old", "project": "web"}, None)) is None
+    assert refused(client, "request-migration", {}, [{"source": {"cloud": "old"}}]) is not None
+    assert refused(client, "request-migration", {}, [{"source": {"cloud": "old", "project": "web"}}]) is None
 
 
 def test_whom_the_file_does_not_name_may_nothing(tmp_path: Path) -> None:
@@ -60,12 +78,12 @@ def test_whom_the_file_does_not_name_may_nothing(tmp_path: Path) -> None:
     for user in ("", "exporter", "coordinator", Enrolled("s1", "src").user):  # nobody, a service, a host
         assert Clients()(user) is None
     file = tmp_path / "clients.yaml"
-    file.write_text("clients:\n  night: {role: operator, clouds: [old]}\n  eyes: {role: viewer}\n")
+    file.write_text("clients:\n  night: {role: operator, clouds: [old], labels: {a: b}}\n  eyes: {role: viewer}\n")
     clients = Clients(str(file))
-    assert clients("night") == Client("operator", frozenset({"old"}))
+    assert clients("night") == Client("operator", frozenset({"old"}), labels={"a": "b"})
     assert clients("eyes") == Client("viewer")
     assert clients("stranger") is None
-    assert "no such client" in str(refused(None, "request-migration", {}, PLACES))
+    assert "no such client" in str(refused(None, "request-migration", {}, [MIGRATION]))
 
 
 def test_the_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
