@@ -45,11 +45,11 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 .PHONY: test
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
 	@deploy/system-packages data-plane
-	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest and not tenants" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest and not tenants and not scoreboard" $(ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds
-	$(BIN)/python -m pytest -m "not chaos and not guest and not tenants and not integration and not clouds and not postgresql" $(ARGS)
+	$(BIN)/python -m pytest -m "not chaos and not guest and not tenants and not scoreboard and not integration and not clouds and not postgresql" $(ARGS)
 
 .PHONY: chaos
 chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILLS while servers cross)
@@ -58,6 +58,11 @@ chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILL
 .PHONY: tenants
 tenants: install sandbox ## Move random tenants and judge what arrives (SEED: the first; N: how many)
 	SEED=$(SEED) N=$(N) $(BIN)/python -m pytest -m tenants $(ARGS)
+
+.PHONY: scoreboard
+scoreboard: install sandbox ## Break everything, and count what comes of it (SEED, SCALE: 1 takes hours; ROWS=r1 or r3)
+	@deploy/system-packages data-plane scoreboard
+	SEED=$(SEED) SCALE=$(SCALE) $(BIN)/python -m pytest -m scoreboard tests/scoreboard $(if $(ROWS),-k "$(ROWS)") $(ARGS)
 
 .PHONY: test-guest
 test-guest: install ## Conversion hosts and servers as real guests under QEMU (needs root; minutes long)

@@ -135,7 +135,6 @@ class Client:
 
     def control(self, migration: str, action: str, servers: list[str] | None = None) -> None:
         """Tell a migration to start, pause, resume, cancel, retry or undo; or to ``cutover`` (these) warm servers."""
-        self._attend(migration)
         which = {"servers": servers} if servers else {}
         self.send(ControlMigration, {"migration": migration, "action": action, **which})
 

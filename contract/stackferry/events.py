@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-#: events that the stream ``stackferry.history`` keeps; progress isn't among them
+#: events that the stream ``stackferry.history`` keeps: not that a step began, nor how far it is
 KEPT = ("migration-changed", "workload-changed", "step-ended", "export-ended", "request-refused")
 NOWHERE = "-"
 #: what would be read as a part of a key, or of a word; as in a URI

@@ -333,7 +333,7 @@ def dead_queue() -> Queue:
 
 
 def history_queue() -> Queue:
-    """A stream of what was told of migrations, but for progress: to read from any point in time."""
+    """A stream of what was told of migrations (``events.KEPT``): to read from any point in time."""
     return Queue(
         "stackferry.history",
         bindings=[binding(EVENTS, routing_key=f"*.*.*.{name}") for name in events.KEPT],

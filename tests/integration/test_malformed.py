@@ -32,7 +32,7 @@ from stackferry_cli.local.stack import SERVICES, Stack
 
 pytestmark = pytest.mark.integration
 
-COUNT = 10_000
+COUNT = int(os.environ.get("MALFORMED") or 10_000)
 BATCH = 250
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from typing import Any
 
 import pytest
 from stackferry.progress import Amount, Meter, Progress
 from stackferry.progress.meter import noted, told
-from stackferry_coordinator import news
+from stackferry_coordinator import news, telling
 from stackferry_coordinator.itinerary import opened, react
 from stackferry_coordinator.queries import _step
 
@@ -57,7 +58,7 @@ class Told:
 
     def done(self, *steps: str, outcome: str = "done", **more: Any) -> None:
         for step in steps:
-            self("step-claimed", step)
+            self("step-began", step)
             self("step-ended", step, outcome=outcome, **more)
 
     def one(self) -> Any:
@@ -83,22 +84,36 @@ def test_facts_and_state_end_with_the_same_after_many_passes(seed: int) -> None:
             assert one.turn == cutover.results["passes"] + 1
 
 
+def told_of(ledger: Any, name: str, data: Any, now: float) -> list[tuple[str, Any]]:
+    """Let a ledger take in a message; return the events that its coordinator tells then: (name, data)."""
+    before = ledger.head
+    for kept in (ledger.heads, ledger.begun, ledger.counted):
+        kept.clear()
+    react(ledger, name, data, now)
+    events = [json.loads(outgoing.body) for outgoing in telling.told(ledger, before, None)]
+    step = ledger.step(str(data.get("step") or ""))
+    counts = step is not None and (step.state, step.attempt) == ("asked", data.get("attempt"))
+    progress = [(name, data)] if name == "step-progressed" and counts else []
+    return [*progress, *((event["type"].split(".")[1], event["data"]) for event in events)]
+
+
 def _same(played: Any) -> tuple[Progress, Any]:
     played.run()
     ledger, progress = opened(played.request), Progress()
     for name, data, now in played.log:
         phase = ledger.head.phase
-        ledger.heads.clear()
-        react(ledger, name, data, now)
+        said = told_of(ledger, name, data, now)
         if ledger.head.phase not in (phase, *FINAL):
             progress.load(rows(ledger), now)
             continue
-        progress.take(name, data, now)
-        for changed in news.facts(ledger):
-            progress.take("workload-changed", changed, now)
+        for event, about in said:
+            progress.take(event, about, now)
     assert ledger.head.phase in FINAL
     heard = {s.key: (s.phase, s.copied, s.verified) for s in progress.standings(1e9)}
-    known = {s.key: (s.phase, s.copied, s.verified) for s in loaded(ledger).standings(1e9)}
+    shown = loaded(ledger)
+    progress.take("migration-changed", {"phase": ledger.head.phase}, 1e9)
+    shown.take("migration-changed", {"phase": ledger.head.phase}, 1e9)
+    known = {s.key: (s.phase, s.copied, s.verified) for s in shown.standings(1e9)}
     assert heard == known
     assert {phase for phase, *_ in known.values()} <= {"done", "failed", "skipped", "taken back"}
     return progress, ledger
@@ -114,7 +129,7 @@ def test_most_servers_are_somewhere_on_the_way() -> None:
     while played.ledger.head.phase == "running":
         played._step()
         for name, data, now in played.log[at:]:
-            progress.take(name, data, now)
+            progress.take("step-began" if name == "step-claimed" else name, data, now)
             (one,) = progress.standings(now)
             if not said or said[-1] != one.phase:
                 said.append(one.phase)
@@ -129,13 +144,13 @@ def test_most_servers_are_somewhere_on_the_way() -> None:
 def test_bytes_count_for_the_phase_that_they_are_of() -> None:
     told_ = Told([server("a", 1, size=9)])
     assert told_.one().copied == told_.one().verified == Amount(0, 9 * GIB)
-    told_("step-claimed", "volume/a-disk0/copy/0")
+    told_("step-began", "volume/a-disk0/copy/0")
     told_("step-progressed", "volume/a-disk0/copy/0", done=GIB, total=4 * GIB)
     assert (told_.one().phase, told_.one().copied) == ("copying", Amount(GIB, 9 * GIB))
     told_("step-ended", "volume/a-disk0/copy/0", outcome="done")
     told_.done("volume/a-disk0/copy/1", "volume/a-disk0/copy/2")
     assert told_.one().copied == Amount(9 * GIB, 9 * GIB)
-    told_("step-claimed", "volume/a-disk0/verify/0")
+    told_("step-began", "volume/a-disk0/verify/0")
     told_("step-progressed", "volume/a-disk0/verify/0", done=3 * GIB, total=4 * GIB)
     one = told_.one()
     assert (one.phase, one.amount, one.copied.left) == ("verifying", Amount(3 * GIB, 9 * GIB), 0)
@@ -143,10 +158,10 @@ def test_bytes_count_for_the_phase_that_they_are_of() -> None:
 
 def test_a_try_that_begins_anew_takes_its_bytes_back_and_a_late_word_of_it_is_nothing() -> None:
     told_, key = Told([server("a", 1)]), "volume/a-disk0/copy/0"
-    told_("step-claimed", key)
+    told_("step-began", key)
     told_("step-progressed", key, done=GIB // 2, total=GIB)
     told_("step-ended", key, outcome="interrupted")
-    told_("step-claimed", key, attempt=2)
+    told_("step-began", key, attempt=2)
     assert told_.one().copied == Amount(0, GIB)
     told_("step-progressed", key, done=GIB // 2, total=GIB)
     told_("step-ended", key, outcome="done")
@@ -175,7 +190,7 @@ def test_what_was_there_already_is_no_work() -> None:
 
 def test_a_rate_is_that_of_the_last_seconds_and_says_how_long_it_takes() -> None:
     told_, key, mib = Told([server("a", 1)]), "volume/a-disk0/copy/0", 1 << 20
-    told_("step-claimed", key)
+    told_("step-began", key)
     for second in range(1, 6):
         told_.now = float(second)
         told_("step-progressed", key, done=(100 + 50 * second) * mib, total=GIB)  # 150 MiB were there already
@@ -250,16 +265,16 @@ def test_passes_are_counted() -> None:
     told_.progress.load(warm_rows(), 0)
     for turn in (1, 2):
         for name in ("warm-expose", "warm-attach-source", "warm-copy/0", "warm-copy/1"):
-            told_("step-claimed", f"volume/v/{name}", attempt=turn)
+            told_("step-began", f"volume/v/{name}", attempt=turn)
             if name == "warm-copy/1":
                 assert (told_.one().says, told_.one().copied) == (f"copying pass {turn}", Amount(GIB, 2 * GIB))
             told_("step-ended", f"volume/v/{name}", attempt=turn, outcome="done")
         assert told_.one().copied == Amount(2 * GIB, 2 * GIB)
         assert told_.one().phase == "copying"
-        told_("step-claimed", "volume/v/warm-withdraw", attempt=turn)
+        told_("step-began", "volume/v/warm-withdraw", attempt=turn)
         told_("step-ended", "volume/v/warm-withdraw", attempt=turn, outcome="done")
         assert told_.one().phase == "waiting for cut-over"
-    told_("step-claimed", "volume/v/copy/0", attempt=1)
+    told_("step-began", "volume/v/copy/0", attempt=1)
     assert (told_.one().says, told_.one().copied) == ("copying pass 3", Amount(0, 2 * GIB))
 
 
@@ -268,9 +283,9 @@ def test_a_try_that_is_made_again_is_no_other_pass() -> None:
     told_.progress = Progress()
     told_.progress.load(warm_rows(), 0)
     for attempt, outcome in ((1, "failed"), (2, "done")):
-        told_("step-claimed", "volume/v/warm-expose", attempt=attempt)
+        told_("step-began", "volume/v/warm-expose", attempt=attempt)
         told_("step-ended", "volume/v/warm-expose", attempt=attempt, outcome=outcome)
-    told_("step-claimed", "volume/v/warm-copy/0")
+    told_("step-began", "volume/v/warm-copy/0")
     assert told_.one().says == "copying pass 1"
 
 
@@ -291,7 +306,7 @@ def test_a_server_that_waits_for_its_shutdown_is_not_under_way() -> None:
     told_.done("server/x/check", outcome="created")
     told_.done("server/x/look")
     for attempt in (1, 2):
-        told_("step-claimed", "server/x/wait", attempt=attempt)
+        told_("step-began", "server/x/wait", attempt=attempt)
         assert (told_.one().phase, told_.one().active) == ("waiting for its shutdown", False)
         told_("step-ended", "server/x/wait", attempt=attempt, outcome="pending", retryable=True)
         assert (told_.one().phase, told_.one().active) == ("waiting for its shutdown", False)
@@ -302,7 +317,7 @@ def test_why_something_is_tried_again_and_how_often_it_was_is_said_while_it_is()
     told_.done("server/a/check", outcome="created")
     told_.done("server/a/look")
     for attempt in (1, 2):
-        told_("step-claimed", "server/a/stop", attempt=attempt)
+        told_("step-began", "server/a/stop", attempt=attempt)
         why = {"outcome": "interrupted", "retryable": True, "reason": "the cloud failed: 500"}
         told_("step-ended", "server/a/stop", attempt=attempt, **why)
         assert told_.one().says == f"stopping: the cloud failed: 500 (tries so far: {attempt})"

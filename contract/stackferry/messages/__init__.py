@@ -23,7 +23,7 @@ from .presence import WorkerSeen
 from .questions import Answer, CheckCloud, DescribeMigrations, TryCloud
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
-from .steps import GOOD, OUTCOMES, StepClaimed, StepEnded, StepProgressed
+from .steps import GOOD, OUTCOMES, StepBegan, StepClaimed, StepEnded, StepProgressed
 from .workloads import FetchSegment, OfferSegment, PerformAction, SegmentOffered, SegmentServed, WorkloadChanged
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "SegmentOffered",
     "SegmentServed",
     "Selection",
+    "StepBegan",
     "StepClaimed",
     "StepEnded",
     "StepProgressed",

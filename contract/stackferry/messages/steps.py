@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from .. import topology
 from .fields import answer_key, called, flag, labels, migration_id, need, number, seconds_taken, text
-from .message import Fact
+from .message import Event, Fact
 
 OUTCOMES = (
     "created",
@@ -43,6 +43,13 @@ class StepClaimed(StepFields, Fact):
     token = need("what tells this delivery from any other")
     again = flag("the broker delivered this command before", required=True)
     reply_to = answer_key()
+
+
+class StepBegan(StepFields, Event):
+    """A worker works on a try of a step."""
+
+    migration_name = called()
+    labels = labels()
 
 
 class StepProgressed(StepFields, Fact):

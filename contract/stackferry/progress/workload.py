@@ -39,7 +39,7 @@ class Workload:
 
     # -- facts -------------------------------------------------------------------------------------------
 
-    def claimed(self, data: Row, now: float) -> None:
+    def began(self, data: Row, now: float) -> None:
         """Somebody begins with a step."""
         step = self._step(data)
         if step.begins(data["attempt"]):
@@ -164,7 +164,7 @@ def _own(steps: Iterable[Known]) -> Iterator[Known]:
 
 
 CHANGES = {
-    "step-claimed": Workload.claimed,
+    "step-began": Workload.began,
     "step-progressed": Workload.progressed,
     "step-ended": Workload.ended,
     "workload-changed": Workload.changed,

@@ -169,6 +169,7 @@ def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         return
     if step.claim is None:
         ledger.change(step, claim=data["token"], due=now + moves.LEASE)
+        ledger.begun.append({name: data[name] for name in ("migration", "step", "attempt")})
     elif data["again"] and step.claim != data["token"]:
         moves.again(ledger, step, {"outcome": "interrupted", "reason": "its worker was lost"}, now)
 

@@ -117,6 +117,7 @@ class Ledger:
         self.troubled: dict[str, str] = {}  # workload → why it can't go on; until that's dealt with
         self.moved: set[str] = set()  # workloads with a step that has changed its state; until they're looked at
         self.deciding: set[str] = set()  # cut-overs that are to be decided now: another pass, or not
+        self.begun: list[dict[str, Any]] = []  # tries that somebody has begun to work on
         self.counted: list[dict[str, Any]] = []  # what was said of tries that are over, as far as it has counted
         self.heads: set[str] = set()  # workloads of which there is something to tell (see ``news``)
         self.places_changed = False  # whether places on the hosts are wanted, or given back

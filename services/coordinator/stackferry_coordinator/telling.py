@@ -10,7 +10,7 @@ from typing import Any
 from stackferry import events, topology
 from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
-from stackferry.messages import ExportEnded, Message, MigrationChanged, StepEnded, WorkloadChanged
+from stackferry.messages import ExportEnded, Message, MigrationChanged, StepBegan, StepEnded, WorkloadChanged
 
 from . import news
 from .ledger import Head, Ledger
@@ -21,7 +21,8 @@ SOURCE = "stackferry/coordinator"
 def told(ledger: Ledger, before: Head | None, cause: Envelope | None) -> list[Outgoing]:
     """Return the events that follow; *before*: the migration as it was, None for one that is new."""
     head = ledger.head
-    found = [_ended(head, data, cause) for data in ledger.counted]
+    found = [event(head, StepBegan, data, cause) for data in ledger.begun]
+    found += [_ended(head, data, cause) for data in ledger.counted]
     if before is None or (head.phase, head.paused) != (before.phase, before.paused):
         found.append(event(head, MigrationChanged, _changed(head, before), cause))
     return found + [event(head, WorkloadChanged, data, cause) for data in news.facts(ledger)]

@@ -1,0 +1,63 @@
+"""R2: a crash between any two side effects: after an API call and before its report, after a commit and before a publish ..."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stackferry_cli.local.processes import until
+
+from .board import scaled, scored
+from .world import PATIENCE, World
+
+pytestmark = [pytest.mark.scoreboard, pytest.mark.clouds, pytest.mark.timeout(14_400)]
+HERE = Path(__file__).parent / "crash"
+#: where it crashes, and between which two side effects that is
+POINTS = {
+    "stackferry_coordinator.shell:Coordinator._react:before": "a message came, nothing is written",
+    "stackferry_coordinator.shell:Coordinator._react:after": "all is written, not committed",
+    "stackferry_coordinator.store:Store.flush:after": "steps are written, commands not yet",
+    "stackferry_coordinator.shell:Coordinator.take:after": "committed, not acknowledged",
+    "stackferry_coordinator.shell:Coordinator.claim:after": "a claim is committed, not answered",
+    "stackferry_coordinator.outbox:_publish:before": "committed, not published",
+    "stackferry_coordinator.outbox:_publish:after": "published, not deleted from the outbox",
+    "stackferry_coordinator.outbox:_settle:after": "deleted from the outbox, not committed",
+    "stackferry_coordinator.shell:Coordinator.tick:after": "time has passed",
+    "stackferry_runtime.claims:Claims.granted:before": "a command came, nobody asked for it",
+    "stackferry_runtime.claims:Claims.granted:after": "claimed, the API not called",
+    "stackferry_importer.service:attempt:after": "the API was called, nothing is reported",
+    "stackferry_runtime.bus:send:before": "done, not reported",
+    "stackferry_runtime.bus:send:after": "reported, not acknowledged",
+    "stackferry_runtime.bus:QueueReader._settle:before": "all is said, not acknowledged",
+    "stackferry_runtime.bus:QueueReader._settle:after": "acknowledged",
+    "stackferry_runtime.jobs:Jobs.begin:after": "the job of a payload was begun",
+}
+TURNS = (2, 9, 31)  # which time it's reached
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_r2_a_crash_between_two_side_effects(world: World, tmp_path: Path, point: str) -> None:
+    name = point.rpartition(".")[2] if point.count(".") > 1 else point
+    with scored(f"R2 {name}", f"crash of {point.split('.')[0].removeprefix('stackferry_')}: {POINTS[point]}") as row:
+        for turn in TURNS[: max(1, scaled(3))]:
+            crashed = tmp_path / f"crashed-{turn}"
+            world.environ |= {"PYTHONPATH": str(HERE), "CRASH_AT": point, "CRASH_NTH": str(turn),
+                              "CRASH_FILE": str(crashed)}  # fmt: skip
+            for service in world.stack.names():
+                world.stack.process(service).stop()
+            world.up()
+            crossing = world.crossing(row, size=5, payload=2)
+            row.attempted += 1
+
+            def goes_on(crossing: Any = crossing) -> bool:
+                world.up()
+                return crossing.is_over
+
+            if not until(goes_on, PATIENCE):
+                row.stuck += 1
+            row.recovered += crashed.exists()
+            if not crashed.exists():
+                row.unexpected += 1
+                row.notes.append(f"{point} wasn't reached {turn} times")
+            crossing.judge(row)
