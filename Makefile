@@ -61,8 +61,22 @@ tenants: install sandbox ## Move random tenants and judge what arrives (SEED: th
 
 .PHONY: scoreboard
 scoreboard: install sandbox ## Break everything, and count what comes of it (SEED, SCALE: 1 takes hours; ROWS=r1 or r3)
-	@deploy/system-packages data-plane scoreboard
+	@deploy/system-packages data-plane
+	@deploy/system-packages scoreboard
 	SEED=$(SEED) SCALE=$(SCALE) $(BIN)/python -m pytest -m scoreboard tests/scoreboard $(if $(ROWS),-k "$(ROWS)") $(ARGS)
+
+.tools/.installed:
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install -q --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+
+.PHONY: audit
+audit: .tools/.installed ## Ask PyPI whether a weakness of a dependency is known (pip-audit)
+	.tools/bin/pip-audit --require-hashes --disable-pip -r constraints.txt
+
+.PHONY: sbom
+sbom: .tools/.installed install ## What is in it: a bill of materials in CycloneDX, sbom.json
+	.tools/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(VENV)
 
 .PHONY: test-guest
 test-guest: install ## Conversion hosts and servers as real guests under QEMU (needs root; minutes long)

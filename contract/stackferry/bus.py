@@ -47,8 +47,11 @@ def user_of(uri: str) -> str:
     return unquote(urlsplit(uri).username or "guest")
 
 
-def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10) -> Connection:
-    """Open a connection that shows as *name* in the broker; raise BrokerUnavailable with a hint."""
+def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10, **told: Any) -> Connection:
+    """Open a connection that shows as *name* in the broker; raise BrokerUnavailable with a hint.
+
+    *told*: ``on_blocked`` and ``on_unblocked``, called when the broker takes nothing any more, and when it does again.
+    """
     try:
         connection = Connection(
             uri,
@@ -58,6 +61,7 @@ def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10
             transport_options={
                 "client_properties": {"connection_name": name, "product": "stackferry"},
                 "frame_handler": _frame_reader,
+                **told,
             },
         )
         safe_uri(uri)
@@ -204,6 +208,7 @@ class Publisher:
     def __init__(self, uri: str, name: str = "publisher", confirm_timeout: float = 15) -> None:
         self.uri, self.name, self.confirm_timeout, self.user = uri, name, confirm_timeout, ""
         self._lock = threading.Lock()
+        self._blocked = False  # the broker is short of memory or disk, and takes nothing
         self._connection: Connection | None = None
         self._channel: Any = None
 
@@ -271,7 +276,10 @@ class Publisher:
                 return
             except BUS_ERRORS:
                 self._forget()
-        self._connection = connect(self.uri, self.name, heartbeat=0)
+        self._blocked = False
+        self._connection = connect(
+            self.uri, self.name, heartbeat=0, on_blocked=self._on_blocked, on_unblocked=self._on_unblocked
+        )
         self.user = user_of(self.uri)
         self._channel = self._connection.channel()
         self._channel.confirm_select()
@@ -304,7 +312,10 @@ class Publisher:
                 self._connection.drain_events(timeout=max(0.001, deadline - time.monotonic()))
         except BUS_ERRORS as error:  # a timeout is one of them
             self._forget()
-            why = f"{safe_uri(self.uri)} did not confirm: {error or type(error).__name__}"
+            alarm = (
+                "it's short of memory or disk, and takes nothing until that is over (`rabbitmqctl status` says more)"
+            )
+            why = f"{safe_uri(self.uri)} did not confirm: {alarm if self._blocked else error or type(error).__name__}"
             for message in self._waiting.values():
                 self._outcome[message.message_id] = Unconfirmed(why)
         return [self._outcome.get(message.message_id) for message in messages]
@@ -321,6 +332,12 @@ class Publisher:
             properties=properties,
         )
         self._channel.basic_publish(amqp, exchange=message.exchange, routing_key=message.key, mandatory=True)
+
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = True
+
+    def _on_unblocked(self) -> None:
+        self._blocked = False
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for known in [t for t in self._waiting if t == tag or (multiple and t <= tag)]:

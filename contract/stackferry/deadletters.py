@@ -52,6 +52,20 @@ def drop(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
         return len(found)
 
 
+def overflow(uri: str, most: int, take: Callable[[dict[str, Any]], None]) -> int:
+    """Make room when more than *most* are parked: the oldest go; return how many. *take* must have kept each before."""
+    with connect(uri, "dead letters") as connection:
+        queue = topology.dead_queue()(receiving(connection))
+        number = queue.queue_declare(passive=True).message_count
+        surplus = number - most + most // 10 if number > most else 0  # so that it isn't done for every one
+        for taken in range(surplus):
+            if (message := queue.get()) is None:
+                return taken
+            take(_describe(message))
+            message.ack()
+        return surplus
+
+
 def _wanted(connection: Connection, wanted: Callable[[dict[str, Any]], bool]) -> list[tuple[Any, dict[str, Any]]]:
     described = [(message, _describe(message)) for message in _parked(connection)]
     return [pair for pair in described if wanted(pair[1])]

@@ -13,7 +13,8 @@ from collections.abc import Collection
 from typing import Any
 
 #: events that the stream ``stackferry.history`` keeps: not that a step began, nor how far it is
-KEPT = ("migration-changed", "workload-changed", "step-ended", "export-ended", "request-refused")
+KEPT = ("migration-changed", "workload-changed", "step-ended", "export-ended", "request-refused",
+        "dead-letters-dropped")  # fmt: skip
 NOWHERE = "-"
 #: what would be read as a part of a key, or of a word; as in a URI
 _ESCAPED = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "%.*#/"})

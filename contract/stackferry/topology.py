@@ -67,7 +67,8 @@ POLICIES: dict[str, dict[str, Any]] = {
     },
     "dead": {
         "pattern": r"^stackferry\.dead$",
-        "definition": {"delivery-limit": 1_000_000_000},  # looking at a parked message must not use it up
+        # looking at a parked message must not use it up; of too many, the oldest go
+        "definition": {"delivery-limit": 1_000_000_000, "max-length-bytes": FULL, "overflow": "drop-head"},
     },
     "audit": {
         "pattern": r"^stackferry\.audit$",
@@ -220,8 +221,14 @@ USERS = (
     User(
         "coordinator",
         works=_works("coordinator"),
-        # so that it can make queues: bind them, and have them park
-        reads=("stackferry.requests", "stackferry.commands", "stackferry.facts", "stackferry.returns"),
+        # so that it can make queues, bind them, and have them park; and make room in the parking queue
+        reads=(
+            "stackferry.dead",
+            "stackferry.requests",
+            "stackferry.commands",
+            "stackferry.facts",
+            "stackferry.returns",
+        ),
         writes=(*_WORKERS_WRITE, *_ANSWER, "stackferry.commands", "stackferry.events", "stackferry.dead"),
         # all work queues: it makes them anew when somebody has deleted one, for which RabbitMQ wants to see every right
         own_queues=r"stackferry\.(transfer|exporter|importer|coordinator)(\..*)?",

@@ -24,12 +24,15 @@ def worlds(clouds_file: Any, new_tenant: Callable[..., Any]) -> Callable[..., An
     """``with worlds() as world``: services of one's own; *counts* of them, and more of their environment."""
 
     @contextmanager
-    def make(counts: dict[str, int] | None = None, **environ: str) -> Iterator[World]:
+    def make(
+        counts: dict[str, int] | None = None, of_coordinator: dict[str, str] | None = None, **environ: str
+    ) -> Iterator[World]:
         with scratch("scoreboard") as folder:
             stack = Stack(folder)
             world = World(
-                stack, {"OS_CLIENT_CONFIG_FILE": str(clouds_file.path), **environ}, new_tenant, counts=counts or {}
-            )
+                stack, {"OS_CLIENT_CONFIG_FILE": str(clouds_file.path), **environ}, new_tenant, counts=counts or {},
+                of_coordinator=of_coordinator or {},
+            )  # fmt: skip
             try:
                 world.up()
                 yield world

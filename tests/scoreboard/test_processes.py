@@ -88,7 +88,8 @@ def test_r17_clocks_that_jump(worlds: Any, tmp_path: Path) -> None:
     clock.write_text("+0")
     environ = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
                "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # fmt: skip
-    with worlds(**environ) as world, scored("R17", "jumps of the services' clock, up to a day ahead and back") as row:
+    with worlds(of_coordinator=environ) as world, \
+            scored("R17", "jumps of the coordinator's clock, up to a day ahead and back") as row:  # fmt: skip
         jumps = (86400, 3600, -3600, 600, 0, -86400)
 
         def strike(_: Crossing) -> None:

@@ -37,9 +37,12 @@ class World:
     new_tenant: Callable[..., Any]
     random: random.Random = field(default_factory=lambda: random.Random(SEED))
     counts: dict[str, int] = field(default_factory=dict)
+    of_coordinator: dict[str, str] = field(default_factory=dict)  # more of its environment
 
     def up(self) -> None:
         """Start what doesn't run."""
+        if self.of_coordinator:
+            self.stack.up({"coordinator": 1, "exporter": 0, "importer": 0}, {**self.environ, **self.of_coordinator})
         self.stack.up(self.counts or None, self.environ)
 
     def kill_9(self, name: str) -> None:

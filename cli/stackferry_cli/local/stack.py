@@ -84,6 +84,7 @@ class Stack:
         settings = {
             "STACKFERRY_BLOBS_DIR": "/",  # who can publish here is the user, and any folder is the user's own
             "STACKFERRY_DATABASE_URL": self.database_url,
+            "STACKFERRY_DEAD_LETTERS_DIR": str(self.folder / "dead-letters"),
             **os.environ,
             "STACKFERRY_AMQP_URI": self.uri(service),
             "STACKFERRY_READY_FILE": str(ready),

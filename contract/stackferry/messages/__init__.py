@@ -19,7 +19,7 @@ from .migrations import (
     RequestRefused,
     SubmitDocuments,
 )
-from .presence import WorkerSeen
+from .presence import DeadLettersDropped, WorkerSeen
 from .questions import Answer, CheckCloud, DescribeMigrations, TryCloud
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
@@ -40,6 +40,7 @@ __all__ = [
     "CompareResource",
     "ControlHost",
     "ControlMigration",
+    "DeadLettersDropped",
     "DescribeHosts",
     "DescribeMigrations",
     "DocumentSchema",

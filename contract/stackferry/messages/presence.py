@@ -1,11 +1,11 @@
-"""Which service processes are there."""
+"""Which service processes are there; and what they had to throw away."""
 
 from __future__ import annotations
 
 from marshmallow import fields, validate
 
-from .fields import flag, need, text
-from .message import Fact
+from .fields import flag, need, number, text
+from .message import Event, Fact
 
 
 class WorkerSeen(Fact):
@@ -22,3 +22,10 @@ class WorkerSeen(Fact):
         metadata={"description": "names of the clouds that it has credentials for, in clouds.yaml; null: not known"},
     )  # fmt: skip
     stopping = flag("it's about to end: this is the last that is heard of it", load_default=False)
+
+
+class DeadLettersDropped(Event):
+    """So many messages were parked that the oldest have left the broker: they're in a file of the coordinator's."""
+
+    number = number("how many", required=True)
+    file = need("the file, as the coordinator sees it")

@@ -12,7 +12,7 @@ from nameko.extensions import DependencyProvider
 from sqlalchemy import Engine
 from stackferry import topology
 from stackferry.bus import Publisher, user_of
-from stackferry.errors import BrokerUnavailable, NotNow
+from stackferry.errors import BrokerUnavailable, NotNow, Unconfirmed
 from stackferry.messages import (
     AgentSeen,
     Answer,
@@ -38,7 +38,7 @@ from stackferry.messages import (
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.logs import logger
 
-from . import database, hosts, queries
+from . import database, hosts, letters, queries
 from .authority import Authority
 from .clients import Clients
 from .shell import Coordinator as Shell
@@ -139,7 +139,13 @@ class Running(DependencyProvider):
     def _mend(self) -> None:
         try:
             self.shell.mend()
-        except BrokerUnavailable as error:
+            settings = self.settings
+            number = letters.make_room(
+                settings.amqp_uri, settings.dead_letters_dir, settings.dead_letters, self.shell.publisher
+            )
+            if number:
+                log.warning("parked messages were moved into a file", number=number, folder=settings.dead_letters_dir)
+        except (BrokerUnavailable, Unconfirmed, OSError) as error:
             log.warning("the queues can't be looked after", error=str(error))
         with eventlet.Timeout(MEND, False):
             self.stopped.wait()

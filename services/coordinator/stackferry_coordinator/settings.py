@@ -25,6 +25,13 @@ class Settings(Common):
         0.0, "days after which a migration that is over is forgotten, with all that is remembered of it; 0: never",
         validate.Range(min=0),
     )  # fmt: skip
+    dead_letters: int = setting(
+        10_000, "parked messages that the broker keeps; of more, the oldest go into a file", validate.Range(min=10)
+    )
+    dead_letters_dir: str = setting(
+        "",
+        "folder for these files, dead-letters-DATE.jsonl; empty: none is written; the broker drops the oldest of 1 GB",
+    )
     tick: float = setting(
         0.5,
         "seconds between looks at the clock: how late a lease or a rest may end",
