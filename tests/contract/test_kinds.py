@@ -6,6 +6,7 @@ import copy
 import ipaddress
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -912,3 +913,37 @@ def test_a_plan_knows_which_rules_neutron_makes_with_a_group(direction: str, mor
     document = {"type": KINDS["security_group_rule"].type, "params": params, "_info": {}}
     found = apply.compare("security_group_rule", document, view(infrastructure()), {})
     assert (found.outcome, found.destination_id) == (outcome, None)
+
+
+def test_the_port_of_a_leg_whose_answer_was_lost_is_plugged_and_no_other_is_made(moved: Any) -> None:
+    """A leg is made by two calls: what the first one has made is found though its cloud said 500."""
+    documents, destination = moved
+    document = plain(documents, "router_interface")
+    made = apply.compare("router_interface", document, view(destination, admin=True), {}).destination_id
+    ports = destination.rows[resource_of("router_interface")]
+    ports[made] = {**ports[made], "device_id": "", "created_at": "2026-01-01T00:00:10Z"}
+    asked = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    before = len(ports)
+    lost = {"first_asked": asked, "look": True}
+    looked = apply.ensure("router_interface", document, view(destination, admin=True), {**lost, "only_look": True})
+    assert (looked.outcome, looked.destination_id) == ("created", made)  # so that undo takes it away
+    ended = apply.ensure("router_interface", document, view(destination, admin=True), lost)
+    assert (ended.outcome, ended.destination_id, len(ports)) == ("created", made, before)
+    assert ports[made]["device_id"]
+    again = apply.ensure("router_interface", document, view(destination, admin=True), {})
+    assert (again.outcome, again.destination_id) == ("unchanged", made)
+    ports[made] = {**ports[made], "device_id": ""}
+    assert apply.remove("router_interface", document, view(destination), {"destination_id": made}).outcome == "removed"
+    assert made not in ports
+
+
+def test_a_free_port_of_somebody_elses_is_not_plugged(moved: Any) -> None:
+    documents, destination = moved
+    document = plain(documents, "router_interface")
+    made = apply.compare("router_interface", document, view(destination, admin=True), {}).destination_id
+    ports = destination.rows[resource_of("router_interface")]
+    ports[made] = {**ports[made], "device_id": "", "created_at": "2020-01-01T00:00:00Z"}
+    lost = {"first_asked": datetime(2026, 1, 1, tzinfo=UTC).timestamp(), "look": True}
+    ended = apply.ensure("router_interface", document, view(destination, admin=True), lost)
+    assert ended.outcome == "conflict"
+    assert not ports[made]["device_id"]

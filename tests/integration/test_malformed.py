@@ -437,7 +437,7 @@ def test_malformed_messages_are_parked_and_good_ones_answered(stack: Stack, caps
     assert not -anonymous
     assert not asker.unanswered
     assert not asker.thread.is_alive()
-    assert min(asker.answered[name] for name in ("migrations", "source", "destination")) >= 3
+    assert min(asker.answered[name] for name in ("migrations", "source", "destination")) >= (3 if COUNT >= 5_000 else 1)
     assert not os.path.exists(f"{tempfile.gettempdir()}/stackferry-unpickled-{os.getpid()}")
     with capsys.disabled():
         print(

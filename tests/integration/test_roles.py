@@ -104,9 +104,9 @@ def test_each_asks_for_what_it_may_and_is_told_of_everything_else(client: Callab
     }  # fmt: skip
     with pytest.raises(Error, match="there's no migration"):
         by["night"].show(elsewhere["client"])
-    with pytest.raises(Refused, match="may not touch that cloud"):
+    with pytest.raises(Error, match="refused: .*may not touch that cloud"):
         by["night"].check("third", "source")
-    with pytest.raises(Refused, match="no such client"):
+    with pytest.raises(Error, match="refused: .*no such client"):
         by["stranger"].check("old", "source")
     assert by["eyes"].show(elsewhere["client"])["id"] == elsewhere["client"]
     assert by["client"].show(mine)["phase"] == "new"  # nobody's refusal changed anything

@@ -43,6 +43,7 @@ PATHS = {
     "glance": ("images",),
 }  # fmt: skip
 VERBS = ("GET", "POST", "PUT")
+ROUNDS = 40
 KINDS = ["network", "subnet", "router", "router_interface", "security_group", "security_group_rule", "address_group",
          "keypair", "server_group", "image", "free_port", "free_floating_ip"]  # fmt: skip
 
@@ -59,7 +60,7 @@ def test_r6_a_cloud_that_fails_at_each_verb_of_each_kind(
         user = destination.auth["auth"]["username"]
         rules = {
             service: [
-                {"id": f"{name}-{verb}-{path}-{user}", "method": verb, "path": f"/{path}(/[^/]*)?(\\.json)?$", "user": user,
+                {"id": f"{name}-{verb}-{path}-{user}", "method": verb, "path": f"/{path}(/[^/]*){{0,2}}$", "user": user,
                  "times": 1, "action": action}
                 for path in paths for verb in VERBS
             ]
@@ -67,17 +68,20 @@ def test_r6_a_cloud_that_fails_at_each_verb_of_each_kind(
         }  # fmt: skip
         with sandbox.faults("dst", "neutron", rules["neutron"]), sandbox.faults("dst", "nova", rules["nova"]), \
                 sandbox.faults("dst", "glance", rules["glance"]):  # fmt: skip
-            first = _run(world, row, source, destination)
-        struck = sum(
-            1 for service in PATHS for r in sandbox.access_log("dst", service=service)
-            if r.fault and r.fault.startswith(f"{name}-") and r.fault.endswith(user)
-        )  # fmt: skip
-        row.attempted = struck
+            told, silent = 0, []
+            for _ in range(ROUNDS):  # a fault that can't be stood ends a run before it meets the others
+                before, state = row.attempted, _run(world, row, source, destination)
+                bad = [s for s in state["steps"] if s["state"] in ("failed", "skipped")]
+                told, silent = told + len(bad), silent + [s["key"] for s in bad if not s["reason"]]
+                row.attempted = sum(
+                    1 for service in PATHS for r in sandbox.access_log("dst", service=service)
+                    if r.fault and r.fault.startswith(f"{name}-") and r.fault.endswith(user)
+                )  # fmt: skip
+                if row.attempted == before:
+                    break
         second = _run(world, row, source, destination)
-        row.recovered = struck
-        told = [s for s in first["steps"] if s["state"] in ("failed", "skipped")]
-        silent = [s["key"] for s in told if not s["reason"]]
-        row.notes.append(f"{struck} faults; the first run said of {len(told)} that they could not be made, and why")
+        row.recovered = row.attempted
+        row.notes.append(f"{told} times something could not be made, and the reason was said")
         row.unexpected += len(silent)
         bad = [(s["key"], s["reason"]) for s in second["steps"] if s["state"] not in ("done", "removed")]
         row.unexpected += len(bad)

@@ -20,7 +20,7 @@ from stackferry.client import Client
 from ..unit.coordinator import test_simulator, test_workload_simulator
 from ..unit.coordinator.simulation import Violation
 from .board import SEED, Row, scaled, scored
-from .world import World
+from .world import World, refused
 
 pytestmark = [pytest.mark.scoreboard, pytest.mark.clouds, pytest.mark.timeout(14_400)]
 ENDS = {"done", "undone", "cancelled", "stuck", "failed", "skipped", "planned"}
@@ -90,9 +90,10 @@ def test_r13_secrets_stay_where_they_belong(world: World) -> None:
         watching.start()
         try:
             crossing = world.crossing(row, size=4, payload=2)
-            with Client(world.stack.uri()) as ferry:  # something for the parking queue
-                ferry.control(crossing.migration, "cutover")
+            with Client(world.stack.uri()) as ferry:
                 ferry.check(crossing.source.entry, "source")
+                ferry.control(crossing.migration, "cutover")  # something for the parking queue
+                assert refused(lambda: ferry.hear(crossing.migration, 30))
             crossing.judge(row)
         finally:
             over.set()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .fields import Address, Flag, Many, Pattern, Ref, Struct, Text
+from .finding import made_by_an_earlier_try
 from .kind import Kind, set_tags
 from .port import Mac
 from .subnet import choosable, overlapping
@@ -88,12 +89,13 @@ class RouterInterface(Kind):
 
     @classmethod
     def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
-        """Ports in the network that hold one of the wanted addresses."""
+        """Ports in the network that hold one of the wanted addresses; none that a lost try has made and not plugged."""
         wanted = _pairs(body.get("fixed_ips"))
         return [
             record
             for record in view.records(cls.kind)
             if record["network_id"] == body["network_id"]
+            and (hints.get("only_look") or not _half_made(record, hints))
             and (
                 wanted & _pairs(record["fixed_ips"])
                 or (record["device_id"] == body["device_id"] and _subnets(body) & _subnets(record))
@@ -129,7 +131,9 @@ class RouterInterface(Kind):
             said = {n: body[n] for n in ("description", "is_admin_state_up", "name", "tags") if body.get(n) is not None}
             super().update(view, {"id": id_}, said, hints)
             return SimpleNamespace(**made, id=id_)
-        port = network.create_port(**told, fixed_ips=fixed_ips)
+        half = (port for port in view.records(cls.kind) if _half_made(port, hints) and _alike(port, body))
+        begun = next(half, None)  # Neutron may have made it, though its answer was lost
+        port = network.get_port(begun["id"]) if begun else network.create_port(**told, fixed_ips=fixed_ips)
         try:
             if tags:
                 set_tags(view, cls.service, port, tags)
@@ -141,8 +145,11 @@ class RouterInterface(Kind):
 
     @classmethod
     def delete(cls, view: View, record: Record) -> None:
-        """Unplug, routes that lead through this leg first; Neutron deletes the port."""
+        """Unplug, routes that lead through this leg first; Neutron deletes the port. One that isn't plugged is deleted."""
         network = view.proxy("network")
+        if not record["device_id"]:
+            network.delete_port(record["id"], ignore_missing=True)
+            return
         for _ in range(ROUTES_TRIES):
             try:
                 network.remove_interface_from_router(record["device_id"], port=record["id"])
@@ -151,6 +158,16 @@ class RouterInterface(Kind):
                 if getattr(error, "status_code", None) != 409 or not _drop_routes(view, record):
                     raise
         network.remove_interface_from_router(record["device_id"], port=record["id"])
+
+
+def _half_made(port: Record, hints: dict[str, Any]) -> bool:
+    """Whether an earlier try has made this port, and not plugged it: its answer was lost."""
+    return not port["device_id"] and made_by_an_earlier_try(port, hints)
+
+
+def _alike(port: Record, body: dict[str, Any]) -> bool:
+    """Whether it has all the addresses that are wanted, and stands where it should."""
+    return port["network_id"] == body["network_id"] and _pairs(body.get("fixed_ips")) <= _pairs(port["fixed_ips"])
 
 
 def _drop_routes(view: View, leg: Record) -> bool:
