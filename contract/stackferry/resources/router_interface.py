@@ -145,7 +145,7 @@ class RouterInterface(Kind):
 
     @classmethod
     def delete(cls, view: View, record: Record) -> None:
-        """Unplug, routes that lead through this leg first; Neutron deletes the port. One that isn't plugged is deleted."""
+        """Unplug, routes that lead through this leg first; Neutron deletes the port. We do where it isn't plugged."""
         network = view.proxy("network")
         if not record["device_id"]:
             network.delete_port(record["id"], ignore_missing=True)
