@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from stackferry.errors import Error, NotNow
-from stackferry_coordinator import database
+from stackferry_coordinator import database, tables
 
 CANARY = "tweety-4711"
 
@@ -44,3 +48,42 @@ def test_an_address_that_is_none_is_named_and_not_quoted() -> None:
     with pytest.raises(Error, match="STACKFERRY_DATABASE_URL makes no sense: expected sqlite") as raised:
         database.connect(f"postgresql//me:{CANARY}@host")
     assert CANARY not in str(raised.value)
+
+
+PROMISED = "0004"  # the last upgrade that took something away
+
+
+def _schema(engine: Any) -> dict[str, dict[str, bool]]:
+    """Table → column → whether a row needs it."""
+    found = inspect(engine)
+    return {
+        table: {
+            column["name"]: not column["nullable"] and column["default"] is None for column in found.get_columns(table)
+        }
+        for table in found.get_table_names()
+    }
+
+
+def test_a_version_of_before_goes_on_with_a_database_that_a_newer_one_has_upgraded(tmp_path: Path) -> None:
+    """Two versions side by side on one database: each upgrade only adds what the version before need not know."""
+    engine = database.connect(f"sqlite:///{tmp_path}/steps.db")
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    assert len(revisions) >= 6
+    before: dict[str, dict[str, bool]] = {}
+    for revision in revisions:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+        now = _schema(engine)
+        for table, columns in before.items() if revision > PROMISED else ():
+            assert columns.keys() <= now[table].keys(), (revision, table)
+            new = now[table].keys() - columns.keys()
+            assert not [name for name in new if now[table][name]], (revision, table)
+            assert {name: now[table][name] for name in columns} == columns, (revision, table)
+        before = now
+    assert {t.name: set(t.columns.keys()) for t in tables.metadata.sorted_tables} == {
+        name: set(columns) for name, columns in before.items() if name != "alembic_version"
+    }
+    engine.dispose()
