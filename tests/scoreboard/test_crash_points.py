@@ -47,9 +47,9 @@ def test_r2_a_crash_between_two_side_effects(world: World, tmp_path: Path, point
             world.stack.process(KEEPER).stop()
             for service in world.stack.names():
                 world.stack.process(service).stop()
-            world.stack.keep(world.environ)  # what crashes is started again, as `stackferry up` does
             with suppress(ServiceUnavailable):  # it has crashed at once
                 world.up()
+            world.stack.keep(world.environ)  # what crashes is started again, as `stackferry up` does
             crossing = world.crossing(row, size=5, payload=2)
             row.attempted += 1
             crossing.judge(row)
