@@ -56,7 +56,14 @@ class Control:
         for user in users:
             self._run("delete_user", user.name, fine=(GONE,))
 
-    def _run(self, *words: str, content: str = "", fine: tuple[int, ...] = ()) -> None:
+    def delete_queues(self, prefix: str, vhost: str = "/") -> None:
+        """Delete the queues whose names begin so."""
+        listed = self._run("list_queues", "-q", "--no-table-headers", "-p", vhost, "name")
+        for name in listed.splitlines():
+            if name.startswith(prefix):
+                self._run("delete_queue", "-p", vhost, name)
+
+    def _run(self, *words: str, content: str = "", fine: tuple[int, ...] = ()) -> str:
         try:
             done = subprocess.run(
                 [*self.words, *words], env={**os.environ, **self.environ}, input=content, capture_output=True,
@@ -67,6 +74,7 @@ class Control:
         if done.returncode not in (0, *fine):
             why = (done.stderr or done.stdout).strip()[-500:]
             raise BrokerUnavailable(f"`{shlex.join([*self.words, *words])}` failed: {why}")
+        return done.stdout
 
 
 def control(command: str | None) -> Control:

@@ -70,7 +70,11 @@ def _follow(ferry: Client, state: dict, display: Display) -> None:  # type: igno
                 display.show(progress, now)
                 return
             if fact.data["phase"] != fact.data.get("was"):  # there are steps that weren't there before
-                progress.load(ferry.show(state["id"])["steps"], now)
+                again = ferry.show(state["id"])
+                progress.load(again["steps"], now)
+                if again["phase"] in FINAL:  # though that isn't heard any more, if the connection was lost meanwhile
+                    display.show(progress, now)
+                    return
         if now - shown >= EVERY:
             display.show(progress, now)
             shown = now

@@ -27,7 +27,7 @@ from kombu.transport.pyamqp import Message as Received
 
 from . import topology
 from .envelope import CONTENT_TYPE, Envelope
-from .errors import BrokerUnavailable, Unconfirmed, Unroutable
+from .errors import BrokerUnavailable, Nacked, Unconfirmed, Unroutable
 
 BUS_ERRORS = (AMQPError, KombuError, OperationalError, OSError)
 HEADER_FRAME, PROPERTIES_AT = 2, 12  # AMQP 0-9-1, 2.3.5.2: a content header, and where its properties begin
@@ -346,7 +346,7 @@ class Publisher:
     def _on_nack(self, tag: int, multiple: bool) -> None:
         for known in [t for t in self._waiting if t == tag or (multiple and t <= tag)]:
             refused = self._waiting.pop(known)
-            self._outcome[refused.message_id] = Unconfirmed(f"the broker refused {refused.key} (is its queue full?)")
+            self._outcome[refused.message_id] = Nacked(f"the broker refused {refused.key} (is its queue full?)")
 
     def _on_return(self, error: Exception, exchange: str, key: str, message: Any) -> None:
         self._outcome[message.properties.get("message_id", "")] = Unroutable(

@@ -153,6 +153,7 @@ class Client:
 
     def send(self, message: type[Command], data: dict[str, Any]) -> Envelope:
         """Publish one request; when it's refused, whatever hears next raises Refused."""
+        self._listener.tend()
         envelope = message.make(SOURCE, {"reply_to": self._listener.id, **data})
         self._listener.expect(envelope)
         self._publish(message, envelope)
@@ -211,6 +212,7 @@ class Client:
 
     def _ask(self, message: type[Command], data: dict[str, Any]) -> list[dict[str, Any]]:
         listener, parts = self._listener, []
+        listener.tend()
         question, asked = message.make(SOURCE, {**data, "reply_to": listener.id}), listener.connections
         self._publish(message, question)
         while True:

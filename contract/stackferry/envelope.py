@@ -80,6 +80,9 @@ class Envelope:
         attempt = event.get("attempt", 0)
         if not isinstance(attempt, int) or isinstance(attempt, bool):
             raise InvalidMessage("undecodable", {"attempt": "not an integer"})
+        for name in ("id", "correlationid"):
+            if len(str(event.get(name) or "").encode()) > SHORT:
+                raise InvalidMessage("undecodable", {name: f"longer than {SHORT} bytes"})
         optional = {
             name: event[name]
             for name in ("subject", "time", "correlationid", "causationid", "traceparent")

@@ -56,6 +56,10 @@ class Unconfirmed(Error):
     """The broker's confirmation is missing: the message may or may not be queued."""
 
 
+class Nacked(Unconfirmed):
+    """The broker has refused a message, for one of its queues at least: such as a full one."""
+
+
 class NotNow(Error):
     """Not yet: the message waits and comes again, however often that happened before."""
 

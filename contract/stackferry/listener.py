@@ -13,7 +13,7 @@ from amqp.exceptions import AccessRefused
 from kombu import Connection, Queue
 
 from . import events, topology
-from .bus import BUS_ERRORS, connect
+from .bus import BUS_ERRORS, connect, user_of
 from .envelope import Envelope
 from .errors import BrokerUnavailable, InvalidMessage, Refused
 from .messages import REGISTRY, Answer, check
@@ -50,9 +50,28 @@ class Listener:
 
         Raises Refused when this user may not hear of them.
         """
-        if migration not in self._events:
-            self._bind(key := events.key(source, destination, migration, "*"))
-            self._events[migration], self._keys[migration] = deque(maxlen=EVENTS), key
+        if migration in self._events:
+            return
+        known = source or destination
+        key = events.key(source, destination, migration, "*") if known else f"*.*.{migration}.*"  # not requested yet
+        self._events[migration], self._keys[migration] = deque(maxlen=EVENTS), key
+        try:
+            self._bind(key)
+        except Refused:
+            del self._events[migration], self._keys[migration]
+            raise
+        except BUS_ERRORS:
+            self._connect_again()  # which binds all of them
+
+    def tend(self) -> None:
+        """Find out whether the connection is still there; if not, make another one."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    self._raw.drain_events(timeout=0.001)
+            self._raw.heartbeat_tick()
+        except BUS_ERRORS:
+            self._connect_again()
 
     def attends(self, migration: str) -> bool:
         """Whether a migration's events are kept."""
@@ -68,7 +87,7 @@ class Listener:
 
     def event(self, migration: str, timeout: float | None) -> Envelope | None:
         """Return the next event of a migration; None after *timeout* seconds, or when the connection was lost."""
-        events_ = self._events[migration]
+        events_ = self._events.get(migration, deque())
         return self._next(lambda: events_.popleft() if events_ else None, timeout)
 
     def expect(self, request: Envelope) -> None:
@@ -87,7 +106,7 @@ class Listener:
 
     def _connect(self) -> None:
         """Connect, with queues of a new name: the broker may not know yet that the old ones' owner is gone."""
-        self.id = uuid.uuid4().hex
+        self.id = f"{topology.client_queues(user_of(self._uri))}{uuid.uuid4().hex}"
         self.connection: Connection = connect(self._uri, "client")
         self.connections += 1
         self._raw = self.connection.connection  # kombu would open another one by itself, and listen to nothing there
@@ -96,13 +115,16 @@ class Listener:
     def _listen(self) -> None:
         channel = self.connection.channel()
         mine = {"exclusive": True, "auto_delete": True, "durable": False}
-        replies = Queue(f"stackferry.client.{self.id}.replies", **mine)(channel)
-        self._queue = Queue(f"stackferry.client.{self.id}.events", **mine)
+        replies = Queue(f"{self.id}.replies", **mine)(channel)
+        self._queue = Queue(f"{self.id}.events", **mine)
         replies.queue_declare()
         replies.bind_to(topology.REPLIES, routing_key=self.id)
         self._queue(channel).queue_declare()
-        for key in self._keys.values():
-            self._bind(key)
+        for migration, key in list(self._keys.items()):
+            try:
+                self._bind(key)
+            except Refused:  # its rights are others by now
+                del self._events[migration], self._keys[migration]
         self._consumer = self.connection.Consumer(
             [replies, self._queue(channel)],
             channel=channel,

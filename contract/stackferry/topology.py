@@ -78,6 +78,11 @@ POLICIES: dict[str, dict[str, Any]] = {
         "pattern": r"^stackferry\.history$",
         "definition": {"max-age": "30D", "max-length-bytes": 1_000_000_000},
     },
+    "clients": {
+        "pattern": r"^stackferry\.client\..*$",
+        # what clients have forgotten goes by itself, and doesn't fill the disk before
+        "definition": {"expires": 86_400_000, "max-length-bytes": FULL // 10},
+    },
     "returns": {
         "pattern": r"^stackferry\.returns$",
         "apply-to": "exchanges",
@@ -182,6 +187,11 @@ def _works(service: str) -> tuple[str, ...]:
     return tuple(queue.name for queue in WORK_QUEUES if queue.service == service)
 
 
+def client_queues(user: str) -> str:
+    """How the names of a client's own queues begin."""
+    return f"stackferry.client.{user}."
+
+
 def client_user(name: str, clouds: Collection[str] | None = None, projects: Collection[str] | None = None) -> User:
     """A user for whoever asks for migrations; what it may ask for says the coordinator (see its ``roles``).
 
@@ -193,7 +203,7 @@ def client_user(name: str, clouds: Collection[str] | None = None, projects: Coll
         reads=("stackferry.events", "stackferry.replies", *(["stackferry.history"] if everything else [])),
         writes=("stackferry.requests",),
         hears=(events.permitted(clouds, projects),),
-        own_queues=r"stackferry\.client\..*",
+        own_queues=rf"{re.escape(client_queues(name))}.*",
     )
 
 

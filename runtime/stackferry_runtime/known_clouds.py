@@ -6,17 +6,23 @@ import os
 from pathlib import Path
 
 import openstack.config
-from openstack.exceptions import ConfigException
 
+from .logs import logger
+
+log = logger(__name__)
 Stamp = tuple[object, ...]
 
 
 def names() -> list[str] | None:
-    """The names of the clouds that openstacksdk finds; None where it can't read its files."""
+    """The names of the clouds that openstacksdk finds; None where it can't read its files: they may be changing."""
     try:
-        return sorted(openstack.config.OpenStackConfig().get_cloud_names())
-    except (ConfigException, OSError, ValueError):
+        found = [
+            name for name in openstack.config.OpenStackConfig().get_cloud_names() if isinstance(name, str) and name
+        ]
+    except Exception as error:  # whatever the files hold: it's no reason to end
+        log.warning("the clouds' names can't be read", error=f"{type(error).__name__}: {error}")
         return None
+    return None if found == ["defaults"] else sorted(found)  # what it calls what it makes up where it finds no file
 
 
 def stamp() -> Stamp:

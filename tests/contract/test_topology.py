@@ -78,7 +78,8 @@ def test_clients_state_no_facts_and_read_no_work() -> None:
     assert [name for name in EXCHANGES if may("client", "write", name)] == ["stackferry.requests"]
     assert [name for name in QUEUES if may("client", "read", name)] == ["stackferry.history"]
     assert [name for name in EXCHANGES if may("client", "read", name)] == ["stackferry.events", "stackferry.replies"]
-    assert may("client", "configure", "stackferry.client.1")
+    assert may("client", "configure", "stackferry.client.client.1")
+    assert not may("client", "read", "stackferry.client.another.1")
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_clients_leave_no_queue_behind(node: Node, broker: Any):
     from amqp.exceptions import NotFound
 
     with Client(node.uri("client")) as ferry:
-        names = [f"stackferry.client.{ferry._listener.id}.{what}" for what in ("replies", "events")]
+        names = [f"{ferry._listener.id}.{what}" for what in ("replies", "events")]
     for name in names:
         with pytest.raises(NotFound):
             broker.count(name)

@@ -37,10 +37,10 @@ def test_the_oldest_of_too_many_go_into_a_file_and_it_is_told(node: Node, broker
     publisher = Publisher(node.uri("coordinator"), "tests")
     with connect(node.uri("client"), "tests", heartbeat=0) as connection:
         channel = connection.channel()
-        channel.queue_declare("stackferry.client.me", exclusive=True)
-        channel.queue_bind("stackferry.client.me", "stackferry.events", routing_key="#")
+        channel.queue_declare("stackferry.client.client.me", exclusive=True)
+        channel.queue_bind("stackferry.client.client.me", "stackferry.events", routing_key="#")
         assert make_room(node.uri("coordinator"), str(folder), MOST, publisher) == 7  # a tenth more, for those to come
-        told = json.loads(channel.basic_get("stackferry.client.me", no_ack=True).body)
+        told = json.loads(channel.basic_get("stackferry.client.client.me", no_ack=True).body)
     (file,) = folder.iterdir()
     assert told["data"] == {"number": 7, "file": str(file)}
     assert oct(os.stat(file).st_mode & 0o777) == "0o600"

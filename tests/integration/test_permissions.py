@@ -226,18 +226,18 @@ def own_queue(uri: str, name: str) -> Iterator[Any]:
 
 
 def test_client_listens_on_queues_of_its_own(node: Node, attempt: Callable[..., bool]):
-    with own_queue(node.uri("client"), "stackferry.client.me.facts") as channel:
-        channel.queue_bind("stackferry.client.me.facts", "stackferry.events", routing_key="#")
-        channel.queue_bind("stackferry.client.me.facts", "stackferry.replies", routing_key="me")
+    with own_queue(node.uri("client"), "stackferry.client.client.me") as channel:
+        channel.queue_bind("stackferry.client.client.me", "stackferry.events", routing_key="#")
+        channel.queue_bind("stackferry.client.client.me", "stackferry.replies", routing_key="me")
         assert attempt("coordinator", publish("stackferry.events", "src.dst.m.step-ended"))
         assert attempt("coordinator", publish("stackferry.replies", "me"))
         for _ in range(2):
-            assert channel.basic_get("stackferry.client.me.facts", no_ack=True) is not None
+            assert channel.basic_get("stackferry.client.client.me", no_ack=True) is not None
         for exchange in ("stackferry.commands", "stackferry.facts", "stackferry.retry.1s"):  # no eavesdropping
             assert not attempt(
                 "client",
                 lambda other, exchange=exchange: (
-                    other.queue_declare("stackferry.client.spy", exclusive=True),
-                    other.queue_bind("stackferry.client.spy", exchange, routing_key="stackferry.coordinator"),
+                    other.queue_declare("stackferry.client.client.spy", exclusive=True),
+                    other.queue_bind("stackferry.client.client.spy", exchange, routing_key="stackferry.coordinator"),
                 ),
             )

@@ -32,7 +32,7 @@ OWN = {
     "host": "stackferry.transfer.h1", "client": "", "limited": "", "operator": "",
 }  # fmt: skip
 FOREIGN = {user: "stackferry.exporter.images" if user != "exporter" else "stackferry.importer" for user in OWN}
-MINE = {user: f"stackferry.client.{uuid.uuid4().hex}" for user in ("client", "limited")}
+MINE = {user: f"stackferry.client.{user}.{uuid.uuid4().hex}" for user in ("client", "limited")}
 ENROLLED = {host: topology.Enrolled(host, "old") for host in ("h1", "h2")}
 Try = Callable[[Any, str], object]
 

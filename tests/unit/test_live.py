@@ -36,7 +36,7 @@ def text(console: Any) -> list[str]:
 
 def copying(told: Told, name: str = "a", second: float = 0.0, done: int = 300 * MIB) -> None:
     told.now = second
-    told("step-claimed", f"volume/{name}-disk0/copy/0")
+    told("step-began", f"volume/{name}-disk0/copy/0")
     told("step-progressed", f"volume/{name}-disk0/copy/0", done=done, total=GIB)
 
 
@@ -86,7 +86,7 @@ def test_a_terminal_shows_the_disks_that_move_else_the_server() -> None:
         told.done(f"server/{name}/check", f"server/{name}/look", outcome="created")
     assert list(bars.rows(told.progress.standings(0))) == [], "those that wait for a host are only counted"
     copying(told)
-    told("step-claimed", "server/b/stop")
+    told("step-began", "server/b/stop")
     found = [(key, label, of.amount) for key, label, of in bars.rows(told.progress.standings(0))]
     assert found == [
         ("volume/a-disk0", "a/a-disk0: copying", Amount(300 * MIB, GIB)),

@@ -53,6 +53,7 @@ def enrol(
     uri = where._replace(netloc=f"{name}:{password}@{place}", path=f"/{quote(vhost, safe='')}").geturl()
     with broker_users.written(to, uri):
         users.make({user: password_hash(password)}, vhost)
+        users.delete_queues(topology.client_queues(name), vhost)  # with bindings that it might not make any more
     output.tell(format_, {"user": name, "file": str(to)}, f"{name}: its AMQP_URI is in {to}")
 
 

@@ -69,7 +69,10 @@ def migration_id() -> fields.UUID:
 
 
 class TextUUID(fields.UUID):
-    """A UUID that is checked, and stays text."""
+    """A UUID that is checked, and stays text: in its one canonical form (RFC 9562), since it's a part of keys."""
 
-    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
-        return str(super()._deserialize(*args, **kwargs))
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        found = str(super()._deserialize(value, *args, **kwargs))
+        if found != value:
+            raise ValidationError(f"Not a UUID as it's written here: in lower case, with hyphens, {found}")
+        return found

@@ -39,6 +39,8 @@ class Authority:
         """
         if name in roles.NEEDS:
             request = ledger.head.request  # documents may come before it: then it will be judged
+            if not request:
+                self.owns(ledger, name, data, sender)
             self.ask(name, data, sender, [request] if request else [])
             return True
         if sender == self.own_user or not (wrong := senders.refused(ledger, name, data, sender)):
@@ -53,6 +55,16 @@ class Authority:
         if sender != self.own_user and (wrong := roles.refused(self.clients(sender), name, data, about)):
             _refuse(name, data, sender, wrong)
         log.info("request", audit=True, message=name, sender=sender, **_subject(data))
+
+    def owns(self, ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> None:
+        """Let only who has spoken of a migration first say more of it, until it's requested."""
+        if sender not in (self.own_user, ledger.head.owner) and not self._may_all(sender):
+            _refuse(name, data, sender, {"migration": "somebody else has begun to ask for it"})
+
+    def _may_all(self, sender: str) -> bool:
+        """Whether this is an administrator of everything."""
+        client = self.clients(sender)
+        return client is not None and client.role == roles.ADMIN and client.may_see({})
 
     def sees(self, sender: str) -> Client | None:
         """Of what a client is told; None for one that isn't known: it's told of nothing."""

@@ -34,6 +34,7 @@ class Head:
     got: int = 0
     attempt: int = 0  # of the export whose parts count
     created: float = 0.0  # when it was first heard of
+    owner: str = ""  # the broker's user who spoke of it first
 
     @property
     def named(self) -> dict[str, Any]:

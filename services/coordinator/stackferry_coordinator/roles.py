@@ -48,6 +48,9 @@ class Client:
         """Whether it may know of a migration: {source, destination, labels}."""
         labels = migration.get("labels") or {}
         labelled = all(labels.get(name) == value for name, value in self.labels.items())
+        is_limited = self.clouds is not None or self.projects is not None
+        if is_limited and not (migration.get("source") or migration.get("destination")):
+            return False  # it isn't requested yet: nobody knows where it will be
         return labelled and self.may_touch((migration.get("source"), migration.get("destination")))
 
 

@@ -11,8 +11,8 @@ import eventlet
 from nameko.extensions import DependencyProvider
 from sqlalchemy import Engine
 from stackferry import topology
-from stackferry.bus import Publisher, user_of
-from stackferry.errors import BrokerUnavailable, NotNow, Unconfirmed
+from stackferry.bus import BUS_ERRORS, Publisher, user_of
+from stackferry.errors import BrokerUnavailable, NotNow, Unconfirmed, Unroutable
 from stackferry.messages import (
     AgentSeen,
     Answer,
@@ -145,7 +145,7 @@ class Running(DependencyProvider):
             )
             if number:
                 log.warning("parked messages were moved into a file", number=number, folder=settings.dead_letters_dir)
-        except (BrokerUnavailable, Unconfirmed, OSError) as error:
+        except (*BUS_ERRORS, BrokerUnavailable, Unconfirmed, Unroutable) as error:
             log.warning("the queues can't be looked after", error=str(error))
         with eventlet.Timeout(MEND, False):
             self.stopped.wait()

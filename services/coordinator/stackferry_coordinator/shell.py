@@ -50,6 +50,8 @@ _NOTE = insert(t.fact)
 #: neither remembered nor logged (see ``fleeting``)
 FLEETING = ("step-progressed",)
 DAY = 86400.0
+ASKED_KEPT = 60.0  # seconds in which a request that was put off for a second comes again, for sure
+COMMANDS_KEPT = 300.0  # seconds of silence of a host after which what it was told isn't sent any more
 INBOX_KEPT = 7 * DAY
 AWAY = 15.0  # seconds between two ticks after which we weren't there: down, or busy, or without a database
 DEAF = 45.0  # seconds without any message; exporters and importers say every 30 that they're there
@@ -69,6 +71,7 @@ class Coordinator:
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
         self.asked: dict[str, float] = {}  # migration → when it was first asked for, with clouds that nobody knows
+        self.heard_of: dict[str, float] = {}  # queue of a host → when one of its agents was heard last
         self.hosts: set[str] = set()  # those whose queue is known to be there
         self.heard, self.hears_since = float("-inf"), float("inf")  # agents: the last time; and since when all along
         self.spoken = float("-inf")  # the last time that anybody said anything
@@ -92,13 +95,15 @@ class Coordinator:
         with self.engine.begin() as connection:
             if name not in FLEETING and self._seen(connection, envelope, sender, now):
                 return
-            store = self._open(connection, name, data, now)
+            store = self._open(connection, name, data, now, sender)
             if store is None:
                 return
             if step := data.get("step"):
                 store.near(step, place_of(step))
             if not self.authority.heeds(store, name, data, sender):
                 return
+            if name == "request-migration":
+                self._check_clouds(connection, data, sender, now)
             due = self._react(connection, store, name, data, now, envelope)
         if (
             name in FLEETING
@@ -130,33 +135,33 @@ class Coordinator:
         named = hashlib.sha256(json.dumps([sender, envelope.source, envelope.id]).encode()).hexdigest()
         return connection.execute(self.remember, {"message": named, "at": now}).rowcount == 0
 
-    def _open(self, connection: Connection, name: str, data: dict[str, Any], now: float) -> Store | None:
+    def _open(self, connection: Connection, name: str, data: dict[str, Any], now: float, sender: str) -> Store | None:
         store = Store.open(connection, data["migration"])
         if store is None and retention.is_marked(connection, data["migration"]):
             if name in NEEDS:
                 raise InvalidMessage("invalid", {"migration": "it is being forgotten"})
             return None  # a worker's word comes too late
         if name == "request-migration":
-            if not (store and store.head.request):
-                self._check_clouds(connection, data, now)
             if store is None:
-                return Store.create(connection, opened(data).head, now)
+                return Store.create(connection, opened(data).head, now, sender)
             if store.head.request == data:
                 return None  # who wasn't sure whether it had been taken has asked once more
             if store.head.request:
                 raise InvalidMessage("invalid", {"migration": "this id has been used for another request"})
-            store.head = replace(opened(data).head, got=store.head.got, created=store.head.created)
+            self.authority.owns(store, name, data, sender)
+            kept = {name: getattr(store.head, name) for name in ("got", "created", "owner")}
+            store.head = replace(opened(data).head, **kept)
         elif store is None and name == "submit-documents":  # it overtook its request
-            return Store.create(connection, Head(data["migration"], {}), now)
+            return Store.create(connection, Head(data["migration"], {}), now, sender)
         elif store is None and name in ("control-migration", cleaning.ASKED):
             raise InvalidMessage("invalid", {"migration": "there's no such migration"})
         return store
 
-    def _check_clouds(self, connection: Connection, request: dict[str, Any], now: float) -> None:
+    def _check_clouds(self, connection: Connection, request: dict[str, Any], sender: str, now: float) -> None:
         """Refuse a request whose clouds nobody has credentials for; those may have been written just now."""
-        if wrong := fleet.unknown_clouds(connection, request, now):
-            while len(self.asked) > BATCH:
-                del self.asked[next(iter(self.asked))]
+        if wrong := fleet.unknown_clouds(connection, request, now, self.authority.sees(sender)):
+            if len(self.asked) > BATCH:
+                self.asked = {id_: at for id_, at in self.asked.items() if 0 <= now - at < ASKED_KEPT}
             if 0 <= now - self.asked.setdefault(request["migration"], now) < fleet.NEWS:
                 raise Soon("the workers may have other credentials by now")
             raise InvalidMessage("invalid", wrong)
@@ -251,6 +256,8 @@ class Coordinator:
         with self.engine.begin() as connection:
             far = t.step.c.due > now + moves.LONGEST
             connection.execute(update(t.step).where(far).values(due=now + moves.LEASE))
+            jump, made = self.ticked - now, t.migration.c.created
+            connection.execute(update(t.migration).where(made > now).values(created=made - jump))
             for table in (t.agent, t.worker):
                 connection.execute(update(table).where(table.c.seen > now).values(seen=now))
         self.heard, self.spoken = min(self.heard, now), min(self.spoken, now)
@@ -308,13 +315,19 @@ class Coordinator:
         if not self.unsent:
             return 0
         self.unsent = False
-        sent, gone = outbox.relay(self.engine, self.publisher)
-        if gone:
-            log.warning("queues are gone; they're made anew", queues=sorted(gone))
-            self.hosts = {host for host in self.hosts if topology.host_queue(host).name not in gone}
+        sent, gone = outbox.relay(self.engine, self.publisher, self._may_come_back)
+        self.hosts = {host for host in self.hosts if topology.host_queue(host).name not in gone}
+        if lost := gone & {queue.name for queue in topology.WORK_QUEUES}:
+            log.warning("queues are gone; they're made anew", queues=sorted(lost))
             self.mend()
         self.unsent |= sent > 0  # there may be more
         return sent
+
+    def _may_come_back(self, queue: str) -> bool:
+        """Whether a queue that is gone will be there again: a service's always, a host's while its agents are heard."""
+        if not topology.on(topology.HOST, queue):
+            return True
+        return self.clock() - self.heard_of.get(queue, float("-inf")) < COMMANDS_KEPT
 
     def mend(self) -> None:
         """Make the queues that somebody has deleted, or unbound; that of a host when its agent is heard next."""
@@ -336,7 +349,7 @@ class Coordinator:
         now = self.spoken = self.clock()
         if now - self.heard > fleet.AGENT_SILENT:
             self.hears_since = now
-        self.heard = now
+        self.heard = self.heard_of[topology.host_queue(data["host"]).name] = now
         if data["host"] not in self.hosts:
             self.publisher.declare(topology.work_queue(topology.host_queue(data["host"])))
             self.hosts.add(data["host"])
@@ -361,6 +374,7 @@ class Coordinator:
             control(connection, self.upsert, data["host"], data["action"])
         if data["action"] == "forget":
             self.hosts.discard(data["host"])
+            self.heard_of.pop(topology.host_queue(data["host"]).name, None)
             self.publisher.delete(topology.host_queue(data["host"]).name)
 
 

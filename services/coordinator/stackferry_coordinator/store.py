@@ -74,9 +74,9 @@ class Store(Ledger):
         return cls(connection, Head(**row)) if row else None
 
     @classmethod
-    def create(cls, connection: Connection, head: Head, now: float) -> Store:
-        """Return the ledger of a new migration."""
-        head = replace(head, created=now)
+    def create(cls, connection: Connection, head: Head, now: float, owner: str = "") -> Store:
+        """Return the ledger of a new migration, of which a user of the broker speaks first."""
+        head = replace(head, created=now, owner=owner[:255])
         connection.execute(insert(t.migration).values(**_row(head), changed=now))
         return cls(connection, head)
 

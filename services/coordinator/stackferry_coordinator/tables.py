@@ -36,6 +36,7 @@ migration = Table(
     Column("attempt", Integer, nullable=False),
     Column("created", Float, nullable=False),  # seconds since the epoch
     Column("changed", Float, nullable=False),
+    Column("owner", String(255), nullable=False, server_default=""),  # the broker's user who spoke of it first
 )  # fmt: skip
 
 step = Table(

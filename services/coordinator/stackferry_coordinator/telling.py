@@ -10,12 +10,17 @@ from typing import Any
 from stackferry import events, topology
 from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
+from stackferry.errors import InvalidMessage
 from stackferry.messages import ExportEnded, Message, MigrationChanged, StepBegan, StepEnded, WorkloadChanged
 
 from . import news
 from .ledger import Head, Ledger
 
 SOURCE = "stackferry/coordinator"
+NAMES = ("migration_name", "labels")  # whatever a worker calls it
+#: what is left of an event that would be too long
+ESSENCE = ("migration", "step", "attempt", "outcome", "destination_id", "kind", "phase", "was", "paused", "workload",
+           "state", "done", "total", "parts")  # fmt: skip
 
 
 def told(ledger: Ledger, before: Head | None, cause: Envelope | None) -> list[Outgoing]:
@@ -29,10 +34,15 @@ def told(ledger: Ledger, before: Head | None, cause: Envelope | None) -> list[Ou
 
 
 def event(head: Head, message: type[Message], data: dict[str, Any], cause: Envelope | None) -> Outgoing:
-    """An event of a migration."""
+    """An event of a migration: what its message knows of the *data*, which may be a worker's own."""
     request = head.request
     key = events.key(request.get("source"), request.get("destination"), head.id, message.called)
-    return Outgoing.of(topology.EVENTS.name, key, message.make(SOURCE, {**data, **head.named}, cause))
+    known = message.load_data({name: value for name, value in data.items() if name not in NAMES}) | head.named
+    try:
+        return Outgoing.of(topology.EVENTS.name, key, message.make(SOURCE, known, cause))
+    except InvalidMessage:  # too long, which must not be its worker's loss
+        short = {name: known[name] for name in ESSENCE if name in known} | head.named
+        return Outgoing.of(topology.EVENTS.name, key, message.make(SOURCE, short, cause))
 
 
 def _ended(head: Head, data: dict[str, Any], cause: Envelope | None) -> Outgoing:
