@@ -28,7 +28,7 @@ class Publisher:
 
 
 def row(number: int, key: str) -> dict[str, Any]:
-    return {"exchange": "x", "key": key, "message": f"{key}-{number}", "body": b"{}"}
+    return {"exchange": "stackferry.commands", "key": key, "message": f"{key}-{number}", "body": b"{}"}
 
 
 class Flaky(Publisher):

@@ -62,7 +62,7 @@ def test_message_is_persistent_and_carries_its_properties(publisher: Publisher, 
         "correlation_id": "my-c",
         "delivery_mode": 2,
         "message_id": "my-id",
-        "user_id": "admin",
+        "user_id": "coordinator",
     }
 
 

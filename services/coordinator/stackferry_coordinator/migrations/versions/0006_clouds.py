@@ -1,4 +1,4 @@
-"""which clouds a worker knows; who spoke of a migration first."""
+"""which clouds a worker knows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,4 +9,3 @@ down_revision = "0005"
 
 def upgrade() -> None:
     op.add_column("worker", sa.Column("clouds", sa.JSON))
-    op.add_column("migration", sa.Column("owner", sa.String(255), nullable=False, server_default=""))
