@@ -64,8 +64,8 @@ class Nobody:
         return [None] * len(outgoing)
 
 
-def coordinator(engine: Engine) -> Coordinator:
-    return Coordinator(engine, Nobody(), authority=Authority(own_user=""))  # type: ignore[arg-type]
+def coordinator(engine: Engine, clock: Callable[[], float] = time.time) -> Coordinator:
+    return Coordinator(engine, Nobody(), clock, authority=Authority(own_user=""))  # type: ignore[arg-type]
 
 
 def seconds(what: Callable[[], Any], times: int = 5) -> float:
@@ -90,14 +90,17 @@ def start(file: Path) -> None:
 
 
 def progress(engine: Engine, messages: int = 2000) -> float:
-    """Milliseconds of CPU for each message that says how far something is."""
-    running, migration = coordinator(engine), str(uuid.uuid4())
+    """Milliseconds of CPU for each message that says how far a step is, one a second, and for telling it to everybody."""
+    now = [time.time()]
+    running, migration = coordinator(engine, lambda: now[0]), str(uuid.uuid4())
     running.take(RequestMigration.make("bench", {"migration": migration, "source": {"cloud": "src"}, "mode": "export"}))
     about = {"migration": migration, "step": "export", "attempt": 1}
     told: list[Envelope] = [StepProgressed.make("bench", {**about, "done": n}) for n in range(messages)]
     began = time.process_time()
     for envelope in told:
+        now[0] += 1.0
         running.take(envelope)
+        running.relay()
     return 1000 * (time.process_time() - began) / messages
 
 
