@@ -153,7 +153,7 @@ def locked_out(sandbox, clouds_file):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["migrate", "-s", "nowhere", "-d", "nobody"], 4, "Cloud nowhere was not found"),
+        (["migrate", "-s", "nowhere", "-d", "nobody"], 2, "no exporter has credentials for a cloud 'nowhere'"),
         (["migrate", "-s", "nobody", "-d", "nobody"], 4, "does not answer"),
         (
             ["plan", "-s", "nobody", "-d", "nobody"],
