@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from stackferry.client import Client
-from stackferry.messages import StepClaimed
+from stackferry.messages import StepBegan
 from stackferry_cli.local.processes import until
 
 from .test_workloads import bad, server, sha256, volumes  # noqa: F401 - a fixture
@@ -51,9 +51,10 @@ def kill_when_claimed(
 ) -> None:
     """Kill the exporter as soon as it may delete, and start it again."""
     with Client(stack.uri()) as listener:
+        listener.show(migration)  # from now on it hears of it
         listening.set()
         while fact := listener.hear(migration, 60):
-            if fact.type == StepClaimed.type and fact.data["step"].endswith("/cleanup-clean-up"):
+            if fact.type == StepBegan.type and fact.data["step"].endswith("/cleanup-clean-up"):
                 os.kill(stack.process("exporter").pid(), 9)
                 assert until(lambda: stack.process("exporter").pid() is None, 10)
                 stack.up(environ=environ)
