@@ -98,8 +98,27 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+#: what rows are about that are told as one
+TOGETHER = {
+    "R2": "a crash at each of the named points between two side effects",
+    "R6": "the destination's API fails once for each verb of each kind, in sixteen ways",
+}
+
+
+def folded(rows: list[Row]) -> list[Row]:
+    """The rows of one name as one: those of each crash point, and of each way in which a cloud fails."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        name = row.row.partition(" ")[0]
+        whole = found.setdefault(name, Row(name, TOGETHER.get(name, row.what), seed=row.seed))
+        for count in HEAD[2:10]:
+            setattr(whole, count, getattr(whole, count) + getattr(row, count))
+        whole.times += row.times
+    return list(found.values())
+
+
 if __name__ == "__main__":
-    print(table(read()))
+    print(table(folded(read())))
     for one in read():
         for note in one.notes:
             print(f"{one.row}: {note}")
