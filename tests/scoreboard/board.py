@@ -67,7 +67,7 @@ def read() -> list[Row]:
         rows = [Row(**row) for row in json.loads(FILE.read_text("utf-8"))]
     except FileNotFoundError:
         rows = []
-    return sorted(rows, key=lambda row: (int("".join(filter(str.isdigit, row.row))), row.row))
+    return sorted(rows, key=lambda row: (int("".join(filter(str.isdigit, row.row.partition(" ")[0]))), row.row))
 
 
 def keep(row: Row) -> None:
