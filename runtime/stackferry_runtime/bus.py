@@ -239,7 +239,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         if self.queue.asked:
             try:
                 id_, who = str(message.properties.get("message_id") or ""), sender(message, self.carriers)
-                told = refusals(bytes(message.body), id_, who, error, self.queue)
+                told = refusals(bytes(message.body), id_, who, error)
                 self.publisher.publish_all(told)  # nobody may wait for the answer any more
             except Exception:  # what can't be told must be parked all the same
                 log.exception("could not tell that a request was refused", queue=self.queue.name)

@@ -12,13 +12,12 @@ from stackferry.envelope import SHORT, loosely
 from stackferry.errors import InvalidMessage
 from stackferry.messages import Answer, RequestRefused
 
+SOURCE = f"stackferry/{topology.COORDINATOR.service}"  # which alone is asked
 LONGEST = 2000  # characters of a reason
 
 
-def refusals(
-    body: bytes, message_id: str, sender: str, error: InvalidMessage, queue: topology.WorkQueue
-) -> list[Outgoing]:
-    """Return what to publish about a request that *queue* took and nobody will act on.
+def refusals(body: bytes, message_id: str, sender: str, error: InvalidMessage) -> list[Outgoing]:
+    """Return what to publish about a request that nobody will act on.
 
     The request may be anything: what can't be read of it isn't told. *message_id*: AMQP's, for one without an id.
     """
@@ -29,22 +28,20 @@ def refusals(
         return []
     wrong = error.errors
     text = wrong if isinstance(wrong, str) else json.dumps(wrong, ensure_ascii=False, default=str)
-    reason, source = f"{error.reason}: {text}"[:LONGEST], f"stackferry/{queue.service}"
+    reason = f"{error.reason}: {text}"[:LONGEST]
     cause: dict[str, Any] = {"correlationid": _text(event.get("correlationid")) or id_, "causationid": id_}
     told = []
     if reply_to := _text(data.get("reply_to")):
-        answer = Answer.make(source, {"error": reason}, **cause)
+        answer = Answer.make(SOURCE, {"error": reason}, **cause)
         told.append(Outgoing.of(topology.REPLIES.name, reply_to, answer))
-    if queue == topology.COORDINATOR:
-        words = _text(event.get("type")).split(".")
-        about = {"migration": _uuid(data.get("migration")), "name": words[1] if len(words) > 1 else None}
-        refusal = RequestRefused.make(
-            source, {"request": id_, "sender": sender or None, "reason": reason, **about}, **cause,
-            subject=about["migration"] or "",
-        )  # fmt: skip
-        key = events.key(None, None, about["migration"], RequestRefused.called)
-        told.append(Outgoing.of(topology.EVENTS.name, key, refusal))
-    return told
+    words = _text(event.get("type")).split(".")
+    about = {"migration": _uuid(data.get("migration")), "name": words[1] if len(words) > 1 else None}
+    refusal = RequestRefused.make(
+        SOURCE, {"request": id_, "sender": sender or None, "reason": reason, **about}, **cause,
+        subject=about["migration"] or "",
+    )  # fmt: skip
+    key = events.key(None, None, about["migration"], RequestRefused.called)
+    return [*told, Outgoing.of(topology.EVENTS.name, key, refusal)]
 
 
 def _text(value: object) -> str:
