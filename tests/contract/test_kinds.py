@@ -915,16 +915,21 @@ def test_a_plan_knows_which_rules_neutron_makes_with_a_group(direction: str, mor
     assert (found.outcome, found.destination_id) == (outcome, None)
 
 
-def test_the_port_of_a_leg_whose_answer_was_lost_is_plugged_and_no_other_is_made(moved: Any) -> None:
-    """A leg is made by two calls: what the first one has made is found though its cloud said 500."""
+def unplugged(moved: Any, created_at: str) -> tuple[Document, str, dict[str, Any]]:
+    """A leg's document; the id of its port, which was made then and is in no router; all ports."""
     documents, destination = moved
     document = plain(documents, "router_interface")
-    made = apply.compare("router_interface", document, view(destination, admin=True), {}).destination_id
+    made = str(apply.compare("router_interface", document, view(destination, admin=True), {}).destination_id)
     ports = destination.rows[resource_of("router_interface")]
-    ports[made] = {**ports[made], "device_id": "", "created_at": "2026-01-01T00:00:10Z"}
-    asked = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-    before = len(ports)
-    lost = {"first_asked": asked, "look": True}
+    ports[made] = {**ports[made], "device_id": "", "created_at": created_at}
+    return document, made, ports
+
+
+def test_the_port_of_a_leg_whose_answer_was_lost_is_plugged_and_no_other_is_made(moved: Any) -> None:
+    """A leg is made by two calls: what the first one has made is found though its cloud said 500."""
+    document, made, ports = unplugged(moved, "2026-01-01T00:00:10Z")
+    destination, before = moved[1], len(ports)
+    lost = {"first_asked": datetime(2026, 1, 1, tzinfo=UTC).timestamp(), "look": True}
     looked = apply.ensure("router_interface", document, view(destination, admin=True), {**lost, "only_look": True})
     assert (looked.outcome, looked.destination_id) == ("created", made)  # so that undo takes it away
     ended = apply.ensure("router_interface", document, view(destination, admin=True), lost)
@@ -938,12 +943,8 @@ def test_the_port_of_a_leg_whose_answer_was_lost_is_plugged_and_no_other_is_made
 
 
 def test_a_free_port_of_somebody_elses_is_not_plugged(moved: Any) -> None:
-    documents, destination = moved
-    document = plain(documents, "router_interface")
-    made = apply.compare("router_interface", document, view(destination, admin=True), {}).destination_id
-    ports = destination.rows[resource_of("router_interface")]
-    ports[made] = {**ports[made], "device_id": "", "created_at": "2020-01-01T00:00:00Z"}
+    document, made, ports = unplugged(moved, "2020-01-01T00:00:00Z")
     lost = {"first_asked": datetime(2026, 1, 1, tzinfo=UTC).timestamp(), "look": True}
-    ended = apply.ensure("router_interface", document, view(destination, admin=True), lost)
+    ended = apply.ensure("router_interface", document, view(moved[1], admin=True), lost)
     assert ended.outcome == "conflict"
     assert not ports[made]["device_id"]

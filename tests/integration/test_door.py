@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_an_id_has_one_form_since_it_is_a_part_of_keys(migration: str) -> None:
 def test_what_becomes_a_property_of_amqp_is_no_longer_than_those_are(name: str) -> None:
     event = {"specversion": "1.0", "id": "1", "source": "me", "type": "x", "data": {}, name: "ü" * 128}
     with pytest.raises(InvalidMessage, match="longer than 255 bytes"):
-        Envelope.from_bytes(__import__("json").dumps(event).encode())
+        Envelope.from_bytes(json.dumps(event).encode())
 
 
 def test_an_event_that_one_listener_refuses_holds_up_nobody(door: Door) -> None:

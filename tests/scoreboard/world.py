@@ -8,7 +8,6 @@ import random
 import signal
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -149,12 +148,6 @@ class Crossing:
                 row.lost += 1
                 row.notes.append(f"{self.migration}: the image's bytes aren't there: {there and there.status}")
 
-    def control(self, action: str) -> None:
-        """Tell it what to do."""
-        with Client(self.world.stack.uri(), timeout=120) as ferry:
-            ferry.control(self.migration, action)
-            ferry.hear(self.migration, 0.5)
-
 
 def refused(ask: Callable[[], Any]) -> str | None:
     """Why something is refused; None when it isn't."""
@@ -163,8 +156,3 @@ def refused(ask: Callable[[], Any]) -> str | None:
     except Error as error:
         return str(error)
     return None
-
-
-def surplus(want: Counter[Any], have: Counter[Any]) -> int:
-    """How many things are there that should not be."""
-    return sum((have - want).values())
