@@ -14,7 +14,7 @@ from .bus import Outgoing
 from .envelope import Envelope
 from .errors import Claimed, InvalidMessage, NotNow, Soon
 from .messages import REGISTRY as MESSAGES
-from .messages import Command, check
+from .messages import check
 from .topology import BACKOFF, COORDINATOR, PARKED, WorkQueue, on, retry_exchange
 
 ATTEMPT, REASON, ERROR, REPLAYED = "x-attempt", "x-reason", "x-error", "x-replayed"
@@ -24,8 +24,7 @@ CLAIMED, SENDER = "x-claimed", "x-sender"
 def read(body: Any, content_type: str | None, queue: str) -> Envelope:
     """Return the checked message of a delivery on *queue*; raise InvalidMessage with the reason."""
     envelope = check(Envelope.from_bytes(body, content_type))
-    message = MESSAGES[envelope.type]
-    if issubclass(message, Command) and not any(on(q, queue) for q in message.queues):
+    if not any(on(one, queue) for one in MESSAGES[envelope.type].queues):
         raise InvalidMessage("misrouted", {"type": f"{envelope.type} does not belong on {queue}"})
     return envelope
 

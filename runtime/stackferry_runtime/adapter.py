@@ -21,12 +21,12 @@ from requests.exceptions import ConnectionError
 from stackferry.errors import Error, Unfinished
 from urllib3.exceptions import HTTPError
 
+from .deadlines import POOLS, Deadline
+
 SAFE = ("GET", "HEAD", "OPTIONS")
 MAX_WAIT = 60.0  # seconds; no message may be held for long
 TRIES = 4
 FRESH = 120.0  # seconds after which a write that waits for its turn isn't sent: its try may be given up by then
-
-
 LONGEST = 64 << 20  # bytes of an answer, unless it's a payload; listings come in pages
 SLOWEST = 300.0  # seconds from its beginning to its end
 REDIRECTS = (301, 302, 303, 305, 307, 308)
@@ -85,6 +85,15 @@ class PatientAdapter(TCPKeepAliveAdapter):
         super().__init__(**kwargs)
         self.gate, self.tries = gate, tries
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         replayable, began = request.body is None or isinstance(request.body, bytes | str), time.monotonic()
         for left in reversed(range(self.tries)):
@@ -92,10 +101,7 @@ class PatientAdapter(TCPKeepAliveAdapter):
                 if request.method not in SAFE and time.monotonic() - began > FRESH:
                     raise Unfinished("the cloud is overloaded: nothing was sent")
                 try:
-                    response = super().send(request, *args, **kwargs)
-                    _stay(request.url, response)
-                    if not kwargs.get("stream"):
-                        _read(response)
+                    response = self._answer(request, *args, **kwargs)
                 except Endless:
                     raise
                 except OSError:  # requests' errors are OSErrors
@@ -117,6 +123,23 @@ class PatientAdapter(TCPKeepAliveAdapter):
                 time.sleep(_jitter(self.tries - left))
         raise AssertionError("unreachable")
 
+    def _answer(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return an answer that is read, but for a payload's body; raise Endless when it's too long, or takes so."""
+        with Deadline(SLOWEST) as deadline:
+            try:
+                response = super().send(request, *args, **kwargs)
+                _stay(request.url, response)
+                if not kwargs.get("stream"):
+                    _read(response)
+            except OSError as error:
+                if deadline.is_over:
+                    raise Endless(_what(request.url, f"not over after {SLOWEST:.0f} seconds")) from error
+                raise
+        if deadline.is_over:  # what is cut off may look like the end
+            response.close()
+            raise Endless(_what(request.url, f"not over after {SLOWEST:.0f} seconds"))
+        return response
+
 
 def _stay(url: str | None, response: Any) -> None:
     """Raise Error for an answer that leads to another host: what follows it sends the token along."""
@@ -131,15 +154,18 @@ def _stay(url: str | None, response: Any) -> None:
 
 def _read(response: Any) -> None:
     """Read an answer as requests would, but for its limits; whatever has arrived counts, since more may never come."""
-    began, size, parts = time.monotonic(), 0, []
+    size, parts = 0, []
     while part := _more(response.raw):
         parts.append(part)
         size += len(part)
-        if size > LONGEST or time.monotonic() - began > SLOWEST:
+        if size > LONGEST:
             response.close()
-            what = f"longer than {LONGEST >> 20} MiB" if size > LONGEST else f"not over after {SLOWEST:.0f} seconds"
-            raise Endless(f"its answer to {urlsplit(response.url or '').path} is {what}")
+            raise Endless(_what(response.url, f"longer than {LONGEST >> 20} MiB"))
     response._content = b"".join(parts)  # where requests itself keeps what was read
+
+
+def _what(url: str | None, fault: str) -> str:
+    return f"its answer to {urlsplit(url or '').path} is {fault}"
 
 
 def _more(raw: Any) -> bytes:

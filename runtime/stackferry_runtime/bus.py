@@ -7,6 +7,7 @@ returned, or after a copy with the reason is safely in a delay queue or in the p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,8 @@ from .logs import logger
 from .refusals import refusals
 
 log = logger(__name__)
+# the reader says what came of each message; nameko would say it again, with a traceback for what others did wrong
+logging.getLogger("nameko.containers").addFilter(lambda record: "error handling worker" not in str(record.msg))
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,7 @@ class QueueReader(SharedExtension, ProviderCollector):
 
     def _refuse(self, message: Any, error: InvalidMessage) -> None:
         """Park a message that nobody can act on; whoever asked for it is told."""
+        log.warning("parked", queue=self.queue.name, reason=error.reason, error=error.errors)
         if self.queue.asked:
             try:
                 id_, who = str(message.properties.get("message_id") or ""), sender(message, self.carriers)

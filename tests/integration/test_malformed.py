@@ -8,6 +8,8 @@ import os
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,9 +26,11 @@ from amqp import Message as AMQPMessage
 from stackferry import topology
 from stackferry.bus import Outgoing, Publisher, connect
 from stackferry.client import Client
+from stackferry.definitions import password_hash
 from stackferry.envelope import CONTENT_TYPE, MAX_BYTES
 from stackferry.errors import Error, NoAnswer
 from stackferry.messages import REGISTRY, Answer, Command, MigrationChanged
+from stackferry_cli.broker_users import local
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import SERVICES, Stack
 
@@ -34,10 +38,12 @@ pytestmark = pytest.mark.integration
 
 COUNT = int(os.environ.get("MALFORMED") or 10_000)
 BATCH = 250
+HOST = topology.Enrolled("some-host", "somewhere")
 
 
 # -- good messages, to spoil ---------------------------------------------------------------------------------
 
+GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
 PLACE = {"cloud": "nowhere"}
 STEP = {"migration": str(uuid.UUID(int=1)), "step": "network/1", "attempt": 1}
 DOCUMENT = {"type": "openstack.network.Network", "params": {"name": "n"}, "_info": {}}
@@ -68,12 +74,18 @@ GOOD: dict[str, dict[str, Any]] = {
     "segment-offered": {**STEP, "address": "host:1", "certificate": "PEM", "size": 1},
     "worker-seen": {"service": "importer", "instance": "host:1"},
     "agent-seen": {"host": "h", "instance": "i", "cloud": "c", "slots": 1, "version": "1", "certificate": "PEM"},
-}
+    **{name: json.loads((GOLDEN / f"stackferry.{name}.v1.json").read_text())["data"]
+       for name in ("offer-segment", "fetch-segment")},
+}  # fmt: skip
 TYPES = {f"stackferry.{name}.v1": data for name, data in GOOD.items()}
 
 
 def types_of(queue: topology.WorkQueue) -> list[str]:
-    return [type_ for type_ in TYPES if queue in REGISTRY[type_].queues]  # type: ignore[attr-defined]
+    return [type_ for type_ in TYPES if belongs(type_, queue)]
+
+
+def belongs(type_: str, queue: topology.WorkQueue) -> bool:
+    return any(topology.on(one, queue.name) for one in REGISTRY[type_].queues)  # type: ignore[attr-defined]
 
 
 def required(type_: str) -> list[str]:
@@ -238,7 +250,7 @@ class Spoiler:
         return Bad("invalid", json.dumps(event).encode())
 
     def bad_queue(self, queue: topology.WorkQueue) -> Bad:
-        others = [type_ for type_ in TYPES if queue not in REGISTRY[type_].queues]  # type: ignore[attr-defined]
+        others = [type_ for type_ in TYPES if not belongs(type_, queue)]
         event = self.event(queue)
         foreign = self.random.choice(others)
         told = self.random.choice(
@@ -292,9 +304,9 @@ class Wire:
 
 
 def read(wire: Wire) -> list[topology.WorkQueue]:
-    """The work queues that somebody reads."""
+    """The work queues that somebody reads; a host's, which its agents look into from time to time, with them."""
     declared = {queue: wire.channel.queue_declare(queue.name, passive=True) for queue in topology.WORK_QUEUES}
-    return [queue for queue, answer in declared.items() if answer.consumer_count]
+    return [*(queue for queue, answer in declared.items() if answer.consumer_count), topology.host_queue(HOST.host)]
 
 
 def parked(uri: str, count: int) -> list[Any]:
@@ -323,6 +335,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
             yield stack
         finally:
             stack.down()
+
+
+@pytest.fixture
+def agent(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
+    """An agent on a conversion host; its queue is there, and read."""
+    folder = Path(stack.folder)
+    local(stack.node).make({topology.host_user(HOST): password_hash("pw")})
+    uri = stack.node.address().replace("://", f"://{HOST.user}:pw@")
+    environ = {"STACKFERRY_AMQP_URI": uri, "STACKFERRY_CLOUD": HOST.cloud, "STACKFERRY_SERVER_ID": HOST.host,
+               "STACKFERRY_STATE_DIR": str(folder / "agent")}  # fmt: skip
+    with (folder / "agent.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stackferry_transfer"], env={**os.environ, **environ}, stderr=log
+        )
+    try:
+        with Client(stack.uri()) as ferry:
+            assert until(lambda: any(host["state"] == "ready" for host in ferry.hosts()), 30)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 class Asker:
@@ -360,14 +393,16 @@ class Asker:
 
 
 @pytest.mark.timeout(600)
-def test_malformed_messages_are_parked_and_good_ones_answered(stack: Stack, capsys: pytest.CaptureFixture[str]):
+def test_malformed_messages_are_parked_and_good_ones_answered(
+    stack: Stack, agent: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
     seed = int(os.environ.get("SEED", "1"))  # the same each time; another by SEED=...
     print(f"SEED={seed}")
     spoiler, expected, kinds = Spoiler(seed), {}, Counter[str]()
     uri = stack.node.uri("admin")
     publisher, wire = Publisher(uri, "tests"), Wire(uri)
     queues = read(wire)
-    assert len(queues) >= 6
+    assert len(queues) == len(topology.WORK_QUEUES) + 1
     pids = {name: stack.process(name).pid() for name in SERVICES}
     assert None not in pids.values()
     asker, began = Asker(stack.uri()), time.monotonic()
@@ -417,6 +452,7 @@ def test_malformed_messages_are_parked_and_good_ones_answered(stack: Stack, caps
 
     logs = "\n".join(f"{name}:\n{stack.process(name).last_lines(40)}" for name in SERVICES)
     assert {name: stack.process(name).pid() for name in SERVICES} == pids, logs
+    assert agent.poll() is None, Path(stack.folder, "agent.log").read_text()[-4000:]
     found = parked(uri, COUNT)
     assert len(found) == COUNT, logs
     reasons: Counter[str] = Counter()

@@ -79,7 +79,9 @@ def asks(client: Client, source: Any, destination: Any) -> str | None:
     return migration
 
 
-def test_each_asks_for_what_it_may_and_is_told_of_everything_else(client: Callable[[str], Client]) -> None:
+def test_each_asks_for_what_it_may_and_is_told_of_everything_else(
+    stack: Stack, client: Callable[[str], Client]
+) -> None:
     by = {name: client(name) for name in ("client", *USERS)}
     asked = {name: asks(one, OLD, NEW) for name, one in by.items()}
     assert {name for name, migration in asked.items() if migration} == {"client", "night", "web"}
@@ -97,11 +99,14 @@ def test_each_asks_for_what_it_may_and_is_told_of_everything_else(client: Callab
     assert "clean-up-source is for the role admin" in refused(by["night"], mine)
 
     every = {asked["client"], asked["night"], asked["web"], elsewhere["client"]}
-    known = {name: {row["id"] for row in one.migrations()} for name, one in by.items()}
+    known = {name: {row["id"] for row in one.migrations()} for name, one in by.items() if name != "stranger"}
     assert known == {
         "client": every, "eyes": every, "night": every - {elsewhere["client"]}, "web": every - {elsewhere["client"]},
-        "team": set(), "stranger": set(),
+        "team": set(),
     }  # fmt: skip
+    for question in (by["stranger"].migrations, by["stranger"].hosts, lambda: by["stranger"].show(mine)):
+        with pytest.raises(Error, match="refused: .*no such client"):
+            question()
     with pytest.raises(Error, match="there's no migration"):
         by["night"].show(elsewhere["client"])
     with pytest.raises(Error, match="refused: .*may not touch that cloud"):
@@ -110,6 +115,10 @@ def test_each_asks_for_what_it_may_and_is_told_of_everything_else(client: Callab
         by["stranger"].check("old", "source")
     assert by["eyes"].show(elsewhere["client"])["id"] == elsewhere["client"]
     assert by["client"].show(mine)["phase"] == "new"  # nobody's refusal changed anything
+
+    said = Path(stack.folder, "logs", "coordinator.log").read_text()
+    assert "refused" in said
+    assert "Traceback" not in said, "what people did wrong is no fault of the program"
 
 
 def test_a_client_hears_of_its_own_clouds_and_projects_only(client: Callable[[str], Client]) -> None:

@@ -24,9 +24,9 @@ pytestmark = [pytest.mark.scoreboard, pytest.mark.clouds, pytest.mark.timeout(72
 
 
 def test_r9_malformed_messages_on_every_queue() -> None:
-    """The test of the services' queues, with more of them; agents read their queues by the same functions."""
-    many = scaled(1000) * 12
-    with scored("R9", "malformed messages, 1,000 a queue, of 22 sorts, on every queue of the services") as row:
+    """The test of the queues of the services and of a host, with more of them."""
+    many = scaled(1000) * (len(topology.WORK_QUEUES) + 1)
+    with scored("R9", "malformed messages, 1,000 a queue, of 22 sorts, on every queue, a host's too") as row:
         environ = {**os.environ, "SEED": str(SEED), "MALFORMED": str(many)}
         words = [
             sys.executable,

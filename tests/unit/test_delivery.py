@@ -15,7 +15,7 @@ from stackferry.bus import Outgoing
 from stackferry.delivery import attempt_of, parked, read, retried
 from stackferry.envelope import CONTENT_TYPE, Envelope
 from stackferry.errors import Claimed, InvalidMessage, NotNow, Soon
-from stackferry.messages import Answer, TryCloud
+from stackferry.messages import Answer, TryCloud, WorkerSeen
 
 COPY = Outgoing("", "", b"body", "id-1", {"x-mine": "kept"}, "text/plain", "latin-1", "corr-1")
 CHECK = TryCloud.make("test", {"place": {"cloud": "c"}, "reply_to": "r"})
@@ -141,9 +141,13 @@ def test_a_command_on_another_queue_is_misrouted() -> None:
     assert caught.value.reason == "misrouted"
 
 
-def test_a_fact_is_read_wherever_it_is_bound() -> None:
-    fact = Answer.make("test", {})
-    assert read(fact.to_bytes(), CONTENT_TYPE, "anywhere") == fact
+def test_a_fact_is_read_where_it_is_bound_and_what_belongs_on_no_queue_nowhere() -> None:
+    fact = WorkerSeen.make("test", {"service": "importer", "instance": "host:1"})
+    assert read(fact.to_bytes(), CONTENT_TYPE, topology.COORDINATOR_FACTS.name) == fact
+    for one in (fact, Answer.make("test", {})):
+        with pytest.raises(InvalidMessage) as caught:
+            read(one.to_bytes(), CONTENT_TYPE, topology.host_queue("some-host").name)
+        assert caught.value.reason == "misrouted"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class Message(Schema):
     type: ClassVar[str]
     called: ClassVar[str]  # its name: `migration-changed`
     schema_version: ClassVar[int] = 1
+    queues: ClassVar[tuple[topology.WorkQueue, ...]] = ()  # of the service that acts on it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -58,9 +59,8 @@ class Message(Schema):
 
 
 class Command(Message):
-    """Something to do, for the one service that reads ``queue``; ``answer`` says what is answered, if anything."""
+    """Something to do, for the one service that reads ``queues``; ``answer`` says what is answered, if anything."""
 
-    queues: ClassVar[tuple[topology.WorkQueue, ...]]
     answer: ClassVar[type[Schema] | None] = None
 
     class Meta:

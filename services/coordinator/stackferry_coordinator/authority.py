@@ -66,9 +66,14 @@ class Authority:
         client = self.clients(sender)
         return client is not None and client.role == roles.ADMIN and client.may_see({})
 
-    def sees(self, sender: str) -> Client | None:
-        """Of what a client is told; None for one that isn't known: it's told of nothing."""
-        return Client() if sender == self.own_user else self.clients(sender)
+    def sees(self, name: str, data: dict[str, Any], sender: str) -> Client:
+        """Of what a client is told that asks something; one that isn't known may ask nothing."""
+        if sender == self.own_user:
+            return Client()
+        client = self.clients(sender)
+        if client is None:
+            _refuse(name, data, sender, roles.UNKNOWN)
+        return client
 
     def worker(self, data: dict[str, Any], sender: str) -> None:
         """Let a worker say that it's there: nobody can speak for the workers of another service."""

@@ -144,5 +144,7 @@ def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
     if do.attempt > 1 or step.hints.get("met"):
         hints["look"] = True
     if step.hints.get("asked_before"):  # else no try has made anything: what is young is somebody else's
-        hints["first_asked"] = step.hints.get("first_asked")
+        asked = step.hints.get("first_asked")
+        met = step.hints.get("met")  # what was made until then is the other migration's; clouds cut times to seconds
+        hints["first_asked"] = max(asked, met + 1) if asked and met else asked
     return hints

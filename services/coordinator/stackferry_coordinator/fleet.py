@@ -44,9 +44,7 @@ def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[s
     _seen(connection, upsert, t.worker, key, {n: data.get(n) for n in WORKER}, data, now)
 
 
-def unknown_clouds(
-    connection: Connection, request: dict[str, Any], now: float, client: Client | None
-) -> dict[str, str]:
+def unknown_clouds(connection: Connection, request: dict[str, Any], now: float, client: Client) -> dict[str, str]:
     """Why a request's clouds can't be reached, by field: no worker on that side has credentials for them.
 
     Where none is there, or one doesn't say which it knows, nobody can tell. A client is told of its own clouds only.
@@ -59,8 +57,7 @@ def unknown_clouds(
         told = list(connection.execute(there).scalars())
         known = sorted({name for names in told for name in names or ()})
         if told and None not in told and cloud not in known:
-            own = client.clouds if client else frozenset()
-            known = known if own is None else [name for name in known if name in own]
+            known = known if client.clouds is None else [name for name in known if name in client.clouds]
             some = f"{', '.join(known[:20])}{' ...' if len(known) > 20 else ''}" or "none"
             wrong[side] = f"no {service} has credentials for a cloud {cloud!r} in its clouds.yaml; known: {some}"
     return wrong

@@ -159,7 +159,7 @@ def _met(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     """Another migration has been at the same thing: what it made is looked for, and isn't this one's."""
     step = ledger.step(data["step"])
     if step is not None and (step.state, step.attempt) == ("asked", data["attempt"]):
-        ledger.change(step, hints={**step.hints, "met": True, "first_asked": now + 1}, reason=None)
+        ledger.change(step, hints={**step.hints, "met": now}, reason=None)
 
 
 def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:

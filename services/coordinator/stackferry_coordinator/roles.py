@@ -24,6 +24,7 @@ NEEDS = {
 }
 #: actions of those that only an administrator may ask for
 TAKES_AWAY = ("undo", "forget")
+UNKNOWN = {"sender": "no such client is known to the coordinator; see STACKFERRY_CLIENTS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def refused(
     *about*: the migrations that it's about, or the places, where it's about none.
     """
     if client is None:
-        return {"sender": "no such client is known to the coordinator; see STACKFERRY_CLIENTS"}
+        return UNKNOWN
     needed = ADMIN if data.get("action") in TAKES_AWAY else NEEDS[name]
     if ROLES.index(client.role) < ROLES.index(needed):
         what = data.get("action") or name

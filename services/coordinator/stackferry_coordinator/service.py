@@ -183,9 +183,8 @@ class Coordinator:
     def on_question(self, delivery: Delivery) -> None:
         """What users ask; a question that can't be answered is answered too."""
         reply_to = delivery.data["reply_to"]
-        client = self.running.shell.authority.sees(delivery.sender)
-        sees = client.may_see if client else lambda _: False
-        parts = list(queries.describe(self.running.shell.engine, delivery.data, sees))
+        client = self.running.shell.authority.sees(DescribeMigrations.called, delivery.data, delivery.sender)
+        parts = list(queries.describe(self.running.shell.engine, delivery.data, client.may_see))
         if not parts:
             error = f"there's no migration {delivery.data['migration']}"
             self.publish(Answer, {"error": error}, delivery.envelope, reply_to=reply_to)
@@ -215,10 +214,11 @@ class Coordinator:
     @handles(DescribeHosts)
     def on_hosts(self, delivery: Delivery) -> None:
         """What people ask about the conversion hosts."""
+        client = self.running.shell.authority.sees(DescribeHosts.called, delivery.data, delivery.sender)
         with self.running.shell.engine.connect() as connection:
-            known = hosts.describe(connection, self.running.shell.clock())
-        client = self.running.shell.authority.sees(delivery.sender)
-        known = [host for host in known if client and client.may_touch([host])]
+            known = [
+                host for host in hosts.describe(connection, self.running.shell.clock()) if client.may_touch([host])
+            ]
         answer = {"content": {"hosts": known}}
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 

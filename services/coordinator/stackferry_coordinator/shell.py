@@ -159,7 +159,9 @@ class Coordinator:
 
     def _check_clouds(self, connection: Connection, request: dict[str, Any], sender: str, now: float) -> None:
         """Refuse a request whose clouds nobody has credentials for; those may have been written just now."""
-        if wrong := fleet.unknown_clouds(connection, request, now, self.authority.sees(sender)):
+        if wrong := fleet.unknown_clouds(
+            connection, request, now, self.authority.sees("request-migration", request, sender)
+        ):
             if len(self.asked) > BATCH:
                 self.asked = {id_: at for id_, at in self.asked.items() if 0 <= now - at < ASKED_KEPT}
             if 0 <= now - self.asked.setdefault(request["migration"], now) < fleet.NEWS:

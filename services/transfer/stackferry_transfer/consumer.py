@@ -66,19 +66,22 @@ class Consumer:
         self.consuming.set()
         while not self.stop.is_set():
             message = queue.get() if self.has_room() else None
-            if message is not None:
-                self._take(message)
-            self.stop.wait(LOOK if message is None else SHARE)
+            if message is None:
+                self.stop.wait(LOOK)
+            elif self._begins(message):
+                self.stop.wait(SHARE)
             try:
                 connection.drain_events(timeout=0.001)
             except TimeoutError:
                 connection.heartbeat_check()
 
-    def _take(self, message: Any) -> None:
+    def _begins(self, message: Any) -> bool:
+        """Whether work begins; else the message is put where it belongs."""
         move = self._handle(message)
         if move is not None:
             self.publisher.publish(move(copy=copied(message, self.carriers)))
         message.ack()
+        return move is None
 
     def _handle(self, message: Any) -> Callable[..., Outgoing] | None:
         """Begin the work; return what becomes of the message instead, if it can't be begun."""

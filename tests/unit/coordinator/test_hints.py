@@ -48,3 +48,17 @@ def test_what_a_lost_try_has_made_is_looked_for_from_its_beginning() -> None:
     react(ledger, "tick", {"migration": MIGRATION}, 100.0)
     found = hints(ledger)
     assert (found["look"], found["first_asked"]) == (True, 4.0)
+
+
+def test_what_another_migration_made_until_it_was_met_is_no_lost_trys() -> None:
+    ledger = planned()
+    step = ledger.step(KEY)
+    assert step is not None
+    react(ledger, "met", {"migration": MIGRATION, "step": KEY, "attempt": step.attempt}, 50.0)
+    step = ledger.step(KEY)
+    assert step is not None
+    assert step.hints["first_asked"] == 4.0  # how long it took is counted from there
+    told(ledger, 60.0, outcome="interrupted", retryable=True)
+    react(ledger, "tick", {"migration": MIGRATION}, 100.0)
+    found = hints(ledger)
+    assert (found["look"], found["first_asked"]) == (True, 51.0)
