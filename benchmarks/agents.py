@@ -22,7 +22,7 @@ from stackferry.messages import Answer, FetchSegment, OfferSegment
 from stackferry_cli import broker_users
 from stackferry_cli.hosts import broker
 from stackferry_cli.local.rabbitmq import Node
-from stackferry_coordinator.subjects import AT_ONCE, segments
+from stackferry_coordinator.plan.subjects import AT_ONCE, segments
 
 MIGRATION = str(uuid.uuid4())
 SIDES = ("source", "destination")

@@ -22,10 +22,11 @@ import structlog
 from sqlalchemy import Engine, insert
 from stackferry.envelope import Envelope
 from stackferry.messages import ForgetMigrations, RequestMigration, StepProgressed
-from stackferry_coordinator import database, queries
-from stackferry_coordinator import tables as t
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.shell import Coordinator
+from stackferry_coordinator import queries
+from stackferry_coordinator.storage import database
+from stackferry_coordinator.storage import tables as t
+from stackferry_coordinator.transactions.shell import Shell
+from stackferry_coordinator.trust.authority import Authority
 
 PLACES = {"source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
 STEP = {"action": "ensure", "kind": "network", "order": 1, "state": "done", "waits": 0, "attempt": 1, "tries": 1,
@@ -64,8 +65,8 @@ class Nobody:
         return [None] * len(outgoing)
 
 
-def coordinator(engine: Engine, clock: Callable[[], float] = time.time) -> Coordinator:
-    return Coordinator(engine, Nobody(), clock, authority=Authority(own_user=""))  # type: ignore[arg-type]
+def coordinator(engine: Engine, clock: Callable[[], float] = time.time) -> Shell:
+    return Shell(engine, Nobody(), clock, authority=Authority(own_user=""))  # type: ignore[arg-type]
 
 
 def seconds(what: Callable[[], Any], times: int = 5) -> float:

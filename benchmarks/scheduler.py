@@ -24,10 +24,11 @@ from sqlalchemy import select
 from stackferry import __version__, messages
 from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
-from stackferry_coordinator import database, fleet
-from stackferry_coordinator import tables as t
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.shell import Coordinator
+from stackferry_coordinator.hosts import presence
+from stackferry_coordinator.storage import database
+from stackferry_coordinator.storage import tables as t
+from stackferry_coordinator.transactions.shell import Shell
+from stackferry_coordinator.trust.authority import Authority
 
 MIGRATION = str(uuid.uuid4())
 CLOUDS = ("src", "dst")
@@ -71,7 +72,7 @@ class Bench:
         self.engine, self.outbox = database.connect(f"sqlite:///{folder}/bench.db"), Outbox()
         database.upgrade(self.engine)
         self.options, self.made = options, 0
-        self.coordinator = Coordinator(self.engine, self.outbox, authority=Authority(own_user=""))  # type: ignore[arg-type]
+        self.coordinator = Shell(self.engine, self.outbox, authority=Authority(own_user=""))  # type: ignore[arg-type]
         self.cpu: list[float] = []
         self.idle = 0
         self.be_seen()
@@ -147,7 +148,7 @@ class Bench:
         """Count free slots while a volume waits."""
         with self.engine.connect() as connection:
             counts = connection.execute(select(t.migration.c.counts)).scalar_one()
-            hosts = fleet.hosts(connection, time.time()).hosts
+            hosts = presence.hosts(connection, time.time()).hosts
         if counts.get("wanting"):
             self.idle += min(sum(h.slots - h.used for h in hosts if h.cloud == cloud) for cloud in CLOUDS)
 

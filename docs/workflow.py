@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from stackferry_coordinator.workload import COORDINATOR, DESTINATION, HOSTS, SOURCE, WORKLOAD, Task
+from stackferry_coordinator.plan.itinerary import COORDINATOR, DESTINATION, HOSTS, SOURCE, WORKLOAD, Task
 
 WIDTH, HEIGHT, ACROSS, DOWN, MARGIN = 150, 44, 190, 68, 24
 COLOURS = {SOURCE: "#dbeafe", DESTINATION: "#dcfce7", HOSTS: "#fef3c7", COORDINATOR: "#f3f4f6"}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from stackferry_coordinator.subjects import subjects, whole
+from stackferry_coordinator.plan.subjects import subjects, whole
 
 
 def parts(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

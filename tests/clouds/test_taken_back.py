@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from stackferry.client import Client
 from stackferry_cli.local.processes import until
-from stackferry_coordinator.workload import COORDINATOR, DESTINATION, HOSTS, SOURCE, WORKLOAD, task_of
+from stackferry_coordinator.plan.itinerary import COORDINATOR, DESTINATION, HOSTS, SOURCE, WORKLOAD, task_of
 
 from ..conftest import tenants
 from .hosts import conversion_hosts

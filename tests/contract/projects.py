@@ -34,7 +34,7 @@ from stackferry.resources.answer import checked
 from stackferry.resources.apply import Outcome
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.view import View
-from stackferry_coordinator.graph import Node, build
+from stackferry_coordinator.plan.graph import Node, build
 
 from .fake_cloud import Cloud
 from .fake_glance import BINARY, seed_image

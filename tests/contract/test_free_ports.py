@@ -19,7 +19,7 @@ from stackferry.resources.conversion import MARK
 from stackferry.resources.export import documents as documents_of
 from stackferry.resources.view import PENDING
 from stackferry.selection import selects
-from stackferry_coordinator.graph import build
+from stackferry_coordinator.plan.graph import build
 
 from .fake_cloud import Cloud
 from .projects import by_name, exported, flat, infrastructure, migrate, outcomes, populated, view

@@ -16,8 +16,8 @@ from sqlalchemy import URL, select, update
 from stackferry.errors import Error, InvalidMessage
 from stackferry.messages import ControlMigration
 from stackferry.phases import RESTORED
-from stackferry_coordinator import backup, database
-from stackferry_coordinator import tables as t
+from stackferry_coordinator.storage import backup, database
+from stackferry_coordinator.storage import tables as t
 
 from .test_retention import filled, listed, shell
 
@@ -183,7 +183,7 @@ def test_the_coordinator_says_in_a_sentence_what_is_wrong_with_its_database(tmp_
 def test_the_program_says_what_it_did(own: Path, tmp_path: Path) -> None:
     def run(*words: str, url: str = f"sqlite:///{own}") -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "stackferry_coordinator.backup", *words], capture_output=True, text=True,
+            [sys.executable, "-m", "stackferry_coordinator.storage.backup", *words], capture_output=True, text=True,
             env={"STACKFERRY_DATABASE_URL": url}, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
@@ -192,6 +192,6 @@ def test_the_program_says_what_it_did(own: Path, tmp_path: Path) -> None:
     code, said = run("restore", str(tmp_path / "copy"))
     assert (code, "the database of before is" in said, RESTORED in said) == (0, True, True)
     for words in ((), ("save",), ("burn", "x")):
-        assert run(*words) == (2, "usage: python -m stackferry_coordinator.backup save|restore FILE\n")
+        assert run(*words) == (2, "usage: python -m stackferry_coordinator.storage.backup save|restore FILE\n")
     code, said = run("save", str(tmp_path / "other"), url=f"postgresql+psycopg://me:{uuid.uuid4()}@nowhere/it")
     assert (code, said[:24]) == (2, "only SQLite's files are ")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from stackferry import __version__, messages
 from stackferry.errors import BrokerUnavailable
-from stackferry_coordinator import database
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.moves import MOVING_LEASE
-from stackferry_coordinator.places import HOSTLESS
-from stackferry_coordinator.shell import Coordinator
-from stackferry_coordinator.store import Store
+from stackferry_coordinator.rules.places import HOSTLESS
+from stackferry_coordinator.rules.transitions import MOVING_LEASE
+from stackferry_coordinator.storage import database
+from stackferry_coordinator.storage.store import Store
+from stackferry_coordinator.transactions.shell import Shell
+from stackferry_coordinator.trust.authority import Authority
 
 from ..unit.coordinator.documents import volume
 
@@ -35,7 +35,7 @@ class Play:
         self.engine = database.connect(f"sqlite:///{folder}/s.db")
         database.upgrade(self.engine)
         self.now, self.id = 1000.0, str(uuid.uuid4())
-        self.shell = Coordinator(self.engine, Away(), clock=lambda: self.now, authority=Authority(own_user=""))  # type: ignore[arg-type]
+        self.shell = Shell(self.engine, Away(), clock=lambda: self.now, authority=Authority(own_user=""))  # type: ignore[arg-type]
         self.hear("s1", "d1")
         self.tell(messages.RequestMigration, source={"cloud": "src"}, destination={"cloud": "dst"}, mode="run", parts=1)
         self.tell(messages.SubmitDocuments, part=1, documents=[volume("a"), volume("b")])

@@ -14,13 +14,13 @@ from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage, Nacked, Soon, Unroutable
 from stackferry.messages import ControlMigration, RequestMigration, StepEnded, SubmitDocuments
-from stackferry_coordinator import database, outbox
-from stackferry_coordinator import tables as t
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.clients import Clients
-from stackferry_coordinator.ledger import Head, Ledger
-from stackferry_coordinator.shell import Coordinator
-from stackferry_coordinator.telling import told
+from stackferry_coordinator.events.telling import told
+from stackferry_coordinator.plan.ledger import Head, Ledger
+from stackferry_coordinator.storage import database, outbox
+from stackferry_coordinator.storage import tables as t
+from stackferry_coordinator.transactions.shell import Shell
+from stackferry_coordinator.trust.authority import Authority
+from stackferry_coordinator.trust.clients import Clients
 
 CLIENTS = """\
 clients:
@@ -52,7 +52,7 @@ class Door:
         self.engine = database.connect(f"sqlite:///{folder}/door.db")
         database.upgrade(self.engine)
         self.broker, self.now = Quiet(), 1000.0
-        self.shell = Coordinator(
+        self.shell = Shell(
             self.engine, self.broker, clock=lambda: self.now, authority=Authority("coordinator", Clients(str(file)))
         )  # type: ignore[arg-type]
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import insert, select
 from stackferry import __version__
 from stackferry.errors import InvalidMessage
-from stackferry_coordinator import fleet, hosts
-from stackferry_coordinator import tables as t
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.shell import Coordinator
+from stackferry_coordinator.hosts import operators, presence
+from stackferry_coordinator.storage import tables as t
+from stackferry_coordinator.transactions.shell import Shell
+from stackferry_coordinator.trust.authority import Authority
 
 from .test_store import engine  # noqa: F401 - a fixture
 
@@ -23,7 +23,7 @@ class Known:
     """The coordinator's knowledge of hosts."""
 
     def __init__(self, database: Any) -> None:
-        self.engine, self.upsert = database, Coordinator(database, None).upsert  # type: ignore[arg-type]
+        self.engine, self.upsert = database, Shell(database, None).upsert  # type: ignore[arg-type]
 
     def seen(self, host: str, instance: str = "1", at: float = NOW, **more: Any) -> None:
         data = {
@@ -31,23 +31,23 @@ class Known:
             "version": __version__, "certificate": "PEM", **more,
         }  # fmt: skip
         with self.engine.begin() as connection:
-            fleet.agent_seen(connection, self.upsert, data, at)
+            presence.agent_seen(connection, self.upsert, data, at)
 
     def said(self, host: str, action: str) -> None:
         with self.engine.begin() as connection:
-            hosts.control(connection, self.upsert, host, action)
+            operators.control(connection, self.upsert, host, action)
 
     def fleet(self, now: float = NOW) -> Any:
         with self.engine.begin() as connection:
-            return fleet.hosts(connection, now)
+            return presence.hosts(connection, now)
 
     def share(self, held: int) -> int:
         with self.engine.begin() as connection:
-            return fleet.share(connection, fleet.hosts(connection, NOW), held)
+            return presence.share(connection, presence.hosts(connection, NOW), held)
 
     def rows(self, now: float = NOW) -> dict[str, dict[str, Any]]:
         with self.engine.begin() as connection:
-            return {row["id"]: row for row in hosts.describe(connection, now)}
+            return {row["id"]: row for row in operators.describe(connection, now)}
 
     def holds(self, source: str, destination: str) -> None:
         """A volume has a place on both."""
@@ -173,7 +173,7 @@ def test_a_paused_migration_takes_no_share(known):
     known.step("paused", paused=True, state="wanting")
     assert known.share(held=5) == 16
     with known.engine.begin() as connection:
-        assert fleet.wanting(connection, NOW) == ["m"]
+        assert presence.wanting(connection, NOW) == ["m"]
 
 
 @pytest.mark.parametrize(("paused", "told"), [(False, [("m", "server/a/assign", ["s1"])]), (True, [])])
@@ -185,10 +185,10 @@ def test_a_paused_migration_loses_no_host(known, paused, told):
     with known.engine.begin() as connection:
         request = {"source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
         connection.execute(t.migration.update().values(request=request))
-        assert fleet.lost(connection, NOW, 60.0) == told
+        assert presence.lost(connection, NOW, 60.0) == told
 
 
-class Clocked(Coordinator):
+class Clocked(Shell):
     """A coordinator whose clock is set here; it notes of which hosts it told its migrations that they're lost."""
 
     now, told = NOW, None
@@ -211,12 +211,12 @@ def test_of_one_host_so_many_agents_are_remembered_and_the_last_ones(known: Know
     """An agent that ends at once is started anew every few seconds; and who has its password may invent some."""
     coordinator = Clocked(known.engine)
     coordinator.hear("other", "src")
-    for number in range(fleet.MANY + 20):
+    for number in range(presence.MANY + 20):
         coordinator.now += 1
         coordinator.hear("s1", "src", f"agent-{number}")
     with known.engine.connect() as connection:
         rows = connection.execute(select(t.agent.c.instance).where(t.agent.c.host == "s1")).scalars().all()
-        assert set(rows) == {f"agent-{number}" for number in range(20, fleet.MANY + 20)}
+        assert set(rows) == {f"agent-{number}" for number in range(20, presence.MANY + 20)}
         assert connection.execute(select(t.agent.c.host).where(t.agent.c.host == "other")).scalar() == "other"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.identities import Known, learn
-from stackferry_coordinator.itinerary import opened
-from stackferry_coordinator.ledger import Ledger, Step
-from stackferry_coordinator.shell import Coordinator
+from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.rules.reactions import opened
+from stackferry_coordinator.storage.identities import Known, learn
+from stackferry_coordinator.transactions.shell import Shell
 
 from .test_store import engine  # noqa: F401 - a fixture
 
@@ -24,7 +24,7 @@ def ledger(project: str | None = "p", **changes: Any) -> Ledger:
 
 def learned(engine: Any, told: Ledger, message: str = "step-ended", said: dict[str, Any] = SAID) -> str | None:  # noqa: F811
     with engine.begin() as connection:
-        upsert = Coordinator(engine, None).upsert  # type: ignore[arg-type]
+        upsert = Shell(engine, None).upsert  # type: ignore[arg-type]
         learn(connection, upsert, told, message, said)
         return Known(connection, ledger().head)("network", "n1")
 

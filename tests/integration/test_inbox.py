@@ -8,18 +8,19 @@ from stackferry.bus import Publisher
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
 from stackferry.messages import RequestMigration, StepProgressed
-from stackferry_coordinator import database, queries
-from stackferry_coordinator import tables as t
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.fleet import GONE
-from stackferry_coordinator.shell import INBOX_KEPT, Coordinator
+from stackferry_coordinator import queries
+from stackferry_coordinator.hosts.presence import GONE
+from stackferry_coordinator.storage import database
+from stackferry_coordinator.storage import tables as t
+from stackferry_coordinator.transactions.shell import INBOX_KEPT, Shell
+from stackferry_coordinator.trust.authority import Authority
 
 
 def test_a_message_counts_once_and_its_id_is_forgotten_in_time(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/inbox.db")
     database.upgrade(engine)
     now = [1000.0]
-    shell = Coordinator(
+    shell = Shell(
         engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], authority=Authority(own_user="")
     )
     data = {"migration": str(uuid.uuid4()), "source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
@@ -52,7 +53,7 @@ def test_progress_leaves_no_rows(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/progress.db")
     database.upgrade(engine)
     now = [1000.0]
-    shell = Coordinator(
+    shell = Shell(
         engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], authority=Authority(own_user="")
     )
     migration = str(uuid.uuid4())
@@ -79,7 +80,7 @@ def test_a_worker_that_left_without_a_word_is_forgotten(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/workers.db")
     database.upgrade(engine)
     now = [1000.0]
-    shell = Coordinator(
+    shell = Shell(
         engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=lambda: now[0], authority=Authority(own_user="")
     )
 
@@ -101,7 +102,7 @@ def test_a_worker_that_left_without_a_word_is_forgotten(tmp_path):
 def test_name_and_labels_come_back_in_what_is_told(tmp_path):
     engine = database.connect(f"sqlite:///{tmp_path}/labels.db")
     database.upgrade(engine)
-    shell = Coordinator(engine, Publisher("amqp://nobody@127.0.0.1:1//"), authority=Authority(own_user=""))
+    shell = Shell(engine, Publisher("amqp://nobody@127.0.0.1:1//"), authority=Authority(own_user=""))
     called = {"name": "wave 3", "labels": {"team": "web"}}
     about = {"migration": str(uuid.uuid4()), "source": {"cloud": "src"}, "mode": "export"}
     shell.take(RequestMigration.make("tests", {**about, **called}))

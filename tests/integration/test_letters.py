@@ -11,7 +11,7 @@ import pytest
 from stackferry import deadletters, topology
 from stackferry.bus import Outgoing, Publisher, connect
 from stackferry_cli.local.rabbitmq import Node
-from stackferry_coordinator.letters import make_room
+from stackferry_coordinator.events.dead_letters import make_room
 
 pytestmark = pytest.mark.integration
 MOST = 20

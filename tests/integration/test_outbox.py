@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import insert, select
 from stackferry.errors import BrokerUnavailable, Unroutable
 from stackferry.messages import RequestMigration
-from stackferry_coordinator import outbox
-from stackferry_coordinator import tables as t
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.shell import Coordinator
+from stackferry_coordinator.storage import outbox
+from stackferry_coordinator.storage import tables as t
+from stackferry_coordinator.transactions.shell import Shell
+from stackferry_coordinator.trust.authority import Authority
 
 from .test_store import engine  # noqa: F401 - a fixture
 
@@ -46,7 +46,7 @@ def test_what_follows_from_a_message_is_sent_at_once_and_what_the_broker_did_not
     engine: Any,  # noqa: F811
 ) -> None:
     publisher = Flaky()
-    coordinator = Coordinator(engine, publisher, authority=Authority(own_user=""))  # type: ignore[arg-type]
+    coordinator = Shell(engine, publisher, authority=Authority(own_user=""))  # type: ignore[arg-type]
 
     def request() -> None:
         data = {"migration": str(uuid.uuid4()), "source": {"cloud": "a"}, "destination": {"cloud": "b"}}

@@ -12,11 +12,12 @@ from sqlalchemy import Engine, func, insert, select
 from stackferry.bus import Publisher
 from stackferry.errors import InvalidMessage
 from stackferry.messages import ControlMigration, ForgetMigrations, RequestMigration, StepEnded
-from stackferry_coordinator import database, queries, retention
-from stackferry_coordinator import tables as t
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.clients import Clients
-from stackferry_coordinator.shell import DAY, Coordinator
+from stackferry_coordinator import queries
+from stackferry_coordinator.storage import database, retention
+from stackferry_coordinator.storage import tables as t
+from stackferry_coordinator.transactions.shell import DAY, Shell
+from stackferry_coordinator.trust.authority import Authority
+from stackferry_coordinator.trust.clients import Clients
 
 OF_A_MIGRATION = (t.fact, t.part, t.document, t.edge, t.step, t.turn, t.migration)
 PLACES = {"source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
@@ -34,8 +35,8 @@ def engine(request: Any, tmp_path: Path) -> Iterator[Engine]:
     made.dispose()
 
 
-def shell(engine: Engine, clock: Callable[[], float] = lambda: 1000.0, **more: Any) -> Coordinator:
-    return Coordinator(
+def shell(engine: Engine, clock: Callable[[], float] = lambda: 1000.0, **more: Any) -> Shell:
+    return Shell(
         engine, Publisher("amqp://nobody@127.0.0.1:1//"), clock=clock, **{"authority": Authority(own_user=""), **more}
     )
 
@@ -79,7 +80,7 @@ def listed(engine: Engine) -> list[str]:
     return [row["id"] for row in answer["migrations"]]
 
 
-def forget(coordinator: Coordinator, *ids: str, sender: str = "") -> dict[str, Any]:
+def forget(coordinator: Shell, *ids: str, sender: str = "") -> dict[str, Any]:
     return coordinator.forget_migrations(
         ForgetMigrations.make("tests", {"reply_to": "me", "migrations": list(ids)}), sender
     )

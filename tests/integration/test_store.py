@@ -2,10 +2,10 @@
 
 import pytest
 from sqlalchemy import text
-from stackferry_coordinator import database
-from stackferry_coordinator.itinerary import opened, react
-from stackferry_coordinator.store import Store
-from stackferry_coordinator.tables import metadata
+from stackferry_coordinator.rules.reactions import opened, react
+from stackferry_coordinator.storage import database
+from stackferry_coordinator.storage.store import Store
+from stackferry_coordinator.storage.tables import metadata
 
 from ..unit.coordinator.test_simulator import world
 from ..unit.coordinator.test_workload_simulator import world as workloads

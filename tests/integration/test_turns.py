@@ -8,10 +8,10 @@ from unittest import mock
 
 import pytest
 from stackferry import messages
-from stackferry_coordinator import shell as shell_module
-from stackferry_coordinator.authority import Authority
-from stackferry_coordinator.shell import Coordinator
-from stackferry_coordinator.store import Store
+from stackferry_coordinator.storage.store import Store
+from stackferry_coordinator.transactions import consequences
+from stackferry_coordinator.transactions.shell import Shell
+from stackferry_coordinator.trust.authority import Authority
 
 from ..unit.coordinator.documents import network, server
 from .test_store import engine  # noqa: F401 - a fixture
@@ -23,7 +23,7 @@ class Clock:
     def __init__(self, database: Any) -> None:
         self.now, self.engine = 1000.0, database
         self.shells = [
-            Coordinator(database, None, clock=lambda: self.now, authority=Authority(own_user="")) for _ in range(2)
+            Shell(database, None, clock=lambda: self.now, authority=Authority(own_user="")) for _ in range(2)
         ]  # type: ignore[arg-type]
 
     def ask(self, documents: list[dict[str, Any]], shell: int = 0, **destination: str) -> str:
@@ -126,13 +126,13 @@ def test_one_migration_that_cannot_be_taken_on_does_not_stop_the_clock_of_the_ot
         claim = {"migration": id_, "step": keys[id_], "attempt": 1, "token": "t", "again": False, "reply_to": "r"}
         assert clock.shells[0].claim(messages.StepClaimed.make("tests", claim))
     clock.listen(290)
-    real = shell_module.react
+    real = consequences.react
 
     def broken(ledger: Any, name: str, data: dict[str, Any], now: float) -> Any:
         if ledger.head.id == ids[0]:
             raise KeyError("what the core can't digest")
         return real(ledger, name, data, now)
 
-    with mock.patch.object(shell_module, "react", broken):
+    with mock.patch.object(consequences, "react", broken):
         clock.pass_(10)  # the leases of both are over
     assert clock.step(ids[1], keys[ids[1]]).state == "resting"

@@ -11,7 +11,7 @@ from stackferry.resources.view import View
 from stackferry.selection import selects, unknown_kinds
 from stackferry_cli import files
 from stackferry_cli.options import selection
-from stackferry_coordinator.graph import build
+from stackferry_coordinator.plan.graph import build
 from stackferry_exporter.inventory import inventory
 
 from .test_documents import EXAMPLES

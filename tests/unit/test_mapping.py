@@ -10,9 +10,9 @@ from stackferry.errors import Error, InvalidMessage
 from stackferry.mapping import KINDS, invalid, mapped
 from stackferry.messages import RequestMigration
 from stackferry_cli.options import mapping as parsed
-from stackferry_coordinator.commands import command
-from stackferry_coordinator.graph import build
-from stackferry_coordinator.itinerary import Do
+from stackferry_coordinator.commands.resources import command
+from stackferry_coordinator.plan.graph import build
+from stackferry_coordinator.rules.reactions import Do
 
 from .coordinator.documents import document, image, network, ref, router, server
 from .coordinator.workload_world import MIGRATION, Unkind, WorkloadWorld

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from stackferry.progress import Amount, Meter, Progress
 from stackferry.progress.meter import noted, told
-from stackferry_coordinator import news, telling
-from stackferry_coordinator.itinerary import opened, react
+from stackferry_coordinator.events import telling
 from stackferry_coordinator.queries import _step
+from stackferry_coordinator.rules import arrivals
+from stackferry_coordinator.rules.reactions import opened, react
 
 from .coordinator.documents import awaited, server, volume, warm
 from .coordinator.simulation import FINAL
@@ -343,7 +344,7 @@ def test_the_coordinator_tells_each_end_once_and_keeps_its_time() -> None:
     played, heard = planned([server("a"), volume("loose")]), []
     while played.ledger.head.phase != "done":
         played._step()
-        heard += [(fact["workload"], fact["state"]) for fact in news.facts(played.ledger)]
+        heard += [(fact["workload"], fact["state"]) for fact in arrivals.facts(played.ledger)]
         played.ledger.heads.clear()
     assert sorted(heard) == [("server/a", "done"), ("volume/loose", "done")]
     assert 0 < played.ledger.step("server/a").results["over"] <= played.now

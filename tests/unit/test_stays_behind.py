@@ -16,9 +16,10 @@ from stackferry.resources.staying import Staying
 from stackferry.resources.view import View
 from stackferry_cli import output, report, stays_behind
 from stackferry_cli.output import Format
-from stackferry_coordinator import database, queries
-from stackferry_coordinator.itinerary import opened, react
-from stackferry_coordinator.store import Store
+from stackferry_coordinator import queries
+from stackferry_coordinator.rules.reactions import opened, react
+from stackferry_coordinator.storage import database
+from stackferry_coordinator.storage.store import Store
 from stackferry_exporter.inventory import NOTES, shortened
 from stackferry_exporter.staying import gathered
 from stackferry_exporter.survey import survey

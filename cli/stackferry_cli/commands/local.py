@@ -102,7 +102,7 @@ def restore(
 def _of_the_database(what: str, file: Path) -> list[str]:
     """Have the coordinator's own program do it; return what it says."""
     environ = {"STACKFERRY_DATABASE_URL": Stack(home()).database_url, **os.environ}
-    words = [sys.executable, "-W", "ignore", "-m", "stackferry_coordinator.backup", what, str(file)]
+    words = [sys.executable, "-W", "ignore", "-m", "stackferry_coordinator.storage.backup", what, str(file)]
     done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Error(done.stderr.strip() or f"the backup's program ended with {done.returncode}")

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, func, select
 from stackferry.pages import pages
 from stackferry.progress import meter
 
-from . import fleet
-from . import tables as t
-from .ledger import COPIES
-from .retention import FORGOTTEN
+from .hosts import presence
+from .plan.ledger import COPIES
+from .storage import tables as t
+from .storage.retention import FORGOTTEN
 
 PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
 
@@ -83,7 +83,7 @@ def _missing_hosts(connection: Connection, head: dict[str, Any]) -> str | None:
     c = t.step.c
     compared = select(c.hints).where(c.migration == head["id"], c.action == "compare", c.outcome == "created")
     copied = head["mode"] == "plan" and any(hints.get(COPIES) for hints in connection.execute(compared).scalars())
-    return fleet.missing(connection, time.time(), head["source"], head["destination"]) if copied else None
+    return presence.missing(connection, time.time(), head["source"], head["destination"]) if copied else None
 
 
 def _by_kind(connection: Connection, migration: str) -> list[dict[str, Any]]:

@@ -38,10 +38,13 @@ from stackferry.messages import (
 from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.logs import logger
 
-from . import database, hosts, letters, queries
-from .authority import Authority
-from .clients import Clients
-from .shell import Coordinator as Shell
+from . import queries
+from .events import dead_letters
+from .hosts import operators
+from .storage import database
+from .transactions.shell import Shell
+from .trust.authority import Authority
+from .trust.clients import Clients
 
 log = logger(__name__)
 MEND = 30.0  # seconds between two looks at the queues
@@ -138,9 +141,9 @@ class Running(DependencyProvider):
 
     def _mend(self) -> None:
         try:
-            self.shell.mend()
+            self.shell.queues.mend()
             settings = self.settings
-            number = letters.make_room(
+            number = dead_letters.make_room(
                 settings.amqp_uri, settings.dead_letters_dir, settings.dead_letters, self.shell.publisher
             )
             if number:
@@ -217,7 +220,7 @@ class Coordinator:
         client = self.running.shell.authority.sees(DescribeHosts.called, delivery.data, delivery.sender)
         with self.running.shell.engine.connect() as connection:
             known = [
-                host for host in hosts.describe(connection, self.running.shell.clock()) if client.may_touch([host])
+                host for host in operators.describe(connection, self.running.shell.clock()) if client.may_touch([host])
             ]
         answer = {"content": {"hosts": known}}
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])

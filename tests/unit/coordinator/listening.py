@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stackferry import topology
-from stackferry_coordinator import senders
-from stackferry_coordinator.itinerary import MOVING, Do
-from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.rules.reactions import MOVING, Do
+from stackferry_coordinator.trust import senders
 
 
 def user_reading(queue: str) -> str:

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass, field
 
 from stackferry.phases import ACTIONS, refusal
-from stackferry_coordinator import rounds
-from stackferry_coordinator.itinerary import Do
-from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.rules import warm_passes
+from stackferry_coordinator.rules.reactions import Do
 
 from .payloads import Violation
 
@@ -80,4 +80,4 @@ def makes_sense(ledger: Ledger, word: str) -> bool:
     """Whether the coordinator takes that in now."""
     if refusal(ledger.head.phase, ledger.head.paused, word) is not None:
         return False
-    return word != "cutover" or rounds.refusal(ledger, None) is None
+    return word != "cutover" or warm_passes.refusal(ledger, None) is None

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stackferry_coordinator.ledger import Ledger, Step
-from stackferry_coordinator.moves import TRIES
+from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.rules.transitions import TRIES
 
 if TYPE_CHECKING:
     from .simulation import Command, World

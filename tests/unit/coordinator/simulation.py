@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any
 
 from stackferry import messages
-from stackferry_coordinator.commands import command as command_of
-from stackferry_coordinator.itinerary import Do, granted, opened, react
-from stackferry_coordinator.ledger import Ledger, Step
-from stackferry_coordinator.moves import SETTLE
-from stackferry_coordinator.offers import possible
+from stackferry_coordinator.commands.resources import command as command_of
+from stackferry_coordinator.hosts.offers import possible
+from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.rules.reactions import Do, granted, opened, react
+from stackferry_coordinator.rules.transitions import SETTLE
 
 from .listening import check_listens
 from .operator import OVER, Operator

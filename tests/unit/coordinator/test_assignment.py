@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from stackferry_coordinator.assignment import Fleet, Host, assign
-from stackferry_coordinator.moves import known
-from stackferry_coordinator.places import HOSTLESS, LOOKED
+from stackferry_coordinator.hosts.assignment import Fleet, Host, assign
+from stackferry_coordinator.rules.places import HOSTLESS, LOOKED
+from stackferry_coordinator.rules.transitions import known
 
 from .documents import server
 from .workload_world import MIGRATION, Unkind, WorkloadWorld

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.at_once import USUAL
-from stackferry_coordinator.graph import build
-from stackferry_coordinator.moves import known
+from stackferry_coordinator.plan.at_once import USUAL
+from stackferry_coordinator.plan.graph import build
+from stackferry_coordinator.rules.transitions import known
 
 from .documents import awaited, server
 from .workload_world import MIGRATION, Unkind, WorkloadWorld

@@ -11,8 +11,8 @@ from stackferry.errors import Error
 from stackferry.messages import PerformAction
 from stackferry.phases import ACTIONS
 from stackferry_cli.commands.cleanup import chosen
-from stackferry_coordinator import cleaning
-from stackferry_coordinator.itinerary import react
+from stackferry_coordinator.rules import source_cleanup
+from stackferry_coordinator.rules.reactions import react
 
 from .documents import server, volume, warm
 from .workload_world import MIGRATION, Unkind, WorkloadWorld
@@ -31,7 +31,7 @@ class World(WorkloadWorld):
 
     def clean(self, *workloads: str) -> None:
         data = {"migration": MIGRATION, "workloads": list(workloads)}
-        assert cleaning.refused(self.ledger, "clean-up-source", data) is None
+        assert source_cleanup.refused(self.ledger, "clean-up-source", data) is None
         self._tell("clean-up-source", data)
         for _ in range(20000):
             if self._over():
@@ -40,7 +40,7 @@ class World(WorkloadWorld):
         raise AssertionError(f"it doesn't end: {self.ledger.head}")
 
     def _effect(self, step: Any, data: Any, broken: bool) -> Any:
-        if step.action in cleaning.ACTIONS:
+        if step.action in source_cleanup.ACTIONS:
             self.asked.append((step.key, PerformAction.load_data(data)))
         return super()._effect(step, data, broken)
 
@@ -134,31 +134,31 @@ def test_nothing_else_deletes_at_the_source(action: str) -> None:
 
 def test_undo_is_refused_once_something_was_deleted_and_not_before() -> None:
     played, undo = moved(), {"migration": MIGRATION, "action": "undo"}
-    assert cleaning.refused(played.ledger, "control-migration", undo) is None
+    assert source_cleanup.refused(played.ledger, "control-migration", undo) is None
     played.runs_again.add("a")
     played.clean("server/a")
-    assert cleaning.refused(played.ledger, "control-migration", undo) is None
+    assert source_cleanup.refused(played.ledger, "control-migration", undo) is None
     played.clean("server/b")
     why = "1 workload was deleted at the source by cleanup-source: undo would delete what is left of it"
-    assert cleaning.refused(played.ledger, "control-migration", undo) == {"action": why}
-    assert cleaning.refused(played.ledger, "control-migration", {**undo, "action": "retry"}) is None
+    assert source_cleanup.refused(played.ledger, "control-migration", undo) == {"action": why}
+    assert source_cleanup.refused(played.ledger, "control-migration", {**undo, "action": "retry"}) is None
 
 
 def test_it_is_refused_unless_the_migration_is_done() -> None:
     played, data = moved(), {"migration": MIGRATION, "workloads": ["server/a"]}
     for phase in ("running", "undone", "cancelled", "stuck", "planned"):
         played.ledger.head = replace(played.ledger.head, phase=phase)
-        assert f"it is {phase}" in cleaning.refused(played.ledger, "clean-up-source", data)["migration"]
+        assert f"it is {phase}" in source_cleanup.refused(played.ledger, "clean-up-source", data)["migration"]
     played.ledger.head = replace(played.ledger.head, phase="done")
     unknown = {"migration": MIGRATION, "workloads": ["server/a", "server/nobody"]}
-    assert "server/nobody" in cleaning.refused(played.ledger, "clean-up-source", unknown)["workloads"]
+    assert "server/nobody" in source_cleanup.refused(played.ledger, "clean-up-source", unknown)["workloads"]
 
 
 def test_a_server_that_failed_or_was_there_before_or_is_unverified_stays() -> None:
     played = moved()
 
     def refusals() -> dict[str, Any]:
-        return {one.key: one.refusal for one in candidates(cleaning._row(step) for step in played.ledger.all())}
+        return {one.key: one.refusal for one in candidates(source_cleanup._row(step) for step in played.ledger.all())}
 
     assert set(refusals().values()) == {None}
     played.ledger.change(played.ledger.step("volume/a-disk1/verify/0"), outcome="unchanged")
@@ -175,14 +175,14 @@ def test_a_server_that_failed_or_was_there_before_or_is_unverified_stays() -> No
     assert not played.ledger.head.open
     step = played.ledger.step(KEYS["clean-up"])
     assert (step.state, step.outcome, step.reason) == ("failed", "conflict", "its volume 'a-disk1' was not verified")
-    assert deleted([cleaning._row(step)]) is None
+    assert deleted([source_cleanup._row(step)]) is None
 
 
 def test_a_warm_server_is_verified_by_its_last_pass() -> None:
     played = moved([warm(server("w", 1))])
 
     def refusal() -> Any:
-        (one,) = candidates(cleaning._row(step) for step in played.ledger.all())
+        (one,) = candidates(source_cleanup._row(step) for step in played.ledger.all())
         return one.refusal
 
     assert "volume/w-disk0/verify/0" not in played.ledger.steps
@@ -204,7 +204,7 @@ def test_a_second_time_nothing_is_asked_for() -> None:
 
 def test_servers_are_chosen_by_name_or_id() -> None:
     played = moved([server("a"), server("b"), volume("loose")])
-    found = candidates(cleaning._row(step) for step in played.ledger.all())
+    found = candidates(source_cleanup._row(step) for step in played.ledger.all())
     assert [one.key for one in chosen(found, None)] == ["server/a", "server/b", "volume/loose"]
     assert [one.key for one in chosen(found, ["b", "loose"])] == ["server/b", "volume/loose"]
     with pytest.raises(Error, match="--server 'c': this migration has none of that name or id"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator import compensation
-from stackferry_coordinator.itinerary import granted, opened, react
-from stackferry_coordinator.ledger import Ledger, Step
-from stackferry_coordinator.moves import SETTLE, TRIES, known
+from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.rules import compensation
+from stackferry_coordinator.rules.reactions import granted, opened, react
+from stackferry_coordinator.rules.transitions import SETTLE, TRIES, known
 
 from .documents import network
 

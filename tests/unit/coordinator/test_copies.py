@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.copies import destination_before, fetch_mode
-from stackferry_coordinator.ledger import Head, Ledger, Step
+from stackferry_coordinator.plan.ledger import Head, Ledger, Step
+from stackferry_coordinator.rules.fetch_modes import destination_before, fetch_mode
 
 WARM, LAST = "volume/v/warm-copy/0", "volume/v/copy/0"
 

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from stackferry.errors import Error, NotNow
-from stackferry_coordinator import database, tables
+from stackferry_coordinator.storage import database, tables
 
 CANARY = "tweety-4711"
 

@@ -6,8 +6,8 @@ import json
 
 from stackferry.envelope import Envelope
 from stackferry.messages import StepProgressed
-from stackferry_coordinator.fleeting import BELIEVED, PAUSE, Fleeting
-from stackferry_coordinator.ledger import Head
+from stackferry_coordinator.events.fleeting import BELIEVED, PAUSE, Fleeting
+from stackferry_coordinator.plan.ledger import Head
 
 MIGRATION = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 HEAD = Head(MIGRATION, {"source": {"cloud": "old"}, "destination": {"cloud": "new"}, "name": "nightly"})

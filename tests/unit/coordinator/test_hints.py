@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackferry_coordinator.commands import command
-from stackferry_coordinator.itinerary import Do, opened, react
-from stackferry_coordinator.ledger import Ledger
+from stackferry_coordinator.commands.resources import command
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.rules.reactions import Do, opened, react
 
 from .documents import network
 

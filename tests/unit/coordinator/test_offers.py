@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.itinerary import Do
-from stackferry_coordinator.moves import known
-from stackferry_coordinator.offers import possible
+from stackferry_coordinator.hosts.offers import possible
+from stackferry_coordinator.rules.reactions import Do
+from stackferry_coordinator.rules.transitions import known
 
 from .documents import server
 from .test_workload_commands import until_asked

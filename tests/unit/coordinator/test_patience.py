@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator import moves
-from stackferry_coordinator.itinerary import opened, react
-from stackferry_coordinator.ledger import OPEN, Step, verdict
-from stackferry_coordinator.moves import AWAITED, OUTAGE, PATIENT, TRIES
-from stackferry_coordinator.workload_commands import downtime
+from stackferry_coordinator.plan.ledger import OPEN, Step, verdict
+from stackferry_coordinator.rules import transitions
+from stackferry_coordinator.rules.answers import _downtime as downtime
+from stackferry_coordinator.rules.reactions import opened, react
+from stackferry_coordinator.rules.transitions import AWAITED, OUTAGE, PATIENT, TRIES
 
 from .documents import awaited, server, volume
 from .test_workload_commands import until_asked
@@ -20,10 +20,10 @@ COPY = "volume/a-disk0/copy/0"
 
 def ended(world: WorkloadWorld, key: str, now: float, outcome: str, answered: bool = False, **changes: Any) -> Step:
     """A try of a step ends so; return the step afterwards."""
-    step = world.ledger.change(moves.known(world.ledger, key), state="asked", **changes)
+    step = world.ledger.change(transitions.known(world.ledger, key), state="asked", **changes)
     step = world.ledger.change(step, tries=step.tries + 1)
-    moves.again(world.ledger, step, {"outcome": outcome, "reason": "no", "answered": answered}, now)
-    return moves.known(world.ledger, key)
+    transitions.again(world.ledger, step, {"outcome": outcome, "reason": "no", "answered": answered}, now)
+    return transitions.known(world.ledger, key)
 
 
 def test_an_outage_gives_a_workload_up_when_it_lasts_and_not_after_so_many_tries() -> None:
@@ -50,7 +50,7 @@ def test_a_failure_that_may_pass_is_counted() -> None:
 def test_patience_with_a_busy_cloud_begins_with_the_wait(age: float) -> None:
     key = "volume/a-disk0/expose"
     world, _ = until_asked(key, [server("a")])
-    began = moves.known(world.ledger, key).hints["first_asked"] + age
+    began = transitions.known(world.ledger, key).hints["first_asked"] + age
     assert ended(world, key, began, "pending").state == "resting"
     assert ended(world, key, began + PATIENT, "pending").state == "resting"
     assert ended(world, key, began + PATIENT + 1, "pending").state == "failed"
@@ -66,15 +66,15 @@ def test_people_may_take_longer_to_shut_a_server_down() -> None:
 
 def test_downtime_begins_when_a_server_is_first_told_to_stop_or_seen_stopped() -> None:
     world, _ = until_asked("server/a/stop", [server("a")])
-    since = moves.known(world.ledger, "server/a/stop").hints["since"]
+    since = transitions.known(world.ledger, "server/a/stop").hints["since"]
     ended(world, "server/a/stop", since + 30, "pending")
     world._tell("tick", {"migration": MIGRATION})
     world.now = since + 60
     world._tell("tick", {"migration": MIGRATION})
-    assert moves.known(world.ledger, "server/a/stop").attempt == 2
+    assert transitions.known(world.ledger, "server/a/stop").attempt == 2
     assert downtime(world.ledger, "server/a", since + 100) == {"stopped": since, "downtime": 100.0}
     world, _ = until_asked("server/a/stop", [awaited(server("a"))])
-    down = moves.known(world.ledger, "server/a/wait").results["down"]
+    down = transitions.known(world.ledger, "server/a/wait").results["down"]
     assert downtime(world.ledger, "server/a", down + 50)["downtime"] == 50.0
 
 
@@ -84,9 +84,9 @@ def test_an_agent_that_is_back_is_waited_for_anew_the_next_time() -> None:
     world._tell("postponed", {**about, "reason": "no agent answers on host h"})
     world.now += 60
     world._tell("tick", {"migration": MIGRATION})
-    assert moves.known(world.ledger, COPY).hints["postponed"] < world.now
+    assert transitions.known(world.ledger, COPY).hints["postponed"] < world.now
     world._tell("segment-offered", {**about, "attempt": 2, "address": "h:1", "certificate": "pem", "size": 1 << 30})
-    assert "postponed" not in moves.known(world.ledger, COPY).hints
+    assert "postponed" not in transitions.known(world.ledger, COPY).hints
 
 
 def test_an_export_that_is_silent_is_another_try() -> None:
@@ -101,8 +101,8 @@ def test_what_is_found_after_a_retry_is_ours_only_if_a_lost_try_may_have_made_it
     world, _ = until_asked("port/port-a", [server("a")])
     for outcome, kept in (("failed", False), ("interrupted", True)):
         ended(world, "port/port-a", 10.0, outcome)
-        moves.reopen(world.ledger, lambda step: step.key == "port/port-a")
-        assert ("first_asked" in moves.known(world.ledger, "port/port-a").hints) is kept
+        transitions.reopen(world.ledger, lambda step: step.key == "port/port-a")
+        assert ("first_asked" in transitions.known(world.ledger, "port/port-a").hints) is kept
         react(world.ledger, "tick", {"migration": MIGRATION}, 20.0)
 
 
@@ -133,10 +133,10 @@ def test_a_cancel_leaves_a_server_that_has_arrived_and_lets_it_tidy_up(seed: int
 
 def test_a_volume_has_arrived_when_its_bytes_have() -> None:
     world, _ = until_asked("volume/loose/copy/0", [volume("loose")])
-    head = moves.known(world.ledger, "volume/loose")
+    head = transitions.known(world.ledger, "volume/loose")
     assert (head.state, verdict(head)) == ("done", "again")
     until(world, world._over)
-    head = moves.known(world.ledger, "volume/loose")
+    head = transitions.known(world.ledger, "volume/loose")
     assert (verdict(head), head.results["over"]) == ("done", pytest.approx(world.now, abs=100))
 
 
@@ -159,7 +159,7 @@ def test_a_retry_leaves_alone_what_is_still_being_taken_back() -> None:
 def test_a_cloud_that_is_there_and_fails_at_a_request_is_asked_a_few_times_only(key: str) -> None:
     """A server is down meanwhile; an hour of the same answer tells no more than a minute of it."""
     world, _ = until_asked(key, [server("a")])
-    begun = moves.known(world.ledger, key).tries
+    begun = transitions.known(world.ledger, key).tries
     rested = [ended(world, key, 60.0 * number, "interrupted", answered=True).state for number in range(TRIES - begun)]
     assert rested == [*["resting"] * (TRIES - begun - 1), "failed"]
-    assert f"gave up after {TRIES} tries" in str(moves.known(world.ledger, key).reason)
+    assert f"gave up after {TRIES} tries" in str(transitions.known(world.ledger, key).reason)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_coordinator.itinerary import opened, react
+from stackferry_coordinator.rules.reactions import opened, react
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from stackferry_coordinator.commands import command
-from stackferry_coordinator.itinerary import Do, opened, react
-from stackferry_coordinator.moves import SETTLE, TRIES, known
+from stackferry_coordinator.commands.resources import command
+from stackferry_coordinator.rules.reactions import Do, opened, react
+from stackferry_coordinator.rules.transitions import SETTLE, TRIES, known
 
 from .documents import interface, network, router, server, subnet, volume
 from .test_there_already import checked

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stackferry import messages
-from stackferry_coordinator.commands import command
-from stackferry_coordinator.itinerary import Do, opened, react
+from stackferry_coordinator.commands.resources import command
+from stackferry_coordinator.rules.reactions import Do, opened, react
 
 from .documents import network, router, server, subnet, volume, warm
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from stackferry.topology import Enrolled
-from stackferry_coordinator.moves import known
-from stackferry_coordinator.senders import is_over, refused
+from stackferry_coordinator.rules.transitions import known
+from stackferry_coordinator.trust.senders import is_over, refused
 
 from .test_offers import COPY, asked
 from .test_transfers import ENSURE, MIGRATION, TRANSFER, Play

@@ -9,8 +9,8 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from stackferry_coordinator import answers, itinerary, moves, undo
-from stackferry_coordinator.itinerary import Do, opened, react
+from stackferry_coordinator.rules import answers, reactions, transitions, undo
+from stackferry_coordinator.rules.reactions import Do, opened, react
 
 from .documents import image, network, stack, subnet
 from .operator import NEXT, PAIRS
@@ -117,14 +117,14 @@ def _fetch_any_offer(ledger, data, now):
     return [Do(step.key, step.attempt, "fetch")]
 
 
-def _begin_while_undoing(ledger, step, data, now, real=moves.again):
+def _begin_while_undoing(ledger, step, data, now, real=transitions.again):
     phase = ledger.head.phase
     ledger.head = replace(ledger.head, phase="running")
     real(ledger, step, data, now)
     ledger.head = replace(ledger.head, phase=phase)
 
 
-def _count_postponed(ledger, data, now, real=itinerary.HANDLERS["postponed"]):
+def _count_postponed(ledger, data, now, real=reactions.HANDLERS["postponed"]):
     real(ledger, data, now)
     step = ledger.step(data["step"])
     ledger.change(step, tries=step.tries + 1)
@@ -135,20 +135,22 @@ def _spare_always(ledger, step, data, now, real=answers.succeeded):
 
 
 def handled(message, by):
-    return mock.patch.dict(itinerary.HANDLERS, {message: by})
+    return mock.patch.dict(reactions.HANDLERS, {message: by})
 
 
 BROKEN = {
     "every claim is granted": lambda: handled("step-claimed", _claim_always),
-    "no rest after an interruption": lambda: without(moves, "SETTLE", 0.0),
+    "no rest after an interruption": lambda: without(transitions, "SETTLE", 0.0),
     "surplus stays": lambda: without(answers, "_remove_surplus", lambda ledger, step: None),
-    "late replies count": lambda: handled("step-ended", _accept_late(itinerary.HANDLERS["step-ended"])),
-    "dependants of a failure go on": lambda: without(moves, "close", _soft(moves.close)),
+    "late replies count": lambda: handled("step-ended", _accept_late(reactions.HANDLERS["step-ended"])),
+    "dependants of a failure go on": lambda: without(transitions, "close", _soft(transitions.close)),
     "leases never end": lambda: handled("tick", lambda ledger, data, now: None),
     "undo in any order": lambda: without(
         undo, "order", lambda ledger, removals: [ledger.change(r, state="ready") for r in removals]
     ),
-    "undo doesn't look for what lost tries made": lambda: mock.patch.object(moves, "doubtful", return_value=False),
+    "undo doesn't look for what lost tries made": lambda: mock.patch.object(
+        transitions, "doubtful", return_value=False
+    ),
     "undo waits for what made nothing": lambda: without(
         undo, "_in_doubt", lambda s: s.state == "failed" and (s.action == "remove" or s.outcome == "interrupted")
     ),
@@ -156,7 +158,7 @@ BROKEN = {
     "progress keeps no lease": lambda: handled("step-progressed", lambda ledger, data, now: None),
     "waiting for an importer is a try": lambda: handled("postponed", _count_postponed),
     "a missing payload is spared": lambda: without(answers, "succeeded", _spare_always),
-    "a payload is begun while it's undone": lambda: without(moves, "again", _begin_while_undoing),
+    "a payload is begun while it's undone": lambda: without(transitions, "again", _begin_while_undoing),
     "what arrived late is lost": lambda: without(answers, "_arrived", lambda ledger, step, data: False),
 }
 

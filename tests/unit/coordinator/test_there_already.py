@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator import moves
-from stackferry_coordinator.ledger import Head, Ledger, Stale, Step
+from stackferry_coordinator.plan.ledger import Head, Ledger, Stale, Step
+from stackferry_coordinator.rules import transitions
 
 from .documents import server
 from .test_workload_commands import until_asked
@@ -25,7 +25,7 @@ def checked(document: dict[str, Any], outcome: str, key: str = "server/a") -> Wo
 @pytest.mark.parametrize("volumes", [0, 1, 3])
 def test_a_server_whose_description_has_changed_is_updated_and_nothing_of_it_is_moved(volumes: int) -> None:
     world = checked(server("a", volumes), "updated")
-    head = moves.known(world.ledger, "server/a")
+    head = transitions.known(world.ledger, "server/a")
     assert (head.state, head.waits, head.destination_id) == ("asked", 0, "there")
     assert {s.state for s in world.ledger.all() if s is not head} == {"done"}
     about = {"migration": MIGRATION, "step": "server/a", "attempt": 1}
@@ -37,7 +37,7 @@ def test_a_server_whose_description_has_changed_is_updated_and_nothing_of_it_is_
 def test_a_server_that_is_as_it_should_be_is_left_alone(volumes: int) -> None:
     world = checked(server("a", volumes), "unchanged")
     assert world.ledger.head.phase == "done"
-    assert moves.known(world.ledger, "server/a").destination_id == "there"
+    assert transitions.known(world.ledger, "server/a").destination_id == "there"
 
 
 def test_a_copy_of_a_step_that_is_out_of_date_is_refused() -> None:
@@ -47,6 +47,6 @@ def test_a_copy_of_a_step_that_is_out_of_date_is_refused() -> None:
     with pytest.raises(Stale):
         ledger.change(old, reason="why")
     assert ledger.change(new, reason="why") == ledger.step("a")
-    assert (new.waits, moves.known(ledger, "a").reason) == (1, "why")
+    assert (new.waits, transitions.known(ledger, "a").reason) == (1, "why")
     with pytest.raises(ValueError, match="there already"):
         ledger.add(Step("a", "ensure"))

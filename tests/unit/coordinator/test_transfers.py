@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from stackferry import messages
-from stackferry_coordinator.commands import command
-from stackferry_coordinator.itinerary import Do, granted, opened, react
-from stackferry_coordinator.ledger import Ledger
-from stackferry_coordinator.moves import BACKOFF, SETTLE, TRIES
+from stackferry_coordinator.commands.resources import command
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.rules.reactions import Do, granted, opened, react
+from stackferry_coordinator.rules.transitions import BACKOFF, SETTLE, TRIES
 
 from .documents import image
 

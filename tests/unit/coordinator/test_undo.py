@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stackferry_coordinator import undo
-from stackferry_coordinator.ledger import Head, Ledger, Step
+from stackferry_coordinator.plan.ledger import Head, Ledger, Step
+from stackferry_coordinator.rules import undo
 
 
 @pytest.mark.parametrize("hard", [True, False])

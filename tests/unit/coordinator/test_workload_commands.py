@@ -6,11 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from stackferry_coordinator.commands import command
-from stackferry_coordinator.graph import build
-from stackferry_coordinator.itinerary import opened
-from stackferry_coordinator.subjects import GIB, segments
-from stackferry_coordinator.workload_commands import hints, sized
+from stackferry_coordinator.commands.resources import command
+from stackferry_coordinator.commands.workloads import hints, sized
+from stackferry_coordinator.plan.graph import build
+from stackferry_coordinator.plan.subjects import GIB, segments
+from stackferry_coordinator.rules.reactions import opened
 
 from .documents import document, ref, server, trunked, volume, warm
 from .workload_world import MIGRATION, Unkind, WorkloadWorld

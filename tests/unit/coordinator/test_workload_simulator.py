@@ -9,8 +9,9 @@ from dataclasses import replace
 from unittest import mock
 
 import pytest
-from stackferry_coordinator import agreement, compensation, itinerary, moves, places, relocation, workload
-from stackferry_coordinator.itinerary import opened, react
+from stackferry_coordinator.plan import itinerary
+from stackferry_coordinator.rules import agreement, compensation, places, reactions, relocation, transitions
+from stackferry_coordinator.rules.reactions import opened, react
 
 from .documents import as_found, awaited, network, server, subnet, trunked, volume, warm
 from .operator import NEXT, PAIRS
@@ -99,7 +100,7 @@ def test_the_same_messages_give_the_same_state():
         assert again.steps == played.ledger.steps
 
 
-ACTIONS = sorted({task.action for task in workload.WORKLOAD if task.side != workload.COORDINATOR})
+ACTIONS = sorted({task.action for task in itinerary.WORKLOAD if task.side != itinerary.COORDINATOR})
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -125,7 +126,7 @@ def test_a_failure_at_any_step_leaves_the_source_as_it_was(action, after):
 
 def changed(id_, **changes):
     return mock.patch.object(
-        workload, "WORKLOAD", tuple(replace(t, **changes) if t.id == id_ else t for t in workload.WORKLOAD)
+        itinerary, "WORKLOAD", tuple(replace(t, **changes) if t.id == id_ else t for t in itinerary.WORKLOAD)
     )
 
 
@@ -138,7 +139,7 @@ def _never_rehash(ledger, step):
     return "verify" if step.action == "verify" else "copy"
 
 
-def _reopen_alone(ledger, chosen, real=moves.reopen_keys):
+def _reopen_alone(ledger, chosen, real=transitions.reopen_keys):
     real(ledger, dict.fromkeys(chosen, False))
 
 
@@ -160,16 +161,18 @@ BROKEN = {
     "a server is stopped that is waited for": lambda: changed("stop", after=("look", "look-again")),
     "the last pass begins too early": lambda: changed("lead", after=("look", "check-volume")),
     "a clone of a pass is not removed": lambda: changed("warm-expose", undo=None),
-    "a pass is not verified": lambda: mock.patch.object(itinerary, "fetch_mode", _never_rehash),
+    "a pass is not verified": lambda: mock.patch.object(reactions, "fetch_mode", _never_rehash),
     "a journal of before another host wrote is believed": lambda: mock.patch.object(
         places, "destination_before", return_value=None
     ),
-    "what comes after a reopened step doesn't wait": lambda: mock.patch.object(moves, "reopen_keys", _reopen_alone),
-    "every claim is granted": lambda: mock.patch.dict(itinerary.HANDLERS, {"step-claimed": _claim_always}),
-    "no rest after an interruption": lambda: mock.patch.object(moves, "SETTLE", 0.0),
+    "what comes after a reopened step doesn't wait": lambda: mock.patch.object(
+        transitions, "reopen_keys", _reopen_alone
+    ),
+    "every claim is granted": lambda: mock.patch.dict(reactions.HANDLERS, {"step-claimed": _claim_always}),
+    "no rest after an interruption": lambda: mock.patch.object(transitions, "SETTLE", 0.0),
     "taken back in any order": lambda: mock.patch.object(compensation, "_order", _all_at_once),
-    "what lost tries made is not looked for": lambda: mock.patch.object(moves, "doubtful", return_value=False),
-    "a place is never given back": lambda: mock.patch.object(moves, "release", _never_released),
+    "what lost tries made is not looked for": lambda: mock.patch.object(transitions, "doubtful", return_value=False),
+    "a place is never given back": lambda: mock.patch.object(transitions, "release", _never_released),
     "a stopped server is not started again": lambda: changed("stop", undo=None),
     "a server that was stopped runs there": lambda: changed("power", when="awaited"),
     "a server is stopped there before it's complete": lambda: changed("power", after=("stop",)),

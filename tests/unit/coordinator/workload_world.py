@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stackferry_coordinator.agreement import ANSWERS
-from stackferry_coordinator.assignment import Fleet, Host, assign
-from stackferry_coordinator.commands import command
-from stackferry_coordinator.copies import destination_before
-from stackferry_coordinator.itinerary import Do, granted, opened, react
-from stackferry_coordinator.ledger import Ledger
-from stackferry_coordinator.moves import SETTLE
-from stackferry_coordinator.workload import place_of
+from stackferry_coordinator.commands.resources import command
+from stackferry_coordinator.hosts.assignment import Fleet, Host, assign
+from stackferry_coordinator.plan.itinerary import place_of
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.rules.agreement import ANSWERS
+from stackferry_coordinator.rules.fetch_modes import destination_before
+from stackferry_coordinator.rules.reactions import Do, granted, opened, react
+from stackferry_coordinator.rules.transitions import SETTLE
 
 from .listening import check_listens
 from .operator import OVER, Operator

@@ -1,0 +1,1 @@
+"""What everybody is told, and what leaves the parking queue."""

@@ -1,0 +1,225 @@
+"""What the core reads and writes: a migration's head, its steps and its documents; here, in memory.
+
+The core only uses the methods of :class:`Ledger`. The database has one of its own with the same methods
+(``store``); tests fold recorded messages into this one and expect the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Document = dict[str, Any]
+
+#: a step's life. waiting: for others; ready: may be asked; asked: under way; resting: until ``due``, then again;
+#: wanting: for a place on the conversion hosts; holding: has it, until it's released (``removed``)
+STATES = ("waiting", "ready", "wanting", "asked", "resting", "holding", "done", "failed", "skipped", "removed")
+COPIES = "copies"  # a hint of a plan's step: conversion hosts are needed for what it compares
+OPEN = ("waiting", "ready", "wanting", "asked", "resting")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A migration as a whole. ``counts``: how many steps are in which state."""
+
+    id: str
+    request: dict[str, Any]
+    phase: str = "new"
+    mode: str = "run"
+    paused: bool = False
+    reason: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    parts: int | None = None  # of documents, once known
+    got: int = 0
+    attempt: int = 0  # of the export whose parts count
+    created: float = 0.0  # when it was first heard of
+    owner: str = ""  # the broker's user who spoke of it first
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What whoever asked for it calls it, for facts."""
+        named = {"migration_name": self.request.get("name"), "labels": self.request.get("labels")}
+        return {field: value for field, value in named.items() if value}
+
+    @property
+    def open(self) -> int:
+        """How many steps aren't over."""
+        return sum(self.counts.get(state, 0) for state in OPEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of the graph, with its tries.
+
+    ``due``: until when an answer is expected (asked), or the end of the rest (resting).
+    """
+
+    key: str
+    action: str
+    kind: str = ""
+    name: str = ""
+    order: int = 0
+    state: str = "waiting"
+    waits: int = 0
+    attempt: int = 0
+    tries: int = 0  # since the last ``retry``; ``attempt`` only grows
+    due: float | None = None
+    claim: str | None = None  # of the delivery that may run this try
+    outcome: str | None = None
+    destination_id: str | None = None
+    made: tuple[str, ...] = ()  # ids that tries of this step reported as created
+    source_id: str | None = None
+    links: dict[str, str] = field(default_factory=dict)  # path of a reference → key of the step that makes it
+    hints: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+    changes: tuple[Any, ...] = ()
+    seconds: float = 0.0
+    done: int = 0
+    total: int | None = None
+    group: str = ""  # key of the workload that it's a step of
+    results: dict[str, Any] = field(default_factory=dict)  # what later steps of the workload need to know
+
+    @property
+    def compensates(self) -> bool:
+        """Whether it takes back what another step did."""
+        return "/undo/" in self.key
+
+    @property
+    def of(self) -> str:
+        """The key of the step whose doing it takes back; its own when it takes nothing back."""
+        return self.key.partition("/undo/")[0].partition("/surplus/")[0].partition("/move/")[0]
+
+
+def verdict(head: Step) -> str:
+    """What has become of a workload, by its own step: ``again`` while that isn't known.
+
+    A volume's own step makes it at the destination; it has arrived when all else is over, too (``results.over``).
+    """
+    is_empty = head.kind == "volume" and head.state == "done" and "over" not in head.results
+    if head.state in ("done", "failed", "skipped", "removed") and not is_empty:
+        return head.state
+    return "failing" if "failing" in head.hints else "again"
+
+
+class Stale(Exception):
+    """Whoever writes a step holds it as it was before somebody else changed it: that change would be lost."""
+
+
+class Ledger:
+    """A migration in memory."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.steps: dict[str, Step] = {}
+        self.documents: dict[str, Document] = {}
+        self.parts: dict[tuple[int, int], list[Document]] = {}
+        self.troubled: dict[str, str] = {}  # workload → why it can't go on; until that's dealt with
+        self.moved: set[str] = set()  # workloads with a step that has changed its state; until they're looked at
+        self.deciding: set[str] = set()  # cut-overs that are to be decided now: another pass, or not
+        self.begun: list[dict[str, Any]] = []  # tries that somebody has begun to work on
+        self.counted: list[dict[str, Any]] = []  # what was said of tries that are over, as far as it has counted
+        self.heads: set[str] = set()  # workloads of which there is something to tell (see ``arrivals``)
+        self.places_changed = False  # whether places on the hosts are wanted, or given back
+        self._after: dict[str, list[tuple[str, bool]]] = {}
+        self._before: dict[str, list[tuple[str, bool]]] = {}
+
+    def step(self, key: str) -> Step | None:
+        """Return one step."""
+        return self.steps.get(key)
+
+    def fresh(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Each of these steps as it is when its turn comes: what was done to one before may have changed it."""
+        for step in steps:
+            yield self.steps[step.key]
+
+    def add(self, step: Step) -> Step:
+        """Store a new step."""
+        if self.step(step.key) is not None:
+            raise ValueError(f"step {step.key} is there already")
+        return self._put(step)
+
+    def change(self, step: Step, **changes: Any) -> Step:
+        """Change a step as it was read; return it as it is now. A copy that is out of date is refused."""
+        if self.step(step.key) is not step:
+            raise Stale(step.key)
+        return self._put(replace(step, **changes))
+
+    def _put(self, step: Step) -> Step:
+        """Store a step; the head's counts follow."""
+        old = self.steps.get(step.key)
+        self.steps[step.key] = step
+        if step.group and (old is None or old.state != step.state):
+            self.moved.add(step.group)
+            self.places_changed |= step.state == "wanting" or (old is not None and old.state == "holding")
+        if step.key == step.group and old is not None and verdict(old) != verdict(step):
+            self.heads.add(step.key)
+        if old is None or old.state != step.state:
+            counts = dict(self.head.counts)
+            counts[step.state] = counts.get(step.state, 0) + 1
+            if old is not None:
+                counts[old.state] -= 1
+            self.head = replace(self.head, counts={k: v for k, v in counts.items() if v})
+        return step
+
+    def link(self, before: str, after: str, hard: bool) -> None:
+        """Note that *after* comes after *before*; *hard*: and can't be without it."""
+        self._after.setdefault(before, []).append((after, hard))
+        self._before.setdefault(after, []).append((before, hard))
+
+    def after(self, key: str) -> list[tuple[str, bool]]:
+        """Return (key, hard) of the steps that come after *key*."""
+        return self._after.get(key, [])
+
+    def before(self, key: str) -> list[tuple[str, bool]]:
+        """Return (key, hard) of the steps that *key* comes after."""
+        return self._before.get(key, [])
+
+    def all(self) -> list[Step]:
+        """Every step, in order."""
+        return self._sorted()
+
+    def _sorted(self) -> list[Step]:
+        return sorted(self.steps.values(), key=lambda s: s.order)
+
+    def ready(self, limit: int) -> list[Step]:
+        """Return up to *limit* ready steps, in order."""
+        return [s for s in self._sorted() if s.state == "ready"][:limit]
+
+    def of_group(self, group: str) -> list[Step]:
+        """Return the steps of one workload, in order."""
+        return [s for s in self._sorted() if s.group == group]
+
+    def groups(self) -> list[str]:
+        """Return the keys of the workloads."""
+        return sorted({s.group for s in self.steps.values() if s.group})
+
+    def wanting(self, limit: int) -> list[Step]:
+        """Return up to *limit* steps that want a place on the conversion hosts, in order."""
+        return [s for s in self._sorted() if s.state == "wanting"][:limit]
+
+    def overdue(self, now: float) -> list[Step]:
+        """Steps whose lease or rest is over."""
+        return [s for s in self._sorted() if s.state in ("asked", "resting") and s.due is not None and s.due <= now]
+
+    def add_part(self, attempt: int, part: int, documents: list[Document]) -> bool:
+        """Keep one part of the documents; False when it's here already."""
+        if (attempt, part) in self.parts:
+            return False
+        self.parts[(attempt, part)] = documents
+        return True
+
+    def all_documents(self, attempt: int) -> list[Document]:
+        """Return the documents of all parts of one attempt, in order."""
+        return [d for (a, _), part in sorted(self.parts.items()) if a == attempt for d in part]
+
+    def keep_document(self, key: str, document: Document) -> None:
+        """Keep the document of a step."""
+        self.documents[key] = document
+
+
+def results_of(ledger: Ledger, key: str) -> dict[str, Any]:
+    """What a step has found; nothing when there's no such step."""
+    step = ledger.step(key)
+    return step.results if step else {}

@@ -1,0 +1,174 @@
+"""Taking a workload back: after a failure, a cancel or an undo, the source is as it was and nothing is left. Pure.
+
+A workload that fails stops asking; once nothing of it is under way, whatever any try of any step has done is taken
+back, last first, each by a step of its own (``<key>/undo/...``). Other workloads go on meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..plan.itinerary import COORDINATOR, Task, task_of
+from ..plan.ledger import OPEN, Ledger, Step
+from . import transitions
+
+#: hints that say nothing about another round
+OF_A_ROUND = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode", "first_asked",
+              "doubt", "replaced")  # fmt: skip
+
+
+def follow(ledger: Ledger, now: float) -> None:
+    """Look at the workloads in which something has changed."""
+    while ledger.moved:
+        group = ledger.moved.pop()
+        reason = ledger.troubled.pop(group, None)
+        _note_arrival(ledger, group, now)
+        if reason is not None and not transitions.failing(ledger, group):
+            fail(ledger, group, reason, now)
+        elif transitions.failing(ledger, group):
+            _carry_on(ledger, group)
+
+
+def _note_arrival(ledger: Ledger, group: str, now: float) -> None:
+    """Keep when a volume that is a workload of its own had all its bytes, and let go of the hosts."""
+    if not group.startswith("volume/"):
+        return
+    settle, head = ledger.step(f"{group}/settle"), transitions.known(ledger, group)
+    if head.state == "done" and settle is not None and settle.state not in OPEN:
+        ledger.change(head, results={"over": now, **head.results})
+
+
+def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
+    """Stop asking for a workload's steps; what is under way ends by itself."""
+    head = transitions.known(ledger, group)
+    ledger.change(head, hints={**head.hints, "failing": reason})
+    for step in ledger.fresh(ledger.of_group(group)):
+        if step.compensates or step.state in ("asked", "holding", "done", "removed"):
+            continue
+        if transitions.doubtful(step):
+            hints = {**step.hints, "only_look": True}
+            ledger.change(step, state="resting", due=now + transitions.SETTLE, tries=0, hints=hints)
+        elif step.state in ("failed", "skipped"):
+            continue
+        elif not (step.state == "resting" and step.outcome == "interrupted"):  # else a request may still take effect
+            transitions.give_up(ledger, step, f"given up: {reason}")
+    _carry_on(ledger, group)
+
+
+def fail_all(ledger: Ledger, reason: str, now: float, ended: bool = False) -> None:
+    """Give up every workload that is under way; *ended*: also those that are over, if they did anything.
+
+    One that has arrived isn't under way, though some of its steps may be: they tidy up.
+    """
+    for group in ledger.groups():
+        if not ended and transitions.arrived(ledger, group):
+            continue
+        steps = ledger.of_group(group)
+        begun = any(step.attempt or step.state == "holding" for step in steps)
+        open_ = any(step.state in OPEN for step in steps)
+        if begun and not transitions.failing(ledger, group) and (open_ or (ended and _compensations(steps))):
+            fail(ledger, group, reason, now)
+
+
+def _carry_on(ledger: Ledger, group: str) -> None:
+    """Once nothing of a failing workload is under way: take back what was done; when that's over, say so."""
+    steps = ledger.of_group(group)
+    if any(step.state in OPEN for step in steps):
+        return
+    wanted, head = _compensations(steps), transitions.known(ledger, group)
+    if fresh := [step for step in wanted if ledger.step(step.key) is None]:
+        ledger.change(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"})
+        _order(ledger, steps, fresh)
+        if again := {"done": "running", "undone": "undoing", "cancelled": "cancelling"}.get(ledger.head.phase):
+            ledger.head = replace(ledger.head, phase=again)  # a try that was thought to be lost has made it
+    elif not head.hints.get("taken_back"):
+        for step in ledger.fresh(steps):
+            if step.state == "holding":
+                transitions.release(ledger, step.key)
+        for step in ledger.fresh(steps):
+            if step.action == "ensure" and step.state == "done" and step.made:
+                ledger.change(step, state="removed")
+        head = transitions.known(ledger, group)
+        hints, reason = {**head.hints, "taken_back": True}, _verdict(ledger, head, wanted)
+        ledger.change(head, hints=hints, state="failed", reason=reason)
+
+
+def _verdict(ledger: Ledger, head: Step, wanted: list[Step]) -> str:
+    """What people are told of a workload that failed."""
+    left = [step for one in wanted if (step := transitions.known(ledger, one.key)).state not in ("removed", "done")]
+    what = str(head.hints["failing"])
+    if left:
+        return f"{what}; {left[0].name or left[0].key} could not be taken back: {left[0].reason}"
+    return f"{what}; taken back" if wanted else what
+
+
+def stuck(ledger: Ledger) -> Step | None:
+    """Return a step that should have taken something back and could not, if there is one."""
+    over = [s for s in ledger.all() if s.group and s.state in ("failed", "skipped")]
+    return next((s for s in over if s.compensates or (transitions.doubtful(s) and s.hints.get("only_look"))), None)
+
+
+def _compensations(steps: list[Step]) -> list[Step]:
+    """The steps that take back what the tries of a workload's steps have done."""
+    found = []
+    for step in steps:
+        if step.compensates or not step.attempt or step.key != step.of:
+            continue
+        task = task_of(step.key)
+        if step.action == "ensure":
+            found += removals(step)
+        elif task is not None and task.undo and task.side != COORDINATOR:
+            found.append(_taking_back(step, task))
+    return found
+
+
+def removals(step: Step) -> list[Step]:
+    """The steps that take away what a step has made, and bring back what it has replaced, in this round."""
+    replaced = {id_: told for id_, told in step.hints.get("replaced", {}).items() if id_ not in step.made}
+    return [_removal(step, id_, id_, {}) for id_ in step.made] + [
+        _removal(step, f"{id_}/{step.attempt}", id_, {"replaced": {id_: told}}) for id_, told in replaced.items()
+    ]
+
+
+def _removal(step: Step, name: str, id_: str, hints: dict[str, Any]) -> Step:
+    key = f"{step.key}/undo/{name}"
+    return Step(key, "remove", step.kind, step.name, -step.order, group=step.group, destination_id=id_, hints=hints)
+
+
+def _taking_back(step: Step, task: Task) -> Step:
+    key = f"{step.key}/undo/{step.attempt}"
+    return Step(key, task.undo or "", step.kind, step.name, -step.order, group=step.group, source_id=step.source_id)
+
+
+def _order(ledger: Ledger, steps: list[Step], fresh: list[Step]) -> None:
+    """What is done last is taken back first."""
+    later = _descendants(ledger, {step.key for step in steps if not step.compensates})
+    for step in fresh:
+        upon = [other.key for other in fresh if other.of in later[step.of]]
+        for key in upon:
+            ledger.link(key, step.key, True)
+        ledger.add(replace(step, waits=len(upon), state="waiting" if upon else "ready"))
+
+
+def _descendants(ledger: Ledger, keys: set[str]) -> dict[str, set[str]]:
+    """Step → every step of the workload that comes after it, at whatever distance."""
+    after = {key: {k for k, _ in ledger.after(key)} & keys for key in keys}
+    found: dict[str, set[str]] = {}
+
+    def reach(key: str) -> set[str]:
+        if key not in found:
+            found[key] = set(after[key]).union(*(reach(k) for k in after[key]))
+        return found[key]
+
+    return {key: reach(key) for key in keys}
+
+
+def begin_again(ledger: Ledger, group: str) -> None:
+    """Forget how a workload failed, since it gets another round: nothing of the first one is left."""
+    for step in ledger.of_group(group):
+        if step.compensates:
+            continue
+        hints = {n: v for n, v in step.hints.items() if n not in OF_A_ROUND}
+        nothing: dict[str, Any] = {"made": (), "destination_id": None, "results": {}, "outcome": None}
+        ledger.change(step, hints=hints, notes=(), changes=(), **nothing)

@@ -1,0 +1,85 @@
+"""Undo: remove whatever any try has made, last first, once nothing is under way. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..plan.ledger import Ledger, Step
+from . import compensation, transitions
+
+
+def begin(ledger: Ledger, now: float) -> None:
+    """Remove whatever was made; first find out what an interrupted try has made, without making more."""
+    ledger.head = replace(ledger.head, phase="undoing", paused=False, reason=None)
+    taking = [s for s in ledger.all() if s.action == "remove" or s.compensates]
+    failed = {s.key for s in taking if s.state in ("failed", "skipped")}
+    transitions.reopen(ledger, lambda step: step.key in failed)
+    compensation.fail_all(ledger, "undone", now, ended=True)
+    drop_unasked(ledger, "undone before it was begun")
+    for step in ledger.fresh(ledger.all()):
+        if step.group:
+            continue
+        if transitions.doubtful(step) and step.state in ("skipped", "failed"):
+            ledger.change(step, state="resting", due=now + transitions.SETTLE, tries=0)
+
+
+def drop_unasked(ledger: Ledger, reason: str) -> None:
+    """Skip whatever isn't under way; a workload that is given up, or has arrived, sees to itself."""
+    for step in ledger.fresh(ledger.all()):
+        if step.compensates or (step.group and _sees_to_itself(ledger, step.group)):
+            continue
+        idle = step.state in ("waiting", "ready", "wanting", "resting") or _unbegun(step)
+        if idle and step.action != "remove":
+            ledger.change(step, state="skipped", reason=reason, due=None)
+
+
+def _unbegun(step: Step) -> bool:
+    """Whether nobody is at it, or has anything to end: who claims it from now on is refused, and an export makes
+    nothing. To wait for them might be for ever."""
+    return not step.group and step.state == "asked" and (step.claim is None or step.action == "export")
+
+
+def _sees_to_itself(ledger: Ledger, group: str) -> bool:
+    return transitions.failing(ledger, group) or transitions.arrived(ledger, group)
+
+
+def carry_on(ledger: Ledger) -> None:
+    """Once nothing is under way: remove what was made, last first; when that's over, say so."""
+    begun = {s.key for s in ledger.all() if s.action == "remove"}
+    for step in [s for s in ledger.all() if s.action in ("ensure", "finish") and s.state != "removed" and not s.group]:
+        for removal in compensation.removals(step):
+            if removal.key not in begun and f"{step.key}/surplus/{removal.destination_id}" not in begun:
+                ledger.add(removal)
+    if new := [s for s in ledger.all() if s.action == "remove" and s.key not in begun]:
+        order(ledger, new)
+    if ledger.head.open:
+        return
+    for step in ledger.all():
+        if _in_doubt(step):
+            lost = transitions.doubtful(step) and not step.compensates
+            what = "may have been made by a try that was lost" if lost else "could not be taken back"
+            reason = f"{step.kind} {step.name!r} {what}: {step.reason}; undo again"
+            ledger.head = replace(ledger.head, phase="stuck", reason=reason)
+            return
+    ledger.head = replace(ledger.head, phase="undone")
+
+
+def _in_doubt(step: Step) -> bool:
+    """Whether something may be there that should not: a removal failed, or nobody knows what a lost try has made."""
+    return step.state == "failed" and (step.action == "remove" or step.compensates or transitions.doubtful(step))
+
+
+def order(ledger: Ledger, removals: list[Step]) -> None:
+    """A removal waits for the removals of everything that came after the resource.
+
+    It is given up only when something can't be removed that was built upon it: that would be refused anyway.
+    """
+    by_step: dict[str, list[str]] = {}
+    for removal in removals:
+        by_step.setdefault(removal.key.partition("/undo/")[0], []).append(removal.key)
+    for removal in removals:
+        later = ledger.after(removal.key.partition("/undo/")[0])
+        upon = [(removed, hard) for key, hard in later for removed in by_step.get(key, [])]
+        for key, hard in upon:
+            ledger.link(key, removal.key, hard)
+        ledger.change(removal, waits=len(upon), state="waiting" if upon else "ready")

@@ -1,0 +1,1 @@
+"""What the coordinator remembers: tables, the ledger in them, and how they're kept, saved and forgotten."""

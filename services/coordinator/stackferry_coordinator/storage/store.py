@@ -1,0 +1,220 @@
+"""The ledger in the database: loads only the rows that a message touches, writes back only what changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from ..plan.ledger import Document, Head, Ledger, Step
+from . import tables as t
+from .retention import FORGOTTEN
+
+_STEP, _HEAD = Step.__slots__, Head.__slots__
+_KEY, *_TUPLES = (_STEP.index(name) for name in ("key", "made", "notes", "changes"))
+# Statements that each message needs are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
+_STEPS = select(*(t.step.c[name] for name in _STEP)).where(t.step.c.migration == bindparam("m"))
+_BY_KEY = _STEPS.where(t.step.c.key == bindparam("k"))
+_GROUP_OF = select(t.step.c.group).where(t.step.c.migration == bindparam("m"), t.step.c.key == bindparam("k"))
+_WITH_HEAD = _STEPS.where(t.step.c.key.in_([bindparam("k"), bindparam("p"), _GROUP_OF.scalar_subquery()]))
+_BY_GROUP = _STEPS.where(t.step.c.group == bindparam("g"))
+_FIRST = _STEPS.where(t.step.c.state == bindparam("s")).order_by(t.step.c.order).limit(bindparam("n"))
+_HEAD_OF = (
+    select(*(t.migration.c[name] for name in _HEAD))
+    .where(t.migration.c.id == bindparam("m"), t.migration.c.phase != FORGOTTEN)
+    .with_for_update()
+)
+_AFTER, _BEFORE = (
+    select(wanted, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"), given == bindparam("k"))
+    for given, wanted in ((t.edge.c.before, t.edge.c.after), (t.edge.c.after, t.edge.c.before))
+)
+_STEPS_AFTER = (
+    select(t.edge.c.hard, *(t.step.c[name] for name in _STEP))
+    .join(t.step, (t.step.c.migration == t.edge.c.migration) & (t.step.c.key == t.edge.c.after))
+    .where(t.edge.c.migration == bindparam("m"), t.edge.c.before == bindparam("k"))
+)
+_DOCUMENT = select(t.document.c.content).where(
+    t.document.c.migration == bindparam("m"), t.document.c.key == bindparam("k")
+)
+_CHANGE = (
+    update(t.step)
+    .where(t.step.c.migration == bindparam("b_migration"), t.step.c.key == bindparam("b_key"))
+    .values({name: bindparam(f"b_{name}") for name in _STEP if name != "key"})
+)
+_CHANGE_HEAD = (
+    update(t.migration)
+    .where(t.migration.c.id == bindparam("b_id"))
+    .values({name: bindparam(f"b_{name}") for name in (*_HEAD, "changed") if name != "id"})  # all steps depend on that
+)
+
+
+class Store(Ledger):
+    """One migration's ledger inside of one transaction.
+
+    Call :meth:`flush` before the commit, or whenever a query
+    must see what has changed.
+    """
+
+    def __init__(self, connection: Connection, head: Head) -> None:
+        super().__init__(head)
+        self.connection = connection
+        self.documents = _Documents(self)
+        self._head_before: Head | None = head
+        self._clean: dict[str, Step] = {}
+        self._absent: set[str] = set()
+        self._complete = False
+        self._new_links: list[dict[str, Any]] = []
+        self._new_documents: list[dict[str, Any]] = []
+
+    @classmethod
+    def open(cls, connection: Connection, migration: str) -> Store | None:
+        """Lock and return the ledger of a migration; None when there's no such migration."""
+        row = connection.execute(_HEAD_OF, {"m": migration}).mappings().one_or_none()
+        return cls(connection, Head(**row)) if row else None
+
+    @classmethod
+    def create(cls, connection: Connection, head: Head, now: float, owner: str = "") -> Store:
+        """Return the ledger of a new migration, of which a user of the broker speaks first."""
+        head = replace(head, created=now, owner=owner[:255])
+        connection.execute(insert(t.migration).values(**_row(head), changed=now))
+        return cls(connection, head)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def step(self, key: str) -> Step | None:
+        if key not in self.steps and key not in self._absent and not self._complete:
+            self._take(self.connection.execute(_BY_KEY, {"m": self.head.id, "k": key}))
+            if key not in self.steps:
+                self._absent.add(key)
+        return self.steps.get(key)
+
+    def near(self, key: str, place: str) -> None:
+        """Load a step with that of its workload and that of its place: who changes one looks at the others."""
+        if key not in self.steps and not self._complete:
+            self._take(self.connection.execute(_WITH_HEAD, {"m": self.head.id, "k": key, "p": place}))
+
+    def all(self) -> list[Step]:
+        if not self._complete:
+            self._load()
+            self._complete = True
+        return super().all()
+
+    def ready(self, limit: int) -> list[Step]:
+        self._load_first("ready", limit)
+        return super().ready(limit)
+
+    def of_group(self, group: str) -> list[Step]:
+        if not self._complete:
+            self._take(self.connection.execute(_BY_GROUP, {"m": self.head.id, "g": group}))
+        return super().of_group(group)
+
+    def groups(self) -> list[str]:
+        query = select(t.step.c.group).distinct().where(*self._mine(t.step), t.step.c.group != "")
+        return sorted({*self.connection.execute(query).scalars(), *super().groups()})
+
+    def wanting(self, limit: int) -> list[Step]:
+        self._load_first("wanting", limit)
+        return super().wanting(limit)
+
+    def overdue(self, now: float) -> list[Step]:
+        if not self._complete:
+            self._load(t.step.c.state.in_(("asked", "resting")), t.step.c.due <= now)
+        return super().overdue(now)
+
+    def after(self, key: str) -> list[tuple[str, bool]]:
+        if self._complete:
+            return self._linked(_AFTER, key) + super().after(key)
+        rows = self.connection.execute(_STEPS_AFTER, {"m": self.head.id, "k": key}).all()
+        self._take(row[1:] for row in rows)  # whoever asks looks at them next
+        return [(row[1], row[0]) for row in rows] + super().after(key)
+
+    def before(self, key: str) -> list[tuple[str, bool]]:
+        return self._linked(_BEFORE, key) + super().before(key)
+
+    def all_documents(self, attempt: int) -> list[Document]:
+        query = (
+            select(t.part.c.documents).where(*self._mine(t.part), t.part.c.attempt == attempt).order_by(t.part.c.number)
+        )
+        return [document for documents in self.connection.execute(query).scalars() for document in documents]
+
+    def _load_first(self, state: str, limit: int) -> None:
+        """Load so many steps that are in a state, in order; those that are here already may have left it."""
+        if self._complete or limit <= 0 or not self.head.counts.get(state):
+            return
+        here = sum(1 for step in self._clean.values() if step.state == state)  # these come back from the database, too
+        self._take(self.connection.execute(_FIRST, {"m": self.head.id, "s": state, "n": limit + here}))
+
+    def _mine(self, table: Any) -> list[Any]:
+        return [table.c.migration == self.head.id]
+
+    def _linked(self, query: Any, key: str) -> list[tuple[str, bool]]:
+        return [(row[0], row[1]) for row in self.connection.execute(query, {"m": self.head.id, "k": key})]
+
+    def _load(self, *conditions: Any) -> None:
+        self._take(self.connection.execute(_STEPS.where(*conditions), {"m": self.head.id}))
+
+    def _take(self, rows: Any) -> None:
+        """Take in rows of _STEPS that aren't here yet; those that are may have changed."""
+        for row in rows:
+            if row[_KEY] not in self.steps:
+                values = list(row)
+                for place in _TUPLES:
+                    values[place] = tuple(values[place])
+                self.steps[row[_KEY]] = self._clean[row[_KEY]] = Step(*values)
+
+    # -- writing -----------------------------------------------------------------------------------------
+
+    def link(self, before: str, after: str, hard: bool) -> None:
+        super().link(before, after, hard)
+        self._new_links.append({"migration": self.head.id, "before": before, "after": after, "hard": hard})
+
+    def add_part(self, attempt: int, part: int, documents: list[Document]) -> bool:
+        known = select(t.part.c.number).where(*self._mine(t.part), t.part.c.attempt == attempt, t.part.c.number == part)
+        if self.connection.execute(known).first():
+            return False
+        row = {"migration": self.head.id, "attempt": attempt, "number": part, "documents": documents}
+        self.connection.execute(insert(t.part).values(row))
+        return True
+
+    def keep_document(self, key: str, document: Document) -> None:
+        self.documents[key] = document
+        self._new_documents.append({"migration": self.head.id, "key": key, "content": document})
+
+    def flush(self, now: float) -> None:
+        """Write what changed."""
+        changed = [step for key, step in self.steps.items() if self._clean.get(key) is not step]
+        new = [_row(step) | {"migration": self.head.id} for step in changed if step.key not in self._clean]
+        old = [_bound(step) | {"b_migration": self.head.id} for step in changed if step.key in self._clean]
+        for table, rows in ((t.step, new), (t.edge, self._new_links), (t.document, self._new_documents)):
+            if rows:
+                self.connection.execute(insert(table), rows)
+        if old:
+            self.connection.execute(_CHANGE, old)
+        if self.head != self._head_before:
+            self.connection.execute(_CHANGE_HEAD, _bound(self.head) | {"b_changed": now})
+        self._clean.update((step.key, step) for step in changed)
+        self._new_links, self._new_documents, self._head_before = [], [], self.head
+        self._after, self._before = {}, {}  # they are in the database now
+
+
+class _Documents(dict[str, Document]):
+    """Documents by step key, loaded when asked for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+
+    def __missing__(self, key: str) -> Document:
+        self[key] = self._store.connection.execute(_DOCUMENT, {"m": self._store.head.id, "k": key}).scalar_one()
+        return self[key]
+
+
+def _row(record: Head | Step) -> dict[str, Any]:
+    row = {name: getattr(record, name) for name in record.__slots__}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+
+
+def _bound(record: Head | Step) -> dict[str, Any]:
+    """A row for a statement whose values must not be called like the columns."""
+    return {f"b_{name}": value for name, value in _row(record).items()}
