@@ -21,9 +21,9 @@ from stackferry_cli.broker_users import local
 from stackferry_cli.hosts.broker import with_own_user
 from stackferry_cli.local.processes import until
 from stackferry_transfer.agent import Agent
-from stackferry_transfer.blocks import Copy
-from stackferry_transfer.connections import connect, reader, send
-from stackferry_transfer.protocol import Hello, encode_hello, read_hello
+from stackferry_transfer.disk.blocks import Copy
+from stackferry_transfer.pump.connections import connect, reader, send
+from stackferry_transfer.pump.protocol import Hello, encode_hello, read_hello
 from stackferry_transfer.settings import Settings
 
 from .hosts import conversion_host

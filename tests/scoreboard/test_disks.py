@@ -13,9 +13,9 @@ from unittest import mock
 
 import pytest
 from stackferry.errors import Error
-from stackferry_transfer import source
-from stackferry_transfer.devices import Device
-from stackferry_transfer.task import Mode
+from stackferry_transfer.copying.task import Mode
+from stackferry_transfer.disk.devices import Device
+from stackferry_transfer.pump import source
 
 from ..transfer.rig import SMALL, Rig, loop_device
 from .board import SEED, scaled, scored

@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 from stackferry_runtime.certificates import identity
-from stackferry_transfer.blocks import Copy
-from stackferry_transfer.connections import connect
-from stackferry_transfer.destination import pull
-from stackferry_transfer.devices import open_destination
-from stackferry_transfer.journal import Journal
-from stackferry_transfer.pace import Pace
-from stackferry_transfer.server import Server
-from stackferry_transfer.source import Offer, Shared
-from stackferry_transfer.task import Mode
+from stackferry_transfer.copying.task import Mode
+from stackferry_transfer.disk.blocks import Copy
+from stackferry_transfer.disk.devices import open_destination
+from stackferry_transfer.disk.journal import Journal
+from stackferry_transfer.pump.connections import connect
+from stackferry_transfer.pump.destination import pull
+from stackferry_transfer.pump.pace import Pace
+from stackferry_transfer.pump.server import Server
+from stackferry_transfer.pump.source import Offer, Shared
 
 
 def main() -> None:

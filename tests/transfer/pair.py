@@ -15,9 +15,9 @@ from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
 from stackferry.messages import FetchSegment, OfferSegment
 from stackferry_runtime.certificates import identity
+from stackferry_transfer.pump.server import Server
 from stackferry_transfer.reports import Reports
 from stackferry_transfer.segments import Segments
-from stackferry_transfer.server import Server
 from stackferry_transfer.settings import Settings
 
 MIGRATION = str(uuid.UUID(int=7))

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from stackferry_runtime.certificates import Identity, identity
-from stackferry_transfer.blocks import HASH, UNKNOWN, Copy, digest
-from stackferry_transfer.connections import connect
-from stackferry_transfer.destination import pull
-from stackferry_transfer.devices import open_destination
-from stackferry_transfer.journal import Journal
-from stackferry_transfer.server import Ended, Server
-from stackferry_transfer.source import Offer, Shared
-from stackferry_transfer.tally import Pulled
+from stackferry_transfer.copying.tally import Pulled
+from stackferry_transfer.disk.blocks import HASH, UNKNOWN, Copy, digest
+from stackferry_transfer.disk.devices import open_destination
+from stackferry_transfer.disk.journal import Journal
+from stackferry_transfer.pump.connections import connect
+from stackferry_transfer.pump.destination import pull
+from stackferry_transfer.pump.server import Ended, Server
+from stackferry_transfer.pump.source import Offer, Shared
 
 SMALL = 4096  # bytes a block: what is to be shown doesn't depend on it
 

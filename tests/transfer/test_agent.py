@@ -11,7 +11,7 @@ from stackferry.envelope import Envelope
 from stackferry.errors import Error
 from stackferry.messages import OfferSegment
 from stackferry_transfer import agent
-from stackferry_transfer.blocks import BLOCK, Copy
+from stackferry_transfer.disk.blocks import BLOCK, Copy
 from stackferry_transfer.segments import _blocks, _ticket
 from stackferry_transfer.settings import Settings
 

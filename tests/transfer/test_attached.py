@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from stackferry_transfer.attached import find, names, wait_for
+from stackferry_transfer.disk.attached import find, names, wait_for
 from stackferry_transfer.errors import DeviceAmbiguous, DeviceMissing
 
 VOLUME = "0c1d2e3f-4a5b-6c7d-8e9f-a0b1c2d3e4f5"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from blake3 import blake3
-from stackferry_transfer.blocks import Bytes, aligned, digest, is_zero
+from stackferry_transfer.disk.blocks import Bytes, aligned, digest, is_zero
 
 LENGTH = 4096 + 5
 BUFFERS = [bytes, bytearray, lambda data: memoryview(bytearray(data)), memoryview]

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from stackferry_transfer.compression import Compression, Compressor, Decompressor, Link, worthwhile
+from stackferry_transfer.pump.compression import Compression, Compressor, Decompressor, Link, worthwhile
 
 NOISE, TEXT = random.Random(5).randbytes(1 << 20), b"the same words again. " * 50_000
 

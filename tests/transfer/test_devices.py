@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_transfer import devices
-from stackferry_transfer.blocks import aligned
-from stackferry_transfer.devices import Device, open_destination, open_shared, open_source, reopen
+from stackferry_transfer.disk import devices
+from stackferry_transfer.disk.blocks import aligned
+from stackferry_transfer.disk.devices import Device, open_destination, open_shared, open_source, reopen
+from stackferry_transfer.disk.stored import StoredReader
 from stackferry_transfer.errors import DeviceBusy, DeviceError, DeviceFailed, DeviceMissing, DeviceTooSmall
-from stackferry_transfer.stored import StoredReader
 
 Loop = Callable[[Path], Path]
 SIZE = 1 << 20

@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 from stackferry_runtime.certificates import Stranger, identity
-from stackferry_transfer import protocol, source
-from stackferry_transfer.blocks import HASH, Copy
-from stackferry_transfer.compression import Compression
-from stackferry_transfer.connections import connect, fill
-from stackferry_transfer.devices import Device
+from stackferry_transfer.copying.task import Mode
+from stackferry_transfer.disk.blocks import HASH, Copy
+from stackferry_transfer.disk.devices import Device
+from stackferry_transfer.disk.stored import StoredReader
 from stackferry_transfer.errors import (
     BlockCorrupted,
     DeviceFailed,
@@ -28,11 +27,12 @@ from stackferry_transfer.errors import (
     SourceFailed,
     Violation,
 )
-from stackferry_transfer.pace import Pace
-from stackferry_transfer.protocol import Hello, Kind, Request
-from stackferry_transfer.source import Offer, Shared
-from stackferry_transfer.stored import StoredReader
-from stackferry_transfer.task import Mode
+from stackferry_transfer.pump import protocol, source
+from stackferry_transfer.pump.compression import Compression
+from stackferry_transfer.pump.connections import connect, fill
+from stackferry_transfer.pump.pace import Pace
+from stackferry_transfer.pump.protocol import Hello, Kind, Request
+from stackferry_transfer.pump.source import Offer, Shared
 
 from .rig import SMALL, Rig, change
 

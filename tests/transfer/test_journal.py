@@ -12,11 +12,11 @@ import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
-from stackferry_transfer import journal
-from stackferry_transfer.blocks import HASH, UNKNOWN, Copy
+from stackferry_transfer.copying.recorder import Recorder, runs
+from stackferry_transfer.disk import journal
+from stackferry_transfer.disk.blocks import HASH, UNKNOWN, Copy
+from stackferry_transfer.disk.journal import HEADER, Journal
 from stackferry_transfer.errors import DeviceFailed, JournalFailed, JournalRefused
-from stackferry_transfer.journal import HEADER, Journal
-from stackferry_transfer.recorder import Recorder, runs
 
 COPY = Copy("copy-1", 5000 * 4096 - 7, 4096)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_transfer.blocks import BLOCK
+from stackferry_transfer.copying.task import Mode
+from stackferry_transfer.disk.blocks import BLOCK
 from stackferry_transfer.errors import PeerLost
-from stackferry_transfer.pace import Pace
-from stackferry_transfer.source import Shared
-from stackferry_transfer.task import Mode
+from stackferry_transfer.pump.pace import Pace
+from stackferry_transfer.pump.source import Shared
 
 from .rig import Rig, change
 

@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 from stackferry_runtime.certificates import identity
-from stackferry_transfer import nbd, nbd_export, nbd_fetch, segments
-from stackferry_transfer.blocks import BLOCK
+from stackferry_transfer import segments
 from stackferry_transfer.children import Child
+from stackferry_transfer.disk.blocks import BLOCK
 from stackferry_transfer.errors import PeerLost, ProgramMissing
+from stackferry_transfer.nbd import client, programs, server
 
 from .pair import Pair, pair
 from .rig import change, content
@@ -174,7 +175,7 @@ def start_tls(address: str) -> socket.socket:
 def test_the_connection_is_tls_1_3_with_aes(
     agents: Pair, devices: tuple[Path, Path], version: ssl.TLSVersion, taken: bool
 ) -> None:
-    if nbd.SYSTEM_RULES.exists():
+    if programs.SYSTEM_RULES.exists():
         pytest.skip("optional: GnuTLS has rules of this system's own")
     offer = agents.offer(agents.about(engine="nbd"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -192,15 +193,15 @@ def test_the_connection_is_tls_1_3_with_aes(
 
 def test_nobody_is_served_without_tls(agents: Pair, devices: tuple[Path, Path]) -> None:
     about = agents.about(engine="nbd")
-    address, name = agents.offer(about)["address"], nbd.export_name(segments._ticket(about))
+    address, name = agents.offer(about)["address"], programs.export_name(segments._ticket(about))
     asked = subprocess.run(["nbdcopy", f"nbd://{address}/{name}", "null:"], capture_output=True, text=True)
     assert asked.returncode
     assert "Operation not supported" in asked.stderr
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, agents: Pair) -> None:
-    plain = nbd.serve
-    monkeypatch.setattr(nbd, "serve", lambda *given: plain(*given[:-1], 4e6))  # bytes a second
+    plain = programs.serve
+    monkeypatch.setattr(programs, "serve", lambda *given: plain(*given[:-1], 4e6))  # bytes a second
 
 
 @pytest.mark.parametrize("mode", ["copy", "rehash"])
@@ -245,11 +246,11 @@ def test_who_is_killed_takes_its_programs_along(tmp_path: Path) -> None:
     program = (
         "import subprocess,sys\n"
         "from pathlib import Path\n"
-        "from stackferry_transfer import nbd, nbd_fetch\n"
+        "from stackferry_transfer.nbd import client, programs\n"
         "from stackferry_transfer.children import Child\n"
         "folder = Path(sys.argv[1])\n"
-        "with nbd_fetch.taken(folder, folder / 'volume', 0) as listener:\n"
-        "    child = Child(nbd.stream(f'nbd+unix:///?socket={listener}'), {}, stdout=subprocess.PIPE)\n"  # nobody reads
+        "with client.taken(folder, folder / 'volume', 0) as listener:\n"
+        "    child = Child(programs.stream(f'nbd+unix:///?socket={listener}'), {}, stdout=subprocess.PIPE)\n"  # nobody reads
         "    sys.stdin.read()\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE) as agent:
@@ -267,15 +268,15 @@ def test_a_program_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_ports_are_taken_from_the_first_on() -> None:
-    with nbd_export.listen("127.0.0.1", 0, 1) as taken:
+    with server.listen("127.0.0.1", 0, 1) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PeerLost, match=f"no port from {port} on is free"):
-            nbd_export.listen("127.0.0.1", port, 1)
+            server.listen("127.0.0.1", port, 1)
 
 
 def test_keys_are_not_copied(tmp_path: Path) -> None:
     mine = identity(tmp_path, "transfer", "127.0.0.1")
-    with nbd.secured(mine, ["PEM"], "server") as (folder, _):
+    with programs.secured(mine, ["PEM"], "server") as (folder, _):
         assert folder.stat().st_mode & 0o777 == 0o700
         assert (folder / "server-key.pem").is_symlink()
         assert (folder / "server-key.pem").stat().st_mode & 0o777 == 0o600
@@ -285,21 +286,21 @@ def test_keys_are_not_copied(tmp_path: Path) -> None:
 def test_what_killed_agents_left_is_deleted(tmp_path: Path) -> None:
     mine = identity(tmp_path, "transfer", "127.0.0.1")
     (tmp_path / "nbd-999999999-x").mkdir()
-    with nbd.secured(mine, ["PEM"], "server") as (folder, _):
-        nbd.sweep(tmp_path)
+    with programs.secured(mine, ["PEM"], "server") as (folder, _):
+        programs.sweep(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([folder.name, "transfer.pem"])
 
 
 def test_a_thin_volume_is_never_filled() -> None:
-    assert "--allocated" not in nbd.copy("nbds://h:1/x", "/socket", 5)
+    assert "--allocated" not in programs.copy("nbds://h:1/x", "/socket", 5)
 
 
 def test_an_agent_that_is_reached_is_asked_in_each_mode_but_the_first() -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
         data = {"pump": "{}:{}".format(*there.getsockname())}
-        reached = {mode.value: nbd_fetch.reachable(data, mode) for mode in nbd_fetch.Mode}
+        reached = {mode.value: client.reachable(data, mode) for mode in client.Mode}
     assert reached == {"full": None, **dict.fromkeys(("delta", "rehash", "verify"), data["pump"])}
-    assert nbd_fetch.reachable({}, nbd_fetch.Mode.VERIFY) is None
+    assert client.reachable({}, client.Mode.VERIFY) is None
 
 
 def until(true: Callable[[], Any], seconds: float = 15) -> None:

@@ -7,7 +7,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stackferry_transfer.pace import BURST, Pace
+from stackferry_transfer.pump.pace import BURST, Pace
 
 
 class Clock:

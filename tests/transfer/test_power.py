@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_transfer.blocks import HASH, UNKNOWN, Copy, digest
-from stackferry_transfer.devices import Device
-from stackferry_transfer.journal import Journal
-from stackferry_transfer.task import Mode
+from stackferry_transfer.copying.task import Mode
+from stackferry_transfer.disk.blocks import HASH, UNKNOWN, Copy, digest
+from stackferry_transfer.disk.devices import Device
+from stackferry_transfer.disk.journal import Journal
 
 from .rig import SMALL, Rig, change
 

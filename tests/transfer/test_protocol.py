@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stackferry_transfer import protocol
-from stackferry_transfer.blocks import HASH, UNKNOWN, Copy
-from stackferry_transfer.errors import PeerLost, PeerRefused, Violation
-from stackferry_transfer.protocol import Hello, Kind, Reply, Request
+from stackferry_transfer.disk.blocks import HASH, UNKNOWN, Copy
+from stackferry_transfer.errors import TEXT_LIMIT, PeerLost, PeerRefused, Violation
+from stackferry_transfer.pump import protocol
+from stackferry_transfer.pump.protocol import Hello, Kind, Reply, Request
 
 COPY = Copy("c", 1000 * 4096 + 5, 4096)
 MOST = 64 * HASH  # bytes that a reader may want at once
@@ -132,7 +132,7 @@ def test_both_ends_must_allow_compression(one: bool, other: bool) -> None:
 
 
 def test_an_errors_sentence_is_cut_to_its_limit() -> None:
-    assert len(protocol.encode_error("ü" * 5000)) == protocol.REPLY_HEAD + protocol.TEXT_LIMIT
+    assert len(protocol.encode_error("ü" * 5000)) == protocol.REPLY_HEAD + TEXT_LIMIT
 
 
 @given(st.integers(0, 10 * 4096))

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_transfer import devices, readback, source, work
-from stackferry_transfer.blocks import BLOCK
-from stackferry_transfer.compression import Compression
-from stackferry_transfer.devices import Device, open_destination
+from stackferry_transfer.copying import batches, readback
+from stackferry_transfer.copying.tally import Repair
+from stackferry_transfer.copying.task import Mode
+from stackferry_transfer.disk import devices
+from stackferry_transfer.disk.blocks import BLOCK
+from stackferry_transfer.disk.devices import Device, open_destination
+from stackferry_transfer.disk.journal import Journal
 from stackferry_transfer.errors import RepairFailed
-from stackferry_transfer.journal import Journal
-from stackferry_transfer.tally import Repair
-from stackferry_transfer.task import Mode
+from stackferry_transfer.pump import source
+from stackferry_transfer.pump.compression import Compression
 
 from .rig import SMALL, Rig, change
 
@@ -289,7 +291,7 @@ def test_a_used_up_connection_is_replaced(rig: Rig, monkeypatch: pytest.MonkeyPa
         made.append(1)
         return rig.connect()
 
-    monkeypatch.setattr("stackferry_transfer.receiver.RENEW", 100_000)
+    monkeypatch.setattr("stackferry_transfer.pump.receiver.RENEW", 100_000)
     with rig.serving():
         pulled = rig.pull(connect, connections=1)
     assert rig.equal()
@@ -392,7 +394,7 @@ def test_what_was_not_written_is_not_read_back(rig: Rig, monkeypatch: pytest.Mon
 
 def test_what_is_asked_for_stays_small(rig: Rig) -> None:
     """A volume's size changes neither how much is asked for at once, nor how much of the journal is read."""
-    most = max(map(len, work.all_of(range(10**6, 10**6 + 100))))
-    assert most == work.BATCH <= 64
-    assert next(work.all_of(range(10**12))) == range(32)
+    most = max(map(len, batches.all_of(range(10**6, 10**6 + 100))))
+    assert most == batches.BATCH <= 64
+    assert next(batches.all_of(range(10**12))) == range(32)
     assert source.Session(None, source.Offer(rig.copy, rig.source, ()), None, False, source.Shared())  # type: ignore[arg-type]

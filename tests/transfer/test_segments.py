@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from stackferry.errors import Unconfirmed
 from stackferry.messages import OfferSegment
-from stackferry_transfer.blocks import BLOCK, Copy
-from stackferry_transfer.devices import open_source
-from stackferry_transfer.journal import Journal
-from stackferry_transfer.pace import BURST
+from stackferry_transfer.copying.tally import Pulled
+from stackferry_transfer.disk.blocks import BLOCK, Copy
+from stackferry_transfer.disk.devices import open_source
+from stackferry_transfer.disk.journal import Journal
+from stackferry_transfer.pump.pace import BURST
 from stackferry_transfer.segments import GONE, ended
-from stackferry_transfer.tally import Pulled
 
 from .pair import MIGRATION, Pair, pair
 from .rig import change, content
@@ -247,7 +247,7 @@ def test_a_disk_that_has_taken_anothers_place_is_not_read(
         agents.attach("source", devices[1])
         return real(path, size)
 
-    monkeypatch.setattr("stackferry_transfer.devices.open_source", swapped)
+    monkeypatch.setattr("stackferry_transfer.disk.devices.open_source", swapped)
     agents.source.segments.offer(OfferSegment.make("test", {**agents.about(), "certificates": ["of nobody"]}))
     told = agents.source.told.last("step-ended", 1)
     assert (told["outcome"], told["retryable"]) == ("failed", True)

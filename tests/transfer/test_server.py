@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from stackferry_runtime.certificates import Stranger, connecting, identity, readable
-from stackferry_transfer import connections, protocol, source
-from stackferry_transfer.blocks import Copy
-from stackferry_transfer.connections import connect
+from stackferry_transfer.disk.blocks import Copy
 from stackferry_transfer.errors import PeerLost, PeerRefused, SourceFailed
-from stackferry_transfer.pace import Pace
-from stackferry_transfer.protocol import Hello
-from stackferry_transfer.server import LIMIT, SILENT, Server
-from stackferry_transfer.source import Offer, Shared
+from stackferry_transfer.pump import connections, protocol, source
+from stackferry_transfer.pump.connections import connect
+from stackferry_transfer.pump.pace import Pace
+from stackferry_transfer.pump.protocol import Hello
+from stackferry_transfer.pump.server import LIMIT, SILENT, Server
+from stackferry_transfer.pump.source import Offer, Shared
 
 from .rig import SMALL, Rig
 
@@ -148,7 +148,7 @@ def test_a_stuck_source_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_destination_that_says_nothing_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackferry_transfer.server.IDLE", 0.1)
+    monkeypatch.setattr("stackferry_transfer.pump.server.IDLE", 0.1)
     monkeypatch.setattr(connections, "GREETING", 0.1)
     with rig.serving(), rig.connect() as connection:
         connection.settimeout(30)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stackferry_transfer import tunnel
-from stackferry_transfer.blocks import BLOCK
+from stackferry_transfer.disk.blocks import BLOCK
+from stackferry_transfer.pump import tunnel
 from stackferry_transfer.settings import Settings
 
 from ..sshd import Ssh, needs_sshd, sshd

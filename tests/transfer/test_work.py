@@ -7,7 +7,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stackferry_transfer.work import BATCH, Work, all_of
+from stackferry_transfer.copying.batches import BATCH, Work, all_of
 
 
 def test_there_is_nothing_now_while_others_may_give_back() -> None:

@@ -22,15 +22,16 @@ from stackferry_runtime import logs, settings
 from stackferry_runtime.certificates import identity
 from stackferry_runtime.logs import logger
 
-from . import journal, nbd
 from .claims import Claims
 from .consumer import Consumer
-from .pace import Pace
+from .disk import journal
+from .nbd import programs
+from .pump.pace import Pace
+from .pump.server import Server
+from .pump.source import Shared
 from .reports import LOST, Reports
 from .segments import BY_SLOT, Segments
-from .server import Server
 from .settings import Settings
-from .source import Shared
 
 log = logger(__name__)
 EVERY = 5.0  # seconds between two words that it's there
@@ -61,7 +62,7 @@ class Agent:
         listener = socket.create_server((address, port_of(config)), family=family)
         folder = Path(config.state_dir) / "agents" / (config.instance or "1")
         self.identity = identity(folder, "transfer", config.advertise_address or listener.getsockname()[0])
-        nbd.sweep(folder)
+        programs.sweep(folder)
         journal.sweep(Path(config.state_dir) / "journals")
         with ExitStack() as stack:
             stack.callback(self.publisher.close)

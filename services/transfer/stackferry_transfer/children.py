@@ -11,8 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from .errors import ProgramMissing
-from .protocol import printable
+from .errors import ProgramMissing, quotable
 
 GRACE = 5.0  # seconds to end in, before it's killed
 _WORDS = 300  # bytes of its last words that are told
@@ -86,7 +85,7 @@ class Child:
         """The end of what it complained of."""
         self._errors.seek(0)
         said = self._errors.read()[-_WORDS:].decode(errors="replace").split("\n")
-        return printable("; ".join(line.strip() for line in said if line.strip())) or "it said nothing"
+        return quotable("; ".join(line.strip() for line in said if line.strip())) or "it said nothing"
 
     def close(self) -> None:
         """End it; harmless twice."""

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from stackferry.errors import Error
 
+TEXT_LIMIT = 1024  # bytes of an error's sentence
+
 
 class PumpError(Error):
     """Base of everything that the pump raises on purpose, but for a stranger's certificate (``Stranger``)."""
@@ -85,3 +87,8 @@ class BlockCorrupted(PumpError):
 
 class RepairFailed(PumpError):
     """The destination's device doesn't store what it is given."""
+
+
+def quotable(text: str) -> str:
+    """What a peer, or a program of others, wrote, for our logs: no control characters, and no more than a sentence."""
+    return "".join(character if character.isprintable() else "?" for character in text[:TEXT_LIMIT])

@@ -15,19 +15,20 @@ from stackferry.messages import SegmentOffered, SegmentServed
 from stackferry_runtime.certificates import Identity, Stranger, readable
 from stackferry_runtime.logs import logger, of_step
 
-from . import attached, devices, ways
-from .blocks import BLOCK, Copy, aligned, digest
-from .devices import Device
+from . import ways
+from .copying.tally import Pulled
+from .copying.task import Mode
+from .disk import attached, devices
+from .disk.blocks import BLOCK, Copy, aligned, digest
+from .disk.devices import Device
+from .disk.journal import Journal
 from .errors import DeviceBusy, DeviceError, DeviceMissing, PeerLost, PeerRefused, PumpError
-from .journal import Journal
-from .nbd_export import Export, listen
-from .pace import Pace
+from .nbd.server import Export, listen
+from .pump.pace import Pace
+from .pump.server import Server
+from .pump.source import Offer
 from .reports import LOST, Progress, Reports
-from .server import Server
 from .settings import Settings
-from .source import Offer
-from .tally import Pulled
-from .task import Mode
 from .ways import Order
 
 log = logger(__name__)

@@ -9,16 +9,16 @@ from typing import Any
 
 from stackferry_runtime.certificates import Identity
 
-from . import nbd, nbd_fetch
-from .connections import connect
-from .destination import pull
-from .devices import Device
+from .copying.tally import Progress, Pulled
+from .copying.task import Mode
+from .disk.devices import Device
+from .disk.journal import Journal
 from .errors import PeerLost, PumpError
-from .journal import Journal
+from .nbd import client, programs
+from .pump.connections import connect
+from .pump.destination import pull
+from .pump.tunnel import Tunnel
 from .settings import Settings
-from .tally import Progress, Pulled
-from .task import Mode
-from .tunnel import Tunnel
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def fetch(order: Order, data: dict[str, Any], mine: Identity, settings: Settings
         return _by_pump(order, data["address"], data["certificate"], mine, settings)
     if settings.tunnel:
         raise PumpError("engine: nbd doesn't go through STACKFERRY_TUNNEL; choose engine: pump")
-    if pump := nbd_fetch.reachable(data, order.mode):
+    if pump := client.reachable(data, order.mode):
         return _by_pump(order, pump, data["certificate"], mine, settings)
-    with nbd.secured(mine, [data["certificate"]], "client") as (folder, environ):
-        export = nbd_fetch.Export(nbd.location(data["address"], order.offer, folder), folder, environ)
-        return nbd_fetch.fetch(
+    with programs.secured(mine, [data["certificate"]], "client") as (folder, environ):
+        export = client.Export(programs.location(data["address"], order.offer, folder), folder, environ)
+        return client.fetch(
             order.device, order.journal, export, order.mode, order.blocks, order.stop, order.progress
         )  # fmt: skip
 

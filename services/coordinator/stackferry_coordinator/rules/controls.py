@@ -8,7 +8,7 @@ from dataclasses import replace
 from stackferry import cleanup
 
 from ..plan.ledger import Ledger, Step
-from . import compensation, planning, quotas, source_cleanup, transitions, undo
+from . import compensation, planning, quotas, transitions, undo
 
 
 def _start(ledger: Ledger, now: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from .blocks import HASH, UNKNOWN
+from ..disk.blocks import HASH, UNKNOWN
 
 
 class Served:

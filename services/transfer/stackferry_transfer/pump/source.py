@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import devices, protocol
-from .blocks import UNKNOWN, Bytes, Copy, aligned, digest, is_zero, zero_digest
+from ..disk import devices
+from ..disk.blocks import UNKNOWN, Bytes, Copy, aligned, digest, is_zero, zero_digest
+from ..disk.devices import Device
+from ..errors import DeviceError, DeviceFailed, DeviceTooSmall, PeerLost, PeerRefused, quotable
+from . import protocol
 from .compression import Compression, Compressor, Link
 from .connections import Connection, reader, send
-from .devices import Device
-from .errors import DeviceError, DeviceFailed, DeviceTooSmall, PeerLost, PeerRefused
 from .pace import Pace
 from .protocol import Hello, Kind
 from .served import Served
@@ -60,7 +61,7 @@ def greet(connection: Connection, offers: Mapping[str, Offer], shared: Shared) -
     try:
         offer = offers.get(theirs.copy)
         if offer is None:
-            raise PeerRefused(f"copy {protocol.printable(theirs.copy)} is not offered")
+            raise PeerRefused(f"copy {quotable(theirs.copy)} is not offered")
         mine = Hello.of(offer.copy, offer.compression is not Compression.NEVER)
         compression = theirs.check(mine)
         device = _opened(offer)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
-from .children import Child
+from ..children import Child
+from ..errors import PeerLost
+from ..settings import Settings
 from .connections import direct
-from .errors import PeerLost
-from .settings import Settings
 
 ALIVE, MISSED = 15, 4  # seconds between two signs of life, and how many may be missed
 LAST = 1.0  # seconds for an ssh whose connection broke to say why

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-from .blocks import HASH, UNKNOWN
-from .journal import Journal
+from ..disk.blocks import HASH, UNKNOWN
+from ..disk.journal import Journal
 
 BATCH = 32  # blocks that are asked for at once
 

@@ -20,13 +20,12 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
-from .blocks import HASH, UNKNOWN, Copy
-from .errors import PeerRefused, Violation
+from ..disk.blocks import HASH, UNKNOWN, Copy
+from ..errors import TEXT_LIMIT, PeerRefused, Violation, quotable
 
 VERSION = 2  # 1 had SHA-256
 HELLO_LIMIT = 4096  # bytes of JSON
 COUNT_LIMIT = 64  # blocks of a request
-TEXT_LIMIT = 1024  # bytes of an error's sentence
 HASHES_FOLLOW = 1
 
 _LENGTH = struct.Struct(">I")
@@ -124,7 +123,7 @@ def read_hello(read: Read) -> Hello:
     if not isinstance(value, dict):
         raise Violation("a hello that is no object")
     if isinstance(value.get("error"), str):
-        raise PeerRefused(f"the source refuses: {printable(value['error'])}")
+        raise PeerRefused(f"the source refuses: {quotable(value['error'])}")
     fields = {"copy": str, "size": int, "block_size": int, "compression": bool, "version": int}
     for name, type_ in fields.items():
         if type(value.get(name)) is not type_:  # a bool is an int otherwise
@@ -172,8 +171,3 @@ def read_reply(read: Read, length: int, *, compression: bool) -> Reply:
     if size not in limits.get(kind, ()):
         raise Violation(f"a reply of kind {kind} with {size} bytes for a block of {length}")
     return Reply(Kind(kind), size, digest)
-
-
-def printable(text: str) -> str:
-    """What a peer wrote, for our logs: no control characters, and no more than a sentence."""
-    return "".join(character if character.isprintable() else "?" for character in text[:TEXT_LIMIT])

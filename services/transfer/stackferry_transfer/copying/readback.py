@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .blocks import Copy, digest
-from .devices import Device
-from .errors import RepairFailed
-from .stored import StoredReader
+from ..disk.blocks import Copy, digest
+from ..disk.devices import Device
+from ..disk.stored import StoredReader
+from ..errors import RepairFailed
 
 
 class ReadBack:

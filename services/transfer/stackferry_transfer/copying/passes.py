@@ -6,15 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
-from .blocks import Copy
-from .devices import Device
-from .errors import DeviceTooSmall, PumpError
-from .journal import Journal
+from ..disk.blocks import Copy
+from ..disk.devices import Device
+from ..disk.journal import Journal
+from ..errors import DeviceTooSmall, PumpError
+from .batches import Work, all_of, unknown_of
 from .readback import ReadBack
 from .recorder import EVERY_BLOCKS, EVERY_SECONDS, Recorder
 from .tally import Progress, Tally
 from .task import Mode, Task
-from .work import Work, all_of, unknown_of
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from stackferry_runtime.certificates import Identity
 
-from . import nbd
-from .children import Child
-from .errors import PeerLost
+from ..children import Child
+from ..errors import PeerLost
+from . import programs
 
 
 class Export:
@@ -34,8 +34,8 @@ class Export:
     def __enter__(self) -> Export:
         with ExitStack() as stack:
             stack.callback(self._listener.close)
-            folder, environ = stack.enter_context(nbd.secured(self._mine, self._certificates, "server"))
-            command = nbd.serve(self._path, *self._part, self._offer, folder, self._rate)
+            folder, environ = stack.enter_context(programs.secured(self._mine, self._certificates, "server"))
+            command = programs.serve(self._path, *self._part, self._offer, folder, self._rate)
             self._child = Child(command, environ, listener=self._listener)
             stack.callback(self._child.close)
             self._listener.close()  # when nbdkit is gone, nobody shall seem to be there

@@ -18,8 +18,8 @@ from typing import Any
 
 from blake3 import blake3
 
+from ..errors import JournalFailed, JournalRefused
 from .blocks import HASH, UNKNOWN, Copy
-from .errors import JournalFailed, JournalRefused
 
 FORMAT = 2
 OLDER = (1,)  # had SHA-256

@@ -6,14 +6,14 @@ import time
 from collections import Counter, deque
 from contextlib import ExitStack
 
+from ..copying.task import Task
+from ..copying.writer import Asked, Writer
+from ..disk.blocks import UNKNOWN, Bytes, aligned, digest, zero_digest
+from ..errors import BlockCorrupted, SourceFailed, quotable
 from . import protocol
-from .blocks import UNKNOWN, Bytes, aligned, digest, zero_digest
 from .compression import Decompressor
 from .connections import Connection, fill, reader, send
-from .errors import BlockCorrupted, SourceFailed
 from .protocol import Hello, Kind, Reply, Request
-from .task import Task
-from .writer import Asked, Writer
 
 DEPTH = 2  # batches asked for and not yet here: the next one is on its way while this one is stored
 ATTEMPTS = 4  # at a block that doesn't come as its hash says
@@ -112,7 +112,7 @@ class Receiver:
     def _settle(self, asked: Asked, block: int, reply: Reply, content: Bytes) -> None:
         length = self._task.copy.length(block)
         if reply.kind is Kind.ERROR:
-            raise SourceFailed(f"the source can't send: {protocol.printable(bytes(content).decode(errors='replace'))}")
+            raise SourceFailed(f"the source can't send: {quotable(bytes(content).decode(errors='replace'))}")
         if reply.kind is Kind.ZSTD:
             content = self._decompressor.block(bytes(content), length) or b""
         if not _is_true(reply, content, asked.known_at(block), length):

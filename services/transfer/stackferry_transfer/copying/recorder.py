@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from .errors import DeviceFailed
-from .journal import Journal
+from ..disk.journal import Journal
+from ..errors import DeviceFailed
 
 EVERY_BLOCKS = 256
 EVERY_SECONDS = 5.0

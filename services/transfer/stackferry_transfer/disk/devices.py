@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from ..errors import DeviceBusy, DeviceError, DeviceFailed, DeviceMissing, DeviceTooSmall
 from .blocks import SMALLEST, Bytes, zeros
-from .errors import DeviceBusy, DeviceError, DeviceFailed, DeviceMissing, DeviceTooSmall
 
 _BLKZEROOUT = 0x127F
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .blocks import HASH, UNKNOWN, Bytes, aligned, digest, is_zero
-from .errors import PeerLost
-from .stored import StoredReader
+from ..disk.blocks import HASH, UNKNOWN, Bytes, aligned, digest, is_zero
+from ..disk.stored import StoredReader
+from ..errors import PeerLost
 from .tally import Repair
 from .task import Mode, Task
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .blocks import Copy
-from .devices import Device
-from .journal import Journal
+from ..disk.blocks import Copy
+from ..disk.devices import Device
+from ..disk.journal import Journal
+from .batches import Work
 from .recorder import Recorder
 from .tally import Tally
-from .work import Work
 
 
 class Mode(StrEnum):

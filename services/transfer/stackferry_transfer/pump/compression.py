@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import zstandard
 
-from .blocks import Bytes
+from ..disk.blocks import Bytes
 
 LEVEL = 1
 SLOW, FAST = 250e6, 500e6  # bytes a second: below SLOW it begins, above FAST it ends

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from .errors import DeviceAmbiguous, DeviceMissing
+from ..errors import DeviceAmbiguous, DeviceMissing
 
 BY_ID = Path("/dev/disk/by-id")
 POLL = 0.5  # seconds: udev tells nobody that we could ask without being root

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
+from ..copying.passes import begun
+from ..copying.recorder import EVERY_BLOCKS, EVERY_SECONDS
+from ..copying.tally import Progress, Pulled
+from ..copying.task import Mode, Task
+from ..disk.devices import Device
+from ..disk.journal import Journal
+from ..errors import PeerLost
 from .connections import interrupt
-from .devices import Device
-from .errors import PeerLost
-from .journal import Journal
-from .passes import begun
 from .receiver import Receiver
-from .recorder import EVERY_BLOCKS, EVERY_SECONDS
-from .tally import Progress, Pulled
-from .task import Mode, Task
 
 CONNECTIONS = 2
 _LOOK = 0.1  # seconds between looks at the stop event

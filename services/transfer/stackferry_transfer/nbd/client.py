@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import nbd
-from .blocks import UNKNOWN, digest, is_zero, zero_digest
-from .children import GRACE, Child
-from .devices import Device
-from .errors import PeerLost
-from .journal import Journal
-from .passes import begun
-from .tally import Progress, Pulled
-from .task import Mode, Task
-from .writer import Asked, Writer
+from ..children import GRACE, Child
+from ..copying.passes import begun
+from ..copying.tally import Progress, Pulled
+from ..copying.task import Mode, Task
+from ..copying.writer import Asked, Writer
+from ..disk.blocks import UNKNOWN, digest, is_zero, zero_digest
+from ..disk.devices import Device
+from ..disk.journal import Journal
+from ..errors import PeerLost
+from . import programs
 
 STALLED = 300.0  # seconds without a word, or a byte, of nbdcopy
 REACH = 5.0  # seconds to find out whether an agent can be reached
@@ -109,7 +109,7 @@ def stream(
     """Read all of *blocks* from the source, and write what is unlike that which *mode* compares with."""
     with (
         begun(device, journal, mode, blocks, stop, progress) as task,
-        closing(Child(nbd.stream(export.location), export.environ, stdout=subprocess.PIPE)) as child,
+        closing(Child(programs.stream(export.location), export.environ, stdout=subprocess.PIPE)) as child,
         _until(stop),
     ):
         assert child.stdout  # noqa: S101  (it was asked for)
@@ -135,7 +135,7 @@ def _copied(export: Export, path: Path, first: int, stop: threading.Event, progr
         ours, its = os.pipe()
         words = stack.enter_context(open(ours, "rb", buffering=0))
         try:
-            child = Child(nbd.copy(export.location, listener, its), export.environ, pass_on=[its])
+            child = Child(programs.copy(export.location, listener, its), export.environ, pass_on=[its])
         finally:
             os.close(its)
         stack.callback(child.close)
@@ -162,7 +162,7 @@ def taken(folder: Path, path: Path, first: int) -> Iterator[str]:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(name)
             listener.listen()
-            child = Child(nbd.take(path, first), {}, listener=listener)
+            child = Child(programs.take(path, first), {}, listener=listener)
         with closing(child):
             yield name
     finally:

@@ -10,8 +10,8 @@ from typing import Protocol
 from stackferry_runtime import certificates
 from stackferry_runtime.certificates import Identity, Stranger
 
-from .blocks import Bytes
-from .errors import PeerLost, PeerRefused
+from ..disk.blocks import Bytes
+from ..errors import PeerLost, PeerRefused
 from .protocol import Read
 
 GREETING = 30.0  # seconds to connect, shake hands and say hello

@@ -1,0 +1,1 @@
+"""A pass over a part of a volume, whoever brings its blocks."""

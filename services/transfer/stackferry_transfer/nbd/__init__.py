@@ -1,0 +1,1 @@
+"""The standard way for blocks: nbdkit serves, nbdcopy fetches."""

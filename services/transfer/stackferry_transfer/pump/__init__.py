@@ -1,0 +1,1 @@
+"""Our own way for blocks between two agents: the destination asks, the source answers each."""
