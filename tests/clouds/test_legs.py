@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry.resources.export import documents
 from stackferry.resources.view import View
+from stackferry_clouds.export import documents
 
 from ..contract.projects import migrate, outcomes
 

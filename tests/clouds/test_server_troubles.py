@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from stackferry.errors import EndedInError, Unfinished
-from stackferry.resources import KINDS, apply
-from stackferry.resources.export import documents as documents_of
+from stackferry.resources import KINDS
 from stackferry.resources.view import View
-from stackferry_runtime import actions
-from stackferry_runtime.failures import failure
+from stackferry_clouds import actions, apply
+from stackferry_clouds.export import documents as documents_of
+from stackferry_clouds.failures import failure
 
 pytestmark = pytest.mark.clouds
 Document = dict[str, Any]

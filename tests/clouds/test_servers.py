@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from stackferry import documents
 from stackferry.errors import Unfinished
-from stackferry.resources import KINDS, apply
-from stackferry.resources.export import documents as documents_of
+from stackferry.resources import KINDS
 from stackferry.resources.server_parts import port_of
 from stackferry.resources.view import View
 from stackferry.resources.volume import unmark
-from stackferry_runtime.failures import failure
+from stackferry_clouds import apply
+from stackferry_clouds.export import documents as documents_of
+from stackferry_clouds.failures import failure
 
 from ..parts import parts
 

@@ -29,11 +29,13 @@ from openstack.network.v2.segment import Segment
 from openstack.network.v2.subnet import Subnet
 from openstack.network.v2.subnet_pool import SubnetPool
 from openstack.network.v2.trunk import Trunk
-from stackferry.resources import KINDS, apply
+from stackferry.resources import KINDS
 from stackferry.resources.answer import checked
-from stackferry.resources.apply import Outcome
-from stackferry.resources.export import documents as documents_of
 from stackferry.resources.view import View
+from stackferry_clouds import apply
+from stackferry_clouds.apply import Outcome
+from stackferry_clouds.export import documents as documents_of
+from stackferry_clouds.view import ProjectView
 from stackferry_coordinator.plan.graph import Node, build
 
 from .fake_cloud import Cloud
@@ -218,7 +220,7 @@ def populate_images(cloud: Cloud, admin: bool) -> None:
 
 def view(cloud: Cloud, admin: bool = False) -> View:
     """A fresh look at the project."""
-    return View(cloud.connect(admin), cloud.project["id"], admin)
+    return ProjectView(cloud.connect(admin), cloud.project["id"], admin)
 
 
 def exported(cloud: Cloud, admin: bool = False) -> dict[str, list[Document]]:

@@ -9,7 +9,8 @@ from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 from openstack.network.v2.router import Router
 from openstack.network.v2.subnet import Subnet
-from stackferry.resources import KINDS, apply
+from stackferry.resources import KINDS
+from stackferry_clouds import apply
 
 from .fake_cloud import Cloud, eui64
 from .projects import Document, exported, flat, infrastructure, migrate, outcomes, view

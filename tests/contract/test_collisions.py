@@ -11,7 +11,7 @@ from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 from openstack.network.v2.router import Router
 from openstack.network.v2.subnet import Subnet
-from stackferry.resources import apply
+from stackferry_clouds import apply
 
 from .fake_cloud import Cloud
 from .projects import Document, infrastructure, view

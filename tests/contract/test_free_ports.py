@@ -14,11 +14,11 @@ from openstack.network.v2.port_forwarding import PortForwarding
 from openstack.network.v2.subnet import Subnet
 from openstack.network.v2.trunk import Trunk
 from stackferry.errors import EndedInError
-from stackferry.resources import apply
 from stackferry.resources.conversion import MARK
-from stackferry.resources.export import documents as documents_of
 from stackferry.resources.view import PENDING
 from stackferry.selection import selects
+from stackferry_clouds import apply
+from stackferry_clouds.export import documents as documents_of
 from stackferry_coordinator.plan.graph import build
 
 from .fake_cloud import Cloud

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from openstack.identity.v3.project import Project
 from openstack.image.v2.image import Image
-from stackferry.resources import apply
-from stackferry.resources.export import documents as documents_in
-from stackferry.resources.view import record
+from stackferry_clouds import apply
+from stackferry_clouds.export import documents as documents_in
+from stackferry_clouds.view import record
 
 from .fake_cloud import Cloud
 from .fake_glance import seed_image

@@ -12,10 +12,12 @@ from inspect import signature
 from typing import Any
 
 import pytest
-from stackferry.resources import KINDS, apply, order
+from stackferry.resources import KINDS, order
 from stackferry.resources.fields import Address, Bag, Cidr, Flag, Many, Number, Portable, Ref, Struct
 from stackferry.resources.image_fields import Hash, Properties, Property
-from stackferry.resources.view import LOOKUPS, PENDING
+from stackferry.resources.view import PENDING
+from stackferry_clouds import apply
+from stackferry_clouds.view import LOOKUPS
 
 from .fake_cloud import BESIDES, PROXIES, SERVICES, Cloud, Proxy, is_attribute
 from .fake_glance import seed_image

@@ -8,8 +8,8 @@ import pytest
 from openstack.compute.v2.server import Server
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
-from stackferry.resources.export import documents as documents_of
 from stackferry.resources.nics import MAC, in_order
+from stackferry_clouds.export import documents as documents_of
 
 from .projects import by_name, view
 from .test_workloads import with_servers

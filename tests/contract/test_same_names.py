@@ -10,8 +10,9 @@ from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 from openstack.network.v2.router import Router
 from openstack.network.v2.subnet import Subnet
-from stackferry.resources import KINDS, apply
+from stackferry.resources import KINDS
 from stackferry.resources.view import Ambiguous, Missing
+from stackferry_clouds import apply
 
 from .fake_cloud import Cloud
 from .fake_glance import seed_image

@@ -11,10 +11,10 @@ from openstack.network.v2.network import Network
 from openstack.network.v2.router import Router
 from openstack.network.v2.security_group import SecurityGroup
 from stackferry.resources import quotas
-from stackferry.resources.export import documents as documents_of
 from stackferry.resources.migration_params import SERVER, chosen
 from stackferry.resources.room import counted, demand, together
 from stackferry.resources.server_lacks import needed
+from stackferry_clouds.export import documents as documents_of
 
 from .projects import Document, infrastructure, view
 from .test_workloads import servers, with_servers

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from openstack.network.v2.port import Port
-from stackferry.resources import apply
+from stackferry_clouds import apply
 
 from .fake_cloud import Cloud
 from .projects import view

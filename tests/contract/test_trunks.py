@@ -9,9 +9,9 @@ from openstack.network.v2.floating_ip import FloatingIP
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 from openstack.network.v2.trunk import Trunk
-from stackferry.resources import apply
-from stackferry.resources.export import documents as documents_of
 from stackferry.resources.server_parts import port_of
+from stackferry_clouds import apply
+from stackferry_clouds.export import documents as documents_of
 
 from .projects import by_name, view
 from .test_workloads import ground, in_trunk, moved, servers, with_servers  # noqa: F401 - a fixture

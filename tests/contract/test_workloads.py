@@ -24,13 +24,14 @@ from openstack.network.v2.security_group import SecurityGroup
 from openstack.network.v2.subnet import Subnet
 from openstack.network.v2.trunk import Trunk
 from stackferry.errors import EndedInError, Unfinished
-from stackferry.resources import KINDS, apply
-from stackferry.resources.export import documents as documents_of
+from stackferry.resources import KINDS
 from stackferry.resources.fields import Many
 from stackferry.resources.nested import source_ids
 from stackferry.resources.server import ADVICE
 from stackferry.resources.server_parts import port_of
 from stackferry.resources.view import PENDING
+from stackferry_clouds import apply
+from stackferry_clouds.export import documents as documents_of
 
 from ..parts import parts
 from .fake_cloud import Cloud, is_attribute

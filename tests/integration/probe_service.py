@@ -12,7 +12,7 @@ import eventlet
 from stackferry import topology
 from stackferry.errors import InvalidMessage
 from stackferry.messages import TryCloud
-from stackferry_runtime.bus import Delivery, handles
+from stackferry_runtime.services.bus import Delivery, handles
 
 FOLDER = Path(os.environ["PROBE_FOLDER"])
 WORKERS = 10
@@ -40,7 +40,7 @@ class Probe:
 
 
 if __name__ == "__main__":
-    from stackferry_runtime.launcher import launch
+    from stackferry_runtime.services.launcher import launch
     from stackferry_runtime.settings import Common
 
     launch("probe_service:Probe", Common)

@@ -24,17 +24,17 @@ POINTS = {
     "stackferry_coordinator.storage.outbox:_publish:after": "published, not deleted from the outbox",
     "stackferry_coordinator.storage.outbox:_settle:after": "deleted from the outbox, not committed",
     "stackferry_coordinator.transactions.shell:Shell.tick:after": "time has passed",
-    "stackferry_runtime.claims:Claims.granted:before": "a command came, nobody asked for it",
-    "stackferry_runtime.claims:Claims.granted:after": "claimed, the API not called",
+    "stackferry_runtime.services.claims:Claims.granted:before": "a command came, nobody asked for it",
+    "stackferry_runtime.services.claims:Claims.granted:after": "claimed, the API not called",
     "stackferry_importer.service:attempt:after": "the API was called, nothing is reported",
-    "stackferry_runtime.bus:send:before": "done, not reported",
-    "stackferry_runtime.bus:send:after": "reported, not acknowledged",
-    "stackferry_runtime.bus:QueueReader._settle:before": "all is said, not acknowledged",
-    "stackferry_runtime.bus:QueueReader._settle:after": "acknowledged",
-    "stackferry_runtime.jobs:Jobs.begin:after": "the job of a payload was begun",
+    "stackferry_runtime.services.bus:send:before": "done, not reported",
+    "stackferry_runtime.services.bus:send:after": "reported, not acknowledged",
+    "stackferry_runtime.services.bus:QueueReader._settle:before": "all is said, not acknowledged",
+    "stackferry_runtime.services.bus:QueueReader._settle:after": "acknowledged",
+    "stackferry_runtime.services.jobs:Jobs.begin:after": "the job of a payload was begun",
 }
 TURNS = (2, 7, 17)  # which time it's reached
-ONCE = "stackferry_runtime.jobs:Jobs.begin:after"  # there's one payload
+ONCE = "stackferry_runtime.services.jobs:Jobs.begin:after"  # there's one payload
 
 
 @pytest.mark.parametrize("point", POINTS)

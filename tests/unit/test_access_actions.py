@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from openstack import exceptions
 from stackferry.errors import NotDone
-from stackferry_runtime.actions import access, attachments
-from stackferry_runtime.actions.done import Done
+from stackferry_clouds.actions import access, attachments
+from stackferry_clouds.actions.done import Done
 
 KNOWN = {"marker": "m/v", "server": "s"}
 FULL = exceptions.HttpException("VolumeSizeExceedsAvailableQuota: quota exceeded", http_status=413)

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keystoneauth1.session import Session
 from stackferry.errors import Error, Unfinished
-from stackferry_runtime import adapter
-from stackferry_runtime.adapter import MAX_WAIT, Endless, Gate, PatientAdapter, refused
-from stackferry_runtime.failures import failure
+from stackferry_clouds import adapter
+from stackferry_clouds.adapter import MAX_WAIT, Endless, Gate, PatientAdapter, refused
+from stackferry_clouds.failures import failure
 from urllib3 import HTTPResponse
 
 # -- the gate ------------------------------------------------------------------------------------------------

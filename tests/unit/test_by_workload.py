@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from stackferry.resources import KINDS
-from stackferry.resources.view import View
 from stackferry.selection import selects, unknown_kinds
 from stackferry_cli import files
 from stackferry_cli.options import selection
+from stackferry_clouds.view import ProjectView
 from stackferry_coordinator.plan.graph import build
 from stackferry_exporter.inventory import inventory
 
@@ -40,7 +40,7 @@ def test_these_are_the_kinds() -> None:
 def test_an_inventory_asks_for_them() -> None:
     asked: list[str] = []
     names = ("network", "compute", "image", "block_storage")
-    list(inventory(View(SimpleNamespace(**{n: Silent(asked) for n in names}), "p"), None))
+    list(inventory(ProjectView(SimpleNamespace(**{n: Silent(asked) for n in names}), "p"), None))
     assert {"server_groups", "servers", "volumes"} <= set(asked)
 
 

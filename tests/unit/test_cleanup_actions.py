@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stackferry.errors import EndedInError
-from stackferry_runtime.actions.cleanup import arrived, at_rest, clean_up
+from stackferry_clouds.actions.cleanup import arrived, at_rest, clean_up
 
 MOVED = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
 BEFORE, AFTER = "2023-11-14T22:13:19.000000", "2023-11-14T22:13:21.000000"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from keystoneauth1 import exceptions as ks
-from stackferry_runtime.clouds import Clouds, no_other_retries
-from stackferry_runtime.failures import CloudError
+from stackferry_clouds.connections import Clouds, no_other_retries
+from stackferry_clouds.failures import CloudError
 
 
 def access(project: str | None = "p") -> Any:

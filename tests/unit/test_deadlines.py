@@ -62,7 +62,7 @@ if sys.argv[1] == "eventlet":
     import eventlet
     eventlet.monkey_patch()
 import requests
-from stackferry_runtime import adapter
+from stackferry_clouds import adapter
 adapter.SLOWEST = float(sys.argv[4])
 session = requests.Session()
 session.mount(sys.argv[2], adapter.PatientAdapter(adapter.Gate(2)))

@@ -8,7 +8,7 @@ from stackferry.envelope import MAX_BYTES
 from stackferry.messages import ExportEnded, ExportProject
 from stackferry_exporter.inventory import NOTES, shortened
 from stackferry_exporter.service import Exporter
-from stackferry_runtime.bus import Delivery
+from stackferry_runtime.services.bus import Delivery
 
 MIGRATION = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 

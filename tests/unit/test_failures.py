@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keystoneauth1 import exceptions as ks
 from openstack import exceptions as sdk
 from stackferry.errors import EndedInError, NotDone, Unfinished
-from stackferry_runtime.failures import CloudError, CloudSilent, answered, explained, failure
+from stackferry_clouds.failures import CloudError, CloudSilent, answered, explained, failure
 
 
 def answer(status: int, text: str = "something about it") -> Exception:

@@ -13,8 +13,8 @@ from openstack import exceptions
 from stackferry.envelope import MAX_BYTES
 from stackferry.messages import DocumentsExported
 from stackferry.resources import KINDS
-from stackferry.resources.view import View
 from stackferry.selection import selects
+from stackferry_clouds.view import ProjectView
 from stackferry_exporter.inventory import PART_BYTES, PART_DOCUMENTS, inventory, parts
 
 NET = {"type": KINDS["network"].type, "params": {"name": "net"}}
@@ -96,7 +96,7 @@ def net(name: str) -> Any:
 
 
 def test_an_inventory_has_the_selected_kinds_only() -> None:
-    view = View(cloud(networks=[net("a"), net("b")], keypairs=[SimpleNamespace(id="k", name="k")]), "p")
+    view = ProjectView(cloud(networks=[net("a"), net("b")], keypairs=[SimpleNamespace(id="k", name="k")]), "p")
     found = list(inventory(view, {"kinds": ["network"], "filters": {"network": ["b"]}}))
     assert [(d["type"], d["params"]["name"]) for d in found] == [(KINDS["network"].type, "b")]
 
@@ -104,13 +104,13 @@ def test_an_inventory_has_the_selected_kinds_only() -> None:
 def test_an_inventory_has_prerequisites_first() -> None:
     groups = [SimpleNamespace(id="g", name="g", project_id="p")]
     rules = [SimpleNamespace(id="r", security_group_id="g", direction="egress", project_id="p")]
-    view = View(cloud(security_groups=groups, security_group_rules=rules), "p")
+    view = ProjectView(cloud(security_groups=groups, security_group_rules=rules), "p")
     kinds = ["security_group_rule", "security_group"]
     assert [d["_info"]["id"] for d in inventory(view, {"kinds": kinds})] == ["g", "r"]
 
 
 def test_a_listing_that_fails_fails_the_inventory() -> None:
-    view = View(cloud(networks=exceptions.ForbiddenException("no")), "p")
+    view = ProjectView(cloud(networks=exceptions.ForbiddenException("no")), "p")
     with pytest.raises(exceptions.ForbiddenException):
         list(inventory(view, {"kinds": ["network"]}))
 
@@ -121,9 +121,9 @@ def test_a_listing_that_fails_fails_the_inventory() -> None:
 def test_a_cloud_without_an_optional_api_has_none_of_it_and_says_so(error: Exception) -> None:
     if isinstance(error, exceptions.NotFoundException):
         error.status_code = 404
-    view = View(cloud(networks=[net("a")], address_groups=error), "p")
+    view = ProjectView(cloud(networks=[net("a")], address_groups=error), "p")
     found = list(inventory(view, {"kinds": ["network", "address_group"]}))
     assert [d["params"]["name"] for d in found] == ["a"]
     assert [note for note in view.notes if "this cloud has no address groups" in note]
     with pytest.raises(type(error)):
-        list(inventory(View(cloud(networks=error), "p"), {"kinds": ["network"]}))
+        list(inventory(ProjectView(cloud(networks=error), "p"), {"kinds": ["network"]}))

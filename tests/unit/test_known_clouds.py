@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stackferry_runtime import known_clouds
+from stackferry_clouds import known
 
 CLOUD = "{auth: {auth_url: 'http://127.0.0.1:9', username: u, password: p, project_name: p}}"
 
@@ -28,8 +28,8 @@ def test_whatever_stands_in_the_file_nothing_ends(
 ) -> None:
     file = tmp_path / "clouds.yaml"
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
-    assert known_clouds.stamp() == (None,)
+    assert known.stamp() == (None,)
     file.write_text(content)
-    assert known_clouds.stamp() != (None,)
-    found = known_clouds.names()
+    assert known.stamp() != (None,)
+    found = known.names()
     assert found == names or (names is None and not found)

@@ -9,7 +9,7 @@ import pytest
 from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources import quotas
 from stackferry.resources.server import Server
-from stackferry_runtime.actions.power import look, power
+from stackferry_clouds.actions.power import look, power
 
 
 class View:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stackferry.resources.view import View
+from stackferry_clouds.view import ProjectView
 
 
 class Identity:
@@ -23,7 +23,7 @@ class Identity:
 
 def reference(status: int) -> dict[str, Any]:
     network = SimpleNamespace(find_network=lambda *_, **__: SimpleNamespace(id="n", name="shared", project_id="theirs"))
-    view = View(SimpleNamespace(identity=Identity(status), network=network), "mine", is_admin=True)
+    view = ProjectView(SimpleNamespace(identity=Identity(status), network=network), "mine", is_admin=True)
     return view.reference("network", "n")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
 from stackferry.messages import Answer, RequestRefused, check
-from stackferry_runtime.refusals import refusals
+from stackferry_runtime.services.refusals import refusals
 
 MIGRATION = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 WRONG = InvalidMessage("invalid", {"action": ["it's done: there's nothing to pause"]})

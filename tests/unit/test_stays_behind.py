@@ -16,6 +16,7 @@ from stackferry.resources.staying import Staying
 from stackferry.resources.view import View
 from stackferry_cli import output, report, stays_behind
 from stackferry_cli.output import Format
+from stackferry_clouds.view import ProjectView
 from stackferry_coordinator import queries
 from stackferry_coordinator.rules.reactions import opened, react
 from stackferry_coordinator.storage import database
@@ -97,7 +98,7 @@ def cloud(services: list[str], extensions: tuple[str, ...] = (), **listings: Any
     listings["extensions"] = [SimpleNamespace(alias=alias) for alias in extensions]
     catalog = SimpleNamespace(service_catalog=SimpleNamespace(catalog=[{"type": type_} for type_ in services]))
     auth = SimpleNamespace(get_access=lambda _: catalog)
-    view = View(Connection(session=SimpleNamespace(auth=auth)), "p")
+    view = ProjectView(Connection(session=SimpleNamespace(auth=auth)), "p")
     view.asked = asked  # type: ignore[attr-defined]
     return view
 

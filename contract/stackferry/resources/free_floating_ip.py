@@ -7,9 +7,9 @@ from typing import Any
 
 from .comparing import same
 from .fields import Address
-from .finding import made_by_an_earlier_try
 from .floating_ip import FloatingIp
 from .free_port import is_free, is_of_server
+from .marks import made_by_an_earlier_try
 from .port import owner
 from .port_ref import PortRef
 from .view import PENDING, Record, Taken, View

@@ -8,7 +8,7 @@ from ..errors import EndedInError
 from . import quotas
 from .comparing import same
 from .fields import Text
-from .finding import made_by_an_earlier_try
+from .marks import made_by_an_earlier_try
 from .port import Port, addresses, owner
 from .view import OWN, Record, View
 

@@ -223,3 +223,8 @@ def order() -> tuple[str, ...]:
     """Every kind, prerequisites first: the order in which people expect to read them."""
     graph = {name: sorted(kind.needs() & KINDS.keys()) for name, kind in sorted(KINDS.items())}
     return tuple(TopologicalSorter(graph).static_order())
+
+
+def named(kind: type[Kind], record: Record) -> str:
+    """What to call a resource in a sentence."""
+    return f"{kind.kind.replace('_', ' ')} {record.get('name') or record['id']!r}"

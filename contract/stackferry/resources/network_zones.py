@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .view import View, is_absent
+from .view import View
 
 
 def missing(view: View, resource: str, hints: Any) -> list[str]:
@@ -21,6 +21,6 @@ def _known(view: View) -> set[tuple[str, str]] | None:
     try:
         return {(zone.resource, zone.name) for zone in view.proxy("network").availability_zones()}
     except Exception as error:
-        if getattr(error, "status_code", None) == 403 or is_absent(error):
+        if getattr(error, "status_code", None) == 403 or view.is_absent(error):
             return None
         raise

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .fields import Address, Cidr, Flag, Many, Number, Partial, Pattern, Ref, Struct, Text
-from .finding import made_by_an_earlier_try
 from .kind import Kind
+from .marks import made_by_an_earlier_try
 from .subnet import choosable
 from .view import Record, Taken, View
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import quotas
-from .finding import MARK
 from .kind import BY_TYPE, KINDS
+from .marks import MARK
 from .migration_params import SERVER, chosen
 from .view import Ambiguous, Missing, Record, View
 from .volume import Volume

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from .fields import Address, Flag, Many, Pattern, Ref, Struct, Text
-from .finding import made_by_an_earlier_try
 from .kind import Kind, set_tags
+from .marks import made_by_an_earlier_try
 from .port import Mac
 from .subnet import choosable, overlapping
 from .view import Record, Taken, View

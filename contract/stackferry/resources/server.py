@@ -15,14 +15,13 @@ from ..errors import EndedInError
 from . import server_disks, server_lacks, server_parts
 from .answer import checked
 from .fields import Many, Ref, Text
-from .finding import MARK, marked
 from .floating_ip import FloatingIp
-from .kind import Kind
+from .kind import Kind, named
+from .marks import MARK, marked
 from .migration_params import SERVER
 from .nested import Nested
 from .port import Port
 from .server_fields import ConfigDrive, FlavorRef, ImageRef, KeyName, SchedulerHints, UserData
-from .settling import named
 from .trunk import SubPort, Trunk
 from .view import Record, View
 from .volume import Metadata, Volume

@@ -13,10 +13,9 @@ from ..errors import EndedInError, Unfinished
 from . import quotas, volume_types
 from .answer import checked
 from .fields import Bag, Flag, Number, Partial, Text
-from .finding import MARK, marked
 from .image_fields import Property
-from .kind import Kind
-from .settling import named
+from .kind import Kind, named
+from .marks import MARK, marked
 from .view import Record, View
 
 #: image metadata that leads into the source cloud: to its images, its keys and its certificates

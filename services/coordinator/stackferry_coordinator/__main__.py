@@ -1,6 +1,6 @@
 """``python -m stackferry_coordinator``."""
 
-from stackferry_runtime.launcher import launch
+from stackferry_runtime.services.launcher import launch
 
 if __name__ == "__main__":
     from .settings import Settings

@@ -35,8 +35,8 @@ from stackferry.messages import (
     SubmitDocuments,
     WorkerSeen,
 )
-from stackferry_runtime.bus import Delivery, Publish, handles
 from stackferry_runtime.logs import logger
+from stackferry_runtime.services.bus import Delivery, Publish, handles
 
 from . import queries
 from .events import dead_letters

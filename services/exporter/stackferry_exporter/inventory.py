@@ -11,8 +11,8 @@ from typing import Any
 from stackferry import selection as select
 from stackferry.pages import pages
 from stackferry.resources import KINDS, order
-from stackferry.resources.export import documents
 from stackferry.resources.view import View
+from stackferry_clouds.export import documents
 
 Document = dict[str, Any]
 PART_BYTES = 300_000

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from stackferry_clouds.connections import Clouds
 from stackferry_runtime import certificates
-from stackferry_runtime.clouds import Clouds
 from stackferry_runtime.job import Ended, run, say
 from stackferry_runtime.settings import load
 from stackferry_runtime.stream import DEFAULT_HASH, Broken, Summing, read_object, send_object, send_payload

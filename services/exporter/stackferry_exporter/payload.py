@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stackferry_runtime.failures import failure
+from stackferry_clouds.failures import failure
 from stackferry_runtime.stream import BLOCK, Broken, Wrong
 
 STALLED = 600.0  # seconds without a byte after which the other end is given up

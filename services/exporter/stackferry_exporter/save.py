@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from stackferry_clouds.connections import Clouds
 from stackferry_runtime import blobs
-from stackferry_runtime.clouds import Clouds
 from stackferry_runtime.job import Ended, Progress, run
 from stackferry_runtime.settings import load
 from stackferry_runtime.stream import BLOCK, DEFAULT_HASH, Broken, Summing, Wrong

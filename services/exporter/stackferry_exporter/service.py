@@ -17,14 +17,15 @@ from stackferry.messages import (
     StepEnded,
     TryCloud,
 )
-from stackferry_runtime import actions
-from stackferry_runtime.bus import Delivery, Publish, handles
-from stackferry_runtime.claims import Claims
-from stackferry_runtime.failures import CloudSilent, failure
-from stackferry_runtime.jobs import Jobs
+from stackferry_clouds import actions, known
+from stackferry_clouds.failures import CloudSilent, failure
+from stackferry_clouds.sessions import Sessions
 from stackferry_runtime.logs import logger, of_step
-from stackferry_runtime.presence import Presence
-from stackferry_runtime.sessions import Sessions
+from stackferry_runtime.services.bus import Delivery, Publish, handles
+from stackferry_runtime.services.claims import Claims
+from stackferry_runtime.services.jobs import Jobs
+from stackferry_runtime.services.presence import Presence
+from stackferry_runtime.services.provided import Provided
 
 from .inventory import inventory, parts, shortened
 from .staying import gathered
@@ -38,10 +39,10 @@ class Exporter:
     """Reads a source cloud and publishes what it holds."""
 
     name = "exporter"
-    clouds = Sessions()
+    clouds = Provided(Sessions)
     claims = Claims()
     jobs = Jobs()
-    presence = Presence()
+    presence = Presence(known)
     publish = Publish()
 
     @handles(ExportProject, workers=2)

@@ -12,7 +12,7 @@ from stackferry.resources.extensions import offered
 from stackferry.resources.staying import Staying
 from stackferry.resources.view import View
 from stackferry.selection import selects_kind
-from stackferry_runtime.failures import failure
+from stackferry_clouds.failures import failure
 
 from .uncovered import KNOWN, NETWORK, TABLE, Uncovered
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from stackferry_clouds.connections import Clouds
 from stackferry_runtime import certificates
-from stackferry_runtime.clouds import Clouds
 from stackferry_runtime.job import Ended, Progress, run
 from stackferry_runtime.settings import load
 from stackferry_runtime.stream import DEFAULT_HASH, Broken, Summing, read_object, receive_payload, send_object

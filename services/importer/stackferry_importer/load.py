@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from stackferry_clouds.connections import Clouds
 from stackferry_runtime import blobs
-from stackferry_runtime.clouds import Clouds
 from stackferry_runtime.job import Ended, Progress, run
 from stackferry_runtime.settings import load
 from stackferry_runtime.stream import BLOCK, DEFAULT_HASH, Summing, Wrong, whole

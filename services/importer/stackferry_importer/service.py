@@ -15,14 +15,14 @@ from stackferry.messages import (
     StepEnded,
     TryCloud,
 )
-from stackferry.resources import apply
-from stackferry_runtime import actions
-from stackferry_runtime.bus import Delivery, Publish, handles
-from stackferry_runtime.claims import Claims
-from stackferry_runtime.jobs import Jobs
+from stackferry_clouds import actions, apply, known
+from stackferry_clouds.sessions import Sessions
 from stackferry_runtime.logs import logger, of_step
-from stackferry_runtime.presence import Presence
-from stackferry_runtime.sessions import Sessions
+from stackferry_runtime.services.bus import Delivery, Publish, handles
+from stackferry_runtime.services.claims import Claims
+from stackferry_runtime.services.jobs import Jobs
+from stackferry_runtime.services.presence import Presence
+from stackferry_runtime.services.provided import Provided
 
 from .work import attempt
 
@@ -40,10 +40,10 @@ class Importer:
     """Makes a destination cloud match the documents that it's given."""
 
     name = "importer"
-    clouds = Sessions()
+    clouds = Provided(Sessions)
     claims = Claims()
     jobs = Jobs()
-    presence = Presence()
+    presence = Presence(known)
     publish = Publish()
 
     @handles(EnsureResource, CompareResource, FinishResource, RemoveResource, workers=8)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from stackferry_runtime.failures import failure
+from stackferry_clouds.failures import failure
 from stackferry_runtime.stream import BLOCK, Broken, Wrong
 
 STALLED = 600.0  # seconds without a byte after which the other end is given up; Glance may take long to finish

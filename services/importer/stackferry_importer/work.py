@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from stackferry.resources import KINDS
-from stackferry.resources.apply import Outcome
 from stackferry.resources.view import View
-from stackferry_runtime.failures import answered, failure
+from stackferry_clouds.apply import Outcome
+from stackferry_clouds.failures import answered, failure
 
 Verb = Callable[[str, dict[str, Any], View, dict[str, Any]], Outcome]
 

@@ -16,8 +16,8 @@ from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, Claimed, InvalidMessage
 from stackferry.messages import StepClaimed
 
+from ..logs import logger
 from .bus import Delivery
-from .logs import logger
 
 log = logger(__name__)
 ASK_AGAIN = 5.0  # seconds without an answer after which the same claim is sent again

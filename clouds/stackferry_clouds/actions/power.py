@@ -6,7 +6,7 @@ from typing import Any
 
 from openstack import exceptions
 from stackferry.errors import EndedInError, Unfinished
-from stackferry.resources.finding import MARK
+from stackferry.resources.marks import MARK
 from stackferry.resources.server import Server
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume

@@ -195,4 +195,4 @@ def _seconds(retry_after: str | None) -> float:
 
 
 def _jitter(attempt: int) -> float:
-    return random.uniform(0.2, 0.5) * 2**attempt  # noqa: S311 - not a secret
+    return float(2**attempt) * random.uniform(0.2, 0.5)  # noqa: S311 - not a secret

@@ -19,7 +19,7 @@ from nameko.containers import ServiceContainer  # noqa: E402
 from stackferry.bus import connect, declare  # noqa: E402
 from stackferry.errors import BrokerUnavailable, Error  # noqa: E402
 
-from . import logs, settings  # noqa: E402
+from .. import logs, settings  # noqa: E402
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg's C waits would stop every greenlet
 DRAIN_EXIT = 75  # handlers were abandoned; the broker delivers their messages again

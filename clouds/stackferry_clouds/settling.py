@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import EndedInError, Unfinished
-from .kind import Kind
-from .view import Record, View
+from stackferry.errors import EndedInError, Unfinished
+from stackferry.resources import Kind
+from stackferry.resources.kind import named
+from stackferry.resources.view import Record, View
 
 #: seconds that one try waits; the next one finds what was begun, and goes on waiting
 PATIENCE = 240.0
@@ -43,11 +44,6 @@ def await_end(kind: type[Kind], record: Record, view: View, hints: dict[str, Any
             raise EndedInError(f"{what} can't be deleted: it ended as {status}")
         time.sleep(pause)
     raise Unfinished(f"{what} is still being deleted")
-
-
-def named(kind: type[Kind], record: Record) -> str:
-    """What to call a resource in a sentence."""
-    return f"{kind.kind.replace('_', ' ')} {record.get('name') or record['id']!r}"
 
 
 def _pauses(hints: dict[str, Any]) -> Iterator[float]:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stackferry.errors import EndedInError, Unfinished
+from stackferry.resources.kind import named
 from stackferry.resources.server import Server
 from stackferry.resources.server_parts import unmoved_disks
-from stackferry.resources.settling import named
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume
 

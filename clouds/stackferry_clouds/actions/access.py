@@ -16,7 +16,7 @@ from typing import Any
 
 from stackferry.errors import EndedInError
 from stackferry.resources import quotas
-from stackferry.resources.finding import MARK
+from stackferry.resources.marks import MARK
 from stackferry.resources.view import Record, View
 from stackferry.resources.volume import Volume, for_guests
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import eventlet
 from nameko.extensions import DependencyProvider
@@ -18,18 +18,30 @@ from stackferry.bus import Publisher
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
 from stackferry.messages import WorkerSeen
 
-from . import known_clouds
+from ..certificates import Identity, identity
+from ..logs import logger
 from .bus import send
-from .certificates import Identity, identity
-from .logs import logger
 
 log = logger(__name__)
 EVERY = 30.0  # seconds
 LOOK = 0.25  # seconds between two looks at the credentials
 
 
+class Known(Protocol):
+    """Which clouds a process has credentials for (``stackferry_clouds.known``)."""
+
+    def names(self) -> list[str] | None:
+        """Their names; None where they can't be read now."""
+
+    def stamp(self) -> object:
+        """Another one once they have changed."""
+
+
 class Presence(DependencyProvider):
     """``self.presence.identity`` in a handler: this process's key and certificate."""
+
+    def __init__(self, clouds: Known) -> None:
+        self.clouds = clouds
 
     def setup(self) -> None:
         settings = self.container.config["settings"]
@@ -58,14 +70,14 @@ class Presence(DependencyProvider):
 
     def _run(self) -> None:
         while not self.over.ready():
-            known = known_clouds.stamp()
+            known = self.clouds.stamp()
             self._say(stopping=False)
             self._rest(known)
 
-    def _rest(self, known: known_clouds.Stamp) -> None:
+    def _rest(self, known: object) -> None:
         """Wait until it's time to say it again: soon when the clouds are others."""
         deadline = time.monotonic() + EVERY
-        while not self.over.ready() and time.monotonic() < deadline and known_clouds.stamp() == known:
+        while not self.over.ready() and time.monotonic() < deadline and self.clouds.stamp() == known:
             with eventlet.Timeout(LOOK, False):
                 self.over.wait()
 
@@ -75,7 +87,7 @@ class Presence(DependencyProvider):
             "instance": self.instance,
             "version": __version__,
             "certificate": self.identity.certificate,
-            "clouds": known_clouds.names(),
+            "clouds": self.clouds.names(),
             "stopping": stopping,
         }
         try:

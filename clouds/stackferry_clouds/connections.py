@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, defaultdict
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import openstack
 from keystoneauth1 import exceptions as ks
 from keystoneauth1 import identity
-from stackferry.resources.view import View
 
 from .adapter import TRIES, Gate, PatientAdapter
 from .failures import CloudError, explained
+from .view import ProjectView
 
 QUESTION = 10.0  # seconds that a cloud gets where a person waits to hear how it is
 CONNECTIONS = 64  # that are kept
+T = TypeVar("T")
 
 
 class Clouds:
@@ -29,11 +30,11 @@ class Clouds:
         self.concurrency, self.timeout, self.keep = concurrency, timeout, keep
         self._gates: dict[str, Gate] = {}
         self._connections: OrderedDict[Any, Any] = OrderedDict()
-        self._views: OrderedDict[Any, View] = OrderedDict()
+        self._views: OrderedDict[Any, ProjectView] = OrderedDict()
         self._lock = threading.Lock()  # of these; nothing is asked of a cloud meanwhile
         self._connecting: defaultdict[Any, threading.Lock] = defaultdict(threading.Lock)
 
-    def view(self, place: dict[str, Any], run: str) -> View:
+    def view(self, place: dict[str, Any], run: str) -> ProjectView:
         """Return the view of a project for one run; raise CloudError with what to do."""
         key = (place["cloud"], place.get("project"), run)
         with self._lock:
@@ -45,7 +46,7 @@ class Clouds:
                 if view := _latest(self._views, key):
                     return view
             connection, access = self._connection(place)
-            view = View(connection, access.project_id, "admin" in access.role_names, place["cloud"])
+            view = ProjectView(connection, access.project_id, "admin" in access.role_names, place["cloud"])
             with self._lock:
                 _keep(self._views, key, view, self.keep)
             return view
@@ -132,13 +133,13 @@ def _without_password(url: str | None) -> str | None:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-def _latest(kept: OrderedDict[Any, Any], key: Any) -> Any:
+def _latest(kept: OrderedDict[Any, T], key: Any) -> T | None:
     if key in kept:
         kept.move_to_end(key)
     return kept.get(key)
 
 
-def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+def _keep(kept: OrderedDict[Any, T], key: Any, value: T, most: int) -> None:
     kept[key] = value
     while len(kept) > most:
         kept.popitem(last=False)

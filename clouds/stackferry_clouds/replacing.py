@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .fields import Portable
-from .kind import Kind, Replaced
-from .view import Record, View
+from stackferry.resources.fields import Portable
+from stackferry.resources.kind import Kind, Replaced
+from stackferry.resources.view import Record, View
 
 Changes = list[dict[str, Any]]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from .comparing import same
-from .kind import Kind
-from .view import Ambiguous, Record, View
+from stackferry.resources import Kind
+from stackferry.resources.comparing import same
+from stackferry.resources.marks import MARK, made_by_an_earlier_try, marked, unix
+from stackferry.resources.view import Ambiguous, Record, View
 
 Document = dict[str, Any]
 Hints = dict[str, Any]
-#: key in the metadata of what is made for one document alone, and must not be taken for anything else
-MARK = "stackferry"
 CLOCKS = 3600.0  # seconds that a cloud's clock may differ from the coordinator's
 
 
@@ -31,29 +29,6 @@ def find(
     return _choose(kind, document, body, view, candidates, hints.get("twins", 1)), []
 
 
-def marked(record: Record, hints: Hints) -> bool:
-    """Whether a resource carries the mark that was given to this document (``hints.marker``)."""
-    return bool(hints.get("marker")) and (record.get("metadata") or {}).get(MARK) == hints["marker"]
-
-
-def made_by_an_earlier_try(found: Record, hints: Hints) -> bool:
-    """Whether an earlier try, whose answer was lost, made it: then undo must remove it.
-
-    It's ours when it has the id that we chose, or our mark, or is younger than the first try. Clocks may differ, but
-    only a namesake that somebody else made in the seconds between could be mistaken.
-    """
-    if found["id"] == hints.get("new_id"):
-        return True
-    if found["id"] == hints.get("destination_id"):
-        return False
-    if marked(found, hints):
-        return True
-    first_asked, created_at = hints.get("first_asked"), found.get("created_at")
-    if first_asked is None or not created_at:
-        return False
-    return _unix(created_at) >= int(first_asked)
-
-
 def not_ours(record: Record, hints: Hints) -> str | None:
     """Why what is to be deleted can't be this migration's; None when nothing says so.
 
@@ -63,13 +38,9 @@ def not_ours(record: Record, hints: Hints) -> str | None:
     if hints.get("marker") and (mark := (record.get("metadata") or {}).get(MARK)) and mark != hints["marker"]:
         return f"it isn't ours: it carries the mark of {mark}"
     since, created_at = hints.get("since"), record.get("created_at")
-    if since and created_at and _unix(created_at) < since - CLOCKS:
+    if since and created_at and unix(created_at) < since - CLOCKS:
         return f"it isn't ours: it was made {created_at}, before this migration was requested"
     return None
-
-
-def _unix(created_at: Any) -> float:
-    return datetime.fromisoformat(str(created_at)).replace(tzinfo=UTC).timestamp()
 
 
 def _choose(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 import openstack.config
 
-from .logs import logger
-
-log = logger(__name__)
+log = logging.getLogger(__name__)
 Stamp = tuple[object, ...]
 
 
@@ -20,7 +19,7 @@ def names() -> list[str] | None:
             name for name in openstack.config.OpenStackConfig().get_cloud_names() if isinstance(name, str) and name
         ]
     except Exception as error:  # whatever the files hold: it's no reason to end
-        log.warning("the clouds' names can't be read", error=f"{type(error).__name__}: {error}")
+        log.warning("the clouds' names can't be read: %s: %s", type(error).__name__, error)
         return None
     return None if found == ["defaults"] else sorted(found)  # what it calls what it makes up where it finds no file
 

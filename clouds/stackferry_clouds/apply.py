@@ -30,15 +30,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from marshmallow import ValidationError
+from stackferry.errors import EndedInError
+from stackferry.resources.comparing import body_of, differences, said, sendable
+from stackferry.resources.kind import KINDS, Kind, Replaced
+from stackferry.resources.marks import made_by_an_earlier_try
+from stackferry.resources.nested import nested_in
+from stackferry.resources.view import Ambiguous, Missing, Record, Taken, View
 
-from ..errors import EndedInError
-from .comparing import body_of, differences, said, sendable
-from .finding import find, made_by_an_earlier_try, not_ours
-from .kind import KINDS, Kind, Replaced
-from .nested import nested_in
+from .finding import find, not_ours
 from .replacing import bring_back, stale, unrecorded
 from .settling import await_end, settle
-from .view import Ambiguous, Missing, Record, Taken, View
 
 Document = dict[str, Any]
 Hints = dict[str, Any]

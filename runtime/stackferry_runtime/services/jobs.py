@@ -21,8 +21,8 @@ from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, NotNow, Unconfirmed, Unroutable
 from stackferry.messages import Fact, ImageOffered, StepEnded, StepProgressed
 
+from ..logs import logger, of_step
 from .bus import Delivery, send
-from .logs import logger, of_step
 
 log = logger(__name__)
 FACTS: dict[str, type[Fact]] = {"offered": ImageOffered, "progressed": StepProgressed, "ended": StepEnded}

@@ -25,7 +25,7 @@ from stackferry.envelope import Envelope
 from stackferry.errors import Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
 
-from .logs import logger
+from ..logs import logger
 from .refusals import refusals
 
 log = logger(__name__)
