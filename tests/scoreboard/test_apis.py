@@ -139,6 +139,7 @@ def _change_mind(crossing: Crossing, action: str, row: Row, before: Counter[Any]
             if until(lambda: crossing.phase in ("cancelled", "done"), PATIENCE) and crossing.phase == "cancelled":
                 ferry.control(crossing.migration, "retry")
         else:
+            until(lambda: crossing.phase != "new", 60)  # there's nothing to undo yet: that's refused
             ferry.control(crossing.migration, "undo")
             if not until(lambda: crossing.phase == "undone", PATIENCE):
                 row.stuck += 1

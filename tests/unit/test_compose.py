@@ -103,6 +103,14 @@ def test_only_hashed_packages_are_installed(name: str) -> None:
     assert all("--require-hashes" in line or "--no-deps wheels/" in line for line in installs)
 
 
+def test_what_images_are_made_of_gets_to_the_engine() -> None:
+    copied = re.findall(r"(?m)^COPY (?!--from)(.*) \S+$", (ROOT / "services" / "Dockerfile").read_text())
+    needed = {name.partition("/")[0] if "$" in name else name.rstrip("/") for line in copied for name in line.split()}
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert needed
+    assert not {name for name in needed if name not in let_in and name.partition("/")[0] not in let_in}
+
+
 def secrets(folder: Path, *arguments: str) -> dict[str, str]:
     """What deploy/compose-secrets writes."""
     command = [sys.executable, str(ROOT / "deploy/compose-secrets"), "--folder", str(folder), *arguments]
