@@ -95,9 +95,9 @@ demo: install ## Move a tenant between two real clouds on this machine
 benchmark: install ## Measure the control plane against a bare openstacksdk loop
 	$(BIN)/python benchmarks/control_plane.py $(ARGS)
 
-.PHONY: benchmark-scheduler
-benchmark-scheduler: install ## Measure the coordinator with 1,000 servers on 16 hosts
-	$(BIN)/python benchmarks/scheduler.py $(ARGS)
+.PHONY: benchmark-coordinator
+benchmark-coordinator: install ## Measure the coordinator with 1,000 and 10,000 servers on 16 hosts
+	$(BIN)/python benchmarks/coordinator.py $(ARGS)
 
 .PHONY: benchmark-data
 benchmark-data: install ## Measure volume copies against OS Migrate's nbdkit, ssh and qemu-img, and dd (as root)

@@ -165,9 +165,10 @@ class Client:
 
     # -- questions ---------------------------------------------------------------------------------------
 
-    def migrations(self) -> list[dict[str, Any]]:
-        """Return every migration, without steps."""
-        return [migration for part in self._ask(DescribeMigrations, {}) for migration in part["migrations"]]
+    def migrations(self, phases: list[str] | None = None, labels: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """Return every migration, without steps; only those in some phases, or that have all of these labels."""
+        which = {name: value for name, value in (("phases", phases), ("labels", labels)) if value}
+        return [migration for part in self._ask(DescribeMigrations, which) for migration in part["migrations"]]
 
     def show(self, migration: str, documents: bool = False) -> dict[str, Any]:
         """Return one migration with its steps, and with their documents when asked."""
@@ -176,7 +177,16 @@ class Client:
         found = parts[0]["migration"]
         return {**found, "steps": undone.now(found["phase"], [step for part in parts for step in part["steps"]])}
 
-    def _describe(self, migration: str, **what: bool) -> list[dict[str, Any]]:
+    def steps(
+        self, migration: str, limit: int = 100, after: str | None = None, states: list[str] | None = None,
+        kinds: list[str] | None = None,
+    ) -> tuple[list[dict[str, Any]], str | None]:  # fmt: skip
+        """Return some steps of a migration, in order, and what ``after`` must be to go on; None: these were all."""
+        which = {name: value for name, value in (("after", after), ("states", states), ("kinds", kinds)) if value}
+        parts = self._describe(migration, limit=limit, **which)
+        return [step for part in parts for step in part["steps"]], parts[-1].get("next")
+
+    def _describe(self, migration: str, **what: Any) -> list[dict[str, Any]]:
         """The parts of the answer about a migration."""
         deadline = time.monotonic() + self.timeout
         while True:

@@ -110,7 +110,7 @@ def test_name_and_labels_come_back_in_what_is_told(tmp_path):
         told = select(t.outbox.c.body).where(t.outbox.c.exchange == "stackferry.events")
         (fact,) = [Envelope.from_bytes(bytes(body)) for body in connection.execute(told).scalars()]
     assert (fact.data["migration_name"], fact.data["labels"]) == ("wave 3", {"team": "web"})
-    (answer,) = queries.describe(engine, {}, lambda places: True)
+    ((answer, _),) = queries.describe(engine, {}, lambda places: True)
     assert [(row["name"], row["labels"]) for row in answer["migrations"]] == [("wave 3", {"team": "web"})]
     with pytest.raises(InvalidMessage, match="used for another request"):
         shell.take(RequestMigration.make("tests", {**about, **called, "name": "wave 4"}))

@@ -76,7 +76,7 @@ def counts(engine: Engine, id_: str) -> dict[str, int]:
 
 
 def listed(engine: Engine) -> list[str]:
-    (answer,) = queries.describe(engine, {}, lambda places: True)
+    ((answer, _),) = queries.describe(engine, {}, lambda places: True)
     return [row["id"] for row in answer["migrations"]]
 
 

@@ -172,7 +172,7 @@ class Ferry:
                 "created": 1_764_435_600.0, "changed": 1_764_435_660.0, "steps": [keep], "totals": {"done": 1},
                 "source": {"cloud": "src"}, "destination": {"cloud": "dst"}}  # fmt: skip
 
-    def migrations(self) -> list[dict[str, Any]]:
+    def migrations(self, phases: Any = None, labels: Any = None) -> list[dict[str, Any]]:
         return [self.show()]
 
     def check(self, *_: Any) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def test_the_coordinator_keeps_it_and_tells_it_once_with_the_migration(tmp_path:
         for name, data in (("request-migration", request), ("export-ended", ended)):
             react(store, name, data, 0.0)
         store.flush(0.0)
-    (answer,) = queries.describe(engine, {"migration": MIGRATION}, lambda places: True)
+    ((answer, _),) = queries.describe(engine, {"migration": MIGRATION}, lambda places: True)
     assert answer["migration"]["stays_behind"] == [ENTRY]
     assert [step["results"] for step in answer["steps"] if step["action"] == "export"] == [{}]
 

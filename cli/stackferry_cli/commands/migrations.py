@@ -11,7 +11,7 @@ from stackferry.cleanup import deleted
 from stackferry.client import Client
 from stackferry.errors import Error
 from stackferry.messages import MigrationChanged
-from stackferry.phases import OVER, refusal
+from stackferry.phases import OVER, PHASES, refusal
 
 from .. import live, options, os_migrate, output, report
 from ..options import (
@@ -98,11 +98,19 @@ def watch(migration: Migration = "last", format_: Output = output.Format.table) 
     raise typer.Exit(report.exit_code(state))
 
 
-def list_(label: Label = None, format_: Output = output.Format.table) -> None:
+def list_(
+    label: Label = None,
+    phase: Annotated[
+        list[str] | None,
+        typer.Option("--phase", help=f"Only those in this phase ({', '.join(PHASES)}); may be repeated."),
+    ] = None,
+    format_: Output = output.Format.table,
+) -> None:
     """List every migration; with labels, those that have all of them."""
-    wanted = options.labels(label).items()
+    if unknown := sorted(set(phase or ()) - set(PHASES)):
+        raise Error(f"--phase {unknown[0]}: there are {', '.join(PHASES)}")
     with client() as ferry:
-        found = [row for row in ferry.migrations() if wanted <= (row.get("labels") or {}).items()]
+        found = ferry.migrations(phase, options.labels(label))
     if format_ is output.Format.table:
         for row in found:
             row |= {"from": output.place(row["source"]), "to": output.place(row["destination"])}

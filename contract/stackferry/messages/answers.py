@@ -81,6 +81,7 @@ class Described(Content):
     migrations = _list(MigrationState, "all, without steps; with `more`, another part follows")
     migration = fields.Nested(MigrationState, metadata={"description": "the one that was asked for"})
     steps = _list(StepState, "its steps, in order; with `more`, another part follows")
+    next = text("where a `limit` has ended this: `after` of the question that goes on; absent: that was all")
 
 
 class HostState(Content):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
@@ -51,6 +52,12 @@ def labels() -> fields.Dict:
         validate=validate.Length(max=64),
         metadata={"description": "labels of the migration: {key: value}, at most 64"},
     )
+
+
+def words(description: str, known: Iterable[str] = ()) -> fields.List:
+    """Some words, perhaps of those that are known."""
+    one = fields.String(validate=[validate.Length(1, 64), *([validate.OneOf(tuple(known))] if known else [])])
+    return fields.List(one, validate=validate.Length(1, 64), metadata={"description": description})
 
 
 def flag(description: str, **kwargs: Any) -> fields.Boolean:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from .. import topology
+from ..phases import PHASES
 from .answers import CheckedCloud, Described
-from .fields import TextUUID, answer_key, flag, text
+from .fields import TextUUID, answer_key, flag, labels, number, text, words
 from .message import Command, Fact
 from .scope import nested_place
 
@@ -20,7 +21,14 @@ class DescribeMigrations(Command):
     reply_to = answer_key()
     migration = TextUUID(allow_none=True, metadata={"description": "one migration; absent: all, without steps"})
     steps = flag("with its steps", load_default=True)
-    after = text("steps with a key after this one (paging)", allow_none=True)
+    limit = number(
+        "so many steps, or migrations, at most; `next` of the answer leads on", validate=validate.Range(1, 10_000)
+    )
+    after = text("what follows this: `next` of an answer before", allow_none=True, validate=validate.Length(1, 512))
+    phases = words("only migrations in these phases", PHASES)
+    labels = labels()
+    states = words("only steps in these states")
+    kinds = words("only steps of these kinds")
     documents = flag("with each step's document")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, String, cast, func, select, tuple_
+from stackferry.errors import InvalidMessage
 from stackferry.pages import pages
 from stackferry.progress import meter
 
@@ -16,41 +17,131 @@ from .storage import tables as t
 from .storage.retention import FORGOTTEN
 
 PAGE_BYTES = 400_000  # of one answer; a message may have 1 MiB
+PAGE_ROWS = 500  # read at once, so that nobody waits long for the database
+Row = dict[str, Any]
+Sees = Callable[[Row], bool]
 
 
-def describe(engine: Engine, data: dict[str, Any], sees: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of the answer to DescribeMigrations: {migrations}, or {migration, steps}.
+def describe(engine: Engine, data: Row, sees: Sees) -> Iterator[tuple[Row, bool]]:
+    """Yield the parts of the answer to DescribeMigrations, each with whether another one follows.
 
-    *sees*: whether who asks may know of a migration. Nothing is told of any other.
+    A part is {migrations}, or {migration, steps}; ``next`` in the last one says where the question goes on that a
+    ``limit`` has ended. *sees*: whether who asks may know of a migration. Nothing is told of any other. Each part is
+    read by itself: what has changed meanwhile is in the later ones as it is by then.
     """
+    if not data.get("migration"):
+        yield from _parts(_Migrations(engine, data, sees), data.get("limit"))
+        return
     with engine.connect() as connection:
-        if not data.get("migration"):
-            every = map(_head, connection.execute(_heads()).mappings())
-            yield from ({"migrations": page} for page in _whole(filter(sees, every)))
-            return
         row = connection.execute(_heads().where(t.migration.c.id == data["migration"])).mappings().one_or_none()
         if row is None or not sees(_head(row)):
             return
+        head = _head(row)
         if not data.get("steps", True):
-            yield {"migration": _head(row)}
+            yield {"migration": head}, False
             return
-        head = _head(row) | {"kinds": _by_kind(connection, data["migration"])}
-        told = {
+        first = head | {
+            "kinds": _by_kind(connection, data["migration"]),
             "stays_behind": _stays_behind(connection, data["migration"]),
             "missing_hosts": _missing_hosts(connection, head),
         }
-        for page in _whole(_steps(connection, data)):
-            yield {"migration": {**head, **told}, "steps": page}
-            told = {}  # once is enough
+    for number, (part, more) in enumerate(_parts(_Steps(engine, data), data.get("limit"))):
+        yield {"migration": head if number else first, **part}, more
 
 
-def _whole(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Pages of an answer: at least one, since somebody waits for it."""
-    return list(pages(rows, PAGE_BYTES)) or [[]]
+class _Rows(Protocol):
+    """Rows in an order that doesn't change, by what they are called in an answer."""
+
+    called: str
+    begin: str | None  # the cursor that the question begins at
+
+    def after(self, last: str | None, limit: int) -> list[Row]:
+        """So many rows after a cursor, or the first ones."""
+
+    def cursor(self, row: Row) -> str:
+        """What says where a row is."""
+
+
+def _parts(rows: _Rows, limit: int | None) -> Iterator[tuple[Row, bool]]:
+    """Pages of rows: at least one, since somebody waits for it."""
+    last, left = rows.begin, limit
+    while True:
+        wanted = PAGE_ROWS if left is None else min(PAGE_ROWS, left)
+        found = rows.after(last, wanted + 1)  # one more, to know whether there are more
+        page = next(pages(found[:wanted], PAGE_BYTES), [])
+        is_over, left = len(page) == len(found), None if left is None else left - len(page)
+        if left == 0 and not is_over:
+            yield {rows.called: page, "next": rows.cursor(page[-1])}, False
+            return
+        yield {rows.called: page}, not is_over
+        if is_over:
+            return
+        last = rows.cursor(page[-1])
+
+
+class _Migrations:
+    """All migrations that a client may know of, the oldest first."""
+
+    called = "migrations"
+
+    def __init__(self, engine: Engine, data: Row, sees: Sees) -> None:
+        self.engine, self.sees, self.begin = engine, sees, data.get("after")
+        self.query, self.labels = _heads(), data.get("labels") or {}
+        if phases := data.get("phases"):
+            self.query = self.query.where(t.migration.c.phase.in_(phases))
+
+    def after(self, last: str | None, limit: int) -> list[Row]:
+        found: list[Row] = []
+        while len(found) < limit:
+            rows = self._rows(last, limit)
+            heads = [_head(row) for row in rows]
+            found += [head for head in heads if self.labels.items() <= head["labels"].items() and self.sees(head)]
+            if len(rows) < limit:
+                break
+            last = rows[-1]["id"]
+        return found[:limit]
+
+    def _rows(self, last: str | None, limit: int) -> list[Any]:
+        c, query = t.migration.c, self.query.limit(limit)
+        with self.engine.connect() as connection:
+            if last is not None:
+                created = connection.execute(select(c.created).where(c.id == last)).scalar()
+                query = query.where(tuple_(c.created, c.id) > tuple_(_known(created), last))
+            return list(connection.execute(query).mappings())
+
+    def cursor(self, row: Row) -> str:
+        return str(row["id"])
+
+
+class _Steps:
+    """The steps of one migration, in order."""
+
+    called = "steps"
+
+    def __init__(self, engine: Engine, data: Row) -> None:
+        self.engine, self.migration, self.begin = engine, data["migration"], data.get("after")
+        self.query = _steps(data)
+
+    def after(self, last: str | None, limit: int) -> list[Row]:
+        c, query, now = t.step.c, self.query.limit(limit), time.time()
+        with self.engine.connect() as connection:
+            if last is not None:
+                order = select(c.order).where(c.migration == self.migration, c.key == last)
+                query = query.where(tuple_(c.order, c.key) > tuple_(_known(connection.execute(order).scalar()), last))
+            return [_step(dict(row), now) for row in connection.execute(query).mappings()]
+
+    def cursor(self, row: Row) -> str:
+        return str(row["key"])
+
+
+def _known(place: float | None) -> float:
+    if place is None:
+        raise InvalidMessage("invalid", {"after": "nothing is there by this name (any more): begin anew"})
+    return place
 
 
 def _heads() -> Any:
-    return select(t.migration).where(t.migration.c.phase != FORGOTTEN).order_by(t.migration.c.created)
+    return select(t.migration).where(t.migration.c.phase != FORGOTTEN).order_by(t.migration.c.created, t.migration.c.id)
 
 
 def _head(row: Any) -> dict[str, Any]:
@@ -81,8 +172,10 @@ def _stays_behind(connection: Connection, migration: str) -> list[dict[str, Any]
 def _missing_hosts(connection: Connection, head: dict[str, Any]) -> str | None:
     """Where no conversion host answers that a plan would need; a step of a run says itself what it waits for."""
     c = t.step.c
-    compared = select(c.hints).where(c.migration == head["id"], c.action == "compare", c.outcome == "created")
-    copied = head["mode"] == "plan" and any(hints.get(COPIES) for hints in connection.execute(compared).scalars())
+    if head["mode"] != "plan":
+        return None
+    compared = select(c.key).where(c.migration == head["id"], c.action == "compare", c.outcome == "created")
+    copied = connection.execute(compared.where(cast(c.hints, String).contains(f'"{COPIES}": true')).limit(1)).first()
     return presence.missing(connection, time.time(), head["source"], head["destination"]) if copied else None
 
 
@@ -104,21 +197,20 @@ def _by_kind(connection: Connection, migration: str) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _steps(connection: Connection, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _steps(data: Row) -> Any:
     wanted = ("key", "action", "kind", "name", "state", "attempt", "outcome", "source_id", "destination_id",
               "reason", "notes", "changes", "seconds", "done", "total", "group", "results", "hints")  # fmt: skip
-    columns = [t.step.c[name] for name in wanted]
-    query = select(*columns)
+    query, c = select(*(t.step.c[name] for name in wanted)), t.step.c
     if data.get("documents"):
         query = query.add_columns(t.document.c.content.label("document")).outerjoin_from(
             t.step,
             t.document,
-            (t.document.c.migration == t.step.c.migration) & (t.document.c.key == t.step.c.key),
+            (t.document.c.migration == c.migration) & (t.document.c.key == c.key),
         )
-    query = query.where(t.step.c.migration == data["migration"]).order_by(t.step.c.order)
-    now = time.time()
-    for row in connection.execute(query).mappings():
-        yield _step(dict(row), now)
+    query = query.where(c.migration == data["migration"])
+    for column, few in ((c.state, data.get("states")), (c.kind, data.get("kinds"))):
+        query = query.where(column.in_(few)) if few else query
+    return query.order_by(c.order, c.key)
 
 
 #: what of a step's hints people are told

@@ -187,13 +187,12 @@ class Coordinator:
         """What users ask; a question that can't be answered is answered too."""
         reply_to = delivery.data["reply_to"]
         client = self.running.shell.authority.sees(DescribeMigrations.called, delivery.data, delivery.sender)
-        parts = list(queries.describe(self.running.shell.engine, delivery.data, client.may_see))
-        if not parts:
+        content = None
+        for content, more in queries.describe(self.running.shell.engine, delivery.data, client.may_see):
+            self.publish(Answer, {"content": content, "more": more}, delivery.envelope, reply_to=reply_to)
+        if content is None:
             error = f"there's no migration {delivery.data['migration']}"
             self.publish(Answer, {"error": error}, delivery.envelope, reply_to=reply_to)
-        for number, content in enumerate(parts, 1):
-            answer = {"content": content, "more": number < len(parts)}
-            self.publish(Answer, answer, delivery.envelope, reply_to=reply_to)
 
     @handles(ForgetMigrations)
     @patient

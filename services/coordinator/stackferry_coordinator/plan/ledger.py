@@ -124,6 +124,9 @@ class Ledger:
         self.places_changed = False  # whether places on the hosts are wanted, or given back
         self._after: dict[str, list[tuple[str, bool]]] = {}
         self._before: dict[str, list[tuple[str, bool]]] = {}
+        self._keys: dict[
+            tuple[str, str], dict[str, None]
+        ] = {}  # ("group" or "state", which) → keys, in order of coming
 
     def step(self, key: str) -> Step | None:
         """Return one step."""
@@ -149,7 +152,7 @@ class Ledger:
     def _put(self, step: Step) -> Step:
         """Store a step; the head's counts follow."""
         old = self.steps.get(step.key)
-        self.steps[step.key] = step
+        self._hold(step)
         if step.group and (old is None or old.state != step.state):
             self.moved.add(step.group)
             self.places_changed |= step.state == "wanting" or (old is not None and old.state == "holding")
@@ -162,6 +165,22 @@ class Ledger:
                 counts[old.state] -= 1
             self.head = replace(self.head, counts={k: v for k, v in counts.items() if v})
         return step
+
+    def _hold(self, step: Step) -> None:
+        """Keep a step as it is, where it's looked for."""
+        old = self.steps.get(step.key)
+        self.steps[step.key] = step
+        for sort in ("group", "state"):
+            here, there = getattr(step, sort), getattr(old, sort, None)
+            if there != here:
+                if old is not None:
+                    self._keys[sort, str(there)].pop(step.key, None)
+                self._keys.setdefault((sort, here), {})[step.key] = None
+
+    def _in(self, sort: str, *which: str) -> list[Step]:
+        """The steps of a group, or in some states, in order."""
+        found = [self.steps[key] for one in which for key in self._keys.get((sort, one), ())]
+        return sorted(found, key=lambda step: step.order)
 
     def link(self, before: str, after: str, hard: bool) -> None:
         """Note that *after* comes after *before*; *hard*: and can't be without it."""
@@ -178,30 +197,27 @@ class Ledger:
 
     def all(self) -> list[Step]:
         """Every step, in order."""
-        return self._sorted()
-
-    def _sorted(self) -> list[Step]:
-        return sorted(self.steps.values(), key=lambda s: s.order)
+        return sorted(self.steps.values(), key=lambda step: step.order)
 
     def ready(self, limit: int) -> list[Step]:
         """Return up to *limit* ready steps, in order."""
-        return [s for s in self._sorted() if s.state == "ready"][:limit]
+        return self._in("state", "ready")[:limit]
 
     def of_group(self, group: str) -> list[Step]:
         """Return the steps of one workload, in order."""
-        return [s for s in self._sorted() if s.group == group]
+        return self._in("group", group)
 
     def groups(self) -> list[str]:
         """Return the keys of the workloads."""
-        return sorted({s.group for s in self.steps.values() if s.group})
+        return sorted(which for (sort, which), keys in self._keys.items() if sort == "group" and which and keys)
 
     def wanting(self, limit: int) -> list[Step]:
         """Return up to *limit* steps that want a place on the conversion hosts, in order."""
-        return [s for s in self._sorted() if s.state == "wanting"][:limit]
+        return self._in("state", "wanting")[:limit]
 
     def overdue(self, now: float) -> list[Step]:
         """Steps whose lease or rest is over."""
-        return [s for s in self._sorted() if s.state in ("asked", "resting") and s.due is not None and s.due <= now]
+        return [s for s in self._in("state", "asked", "resting") if s.due is not None and s.due <= now]
 
     def add_part(self, attempt: int, part: int, documents: list[Document]) -> bool:
         """Keep one part of the documents; False when it's here already."""

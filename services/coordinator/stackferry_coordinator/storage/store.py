@@ -25,10 +25,10 @@ _HEAD_OF = (
     .where(t.migration.c.id == bindparam("m"), t.migration.c.phase != FORGOTTEN)
     .with_for_update()
 )
-_AFTER, _BEFORE = (
-    select(wanted, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"), given == bindparam("k"))
-    for given, wanted in ((t.edge.c.before, t.edge.c.after), (t.edge.c.after, t.edge.c.before))
+_BEFORE = select(t.edge.c.before, t.edge.c.hard).where(
+    t.edge.c.migration == bindparam("m"), t.edge.c.after == bindparam("k")
 )
+_EDGES = select(t.edge.c.before, t.edge.c.after, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"))
 _STEPS_AFTER = (
     select(t.edge.c.hard, *(t.step.c[name] for name in _STEP))
     .join(t.step, (t.step.c.migration == t.edge.c.migration) & (t.step.c.key == t.edge.c.after))
@@ -97,6 +97,9 @@ class Store(Ledger):
     def all(self) -> list[Step]:
         if not self._complete:
             self._load()
+            for before, after, hard in self.connection.execute(_EDGES, {"m": self.head.id}):
+                self._after.setdefault(before, []).append((after, hard))
+                self._before.setdefault(after, []).append((before, hard))
             self._complete = True
         return super().all()
 
@@ -124,13 +127,13 @@ class Store(Ledger):
 
     def after(self, key: str) -> list[tuple[str, bool]]:
         if self._complete:
-            return self._linked(_AFTER, key) + super().after(key)
+            return super().after(key)
         rows = self.connection.execute(_STEPS_AFTER, {"m": self.head.id, "k": key}).all()
         self._take(row[1:] for row in rows)  # whoever asks looks at them next
         return [(row[1], row[0]) for row in rows] + super().after(key)
 
     def before(self, key: str) -> list[tuple[str, bool]]:
-        return self._linked(_BEFORE, key) + super().before(key)
+        return super().before(key) if self._complete else self._linked(_BEFORE, key) + super().before(key)
 
     def all_documents(self, attempt: int) -> list[Document]:
         query = (
@@ -161,7 +164,8 @@ class Store(Ledger):
                 values = list(row)
                 for place in _TUPLES:
                     values[place] = tuple(values[place])
-                self.steps[row[_KEY]] = self._clean[row[_KEY]] = Step(*values)
+                self._clean[row[_KEY]] = step = Step(*values)
+                self._hold(step)
 
     # -- writing -----------------------------------------------------------------------------------------
 
@@ -195,7 +199,8 @@ class Store(Ledger):
             self.connection.execute(_CHANGE_HEAD, _bound(self.head) | {"b_changed": now})
         self._clean.update((step.key, step) for step in changed)
         self._new_links, self._new_documents, self._head_before = [], [], self.head
-        self._after, self._before = {}, {}  # they are in the database now
+        if not self._complete:
+            self._after, self._before = {}, {}  # they are in the database now
 
 
 class _Documents(dict[str, Document]):

@@ -70,6 +70,8 @@ step = Table(
     Index(None, "migration", "state", "order"),
     Index(None, "migration", "group"),
     Index(None, "state", "due"),
+    Index("ix_step_by_kind", "migration", "kind", "action", "state", "outcome", "seconds"),
+    Index("ix_step_in_order", "migration", "order", "key"),
 )  # fmt: skip
 
 edge = Table(

@@ -1,17 +1,23 @@
-"""The coordinator's work for each message of a large migration of servers, and whether hosts ever wait for it.
+"""The coordinator's work with large migrations of servers: planning, each message, cancel, retry, what people ask.
 
-    python benchmarks/scheduler.py [--servers 1000] [--volumes 3] [--hosts 8] [--slots 4] [--messages 20000]
+    python benchmarks/coordinator.py [--servers 1000 10000] [--volumes 3] [--hosts 8] [--slots 4] [--messages 6000]
+                                     [--database postgresql+psycopg://...]
 
 Servers with volumes are planned and assigned to the hosts of two clouds; workers and agents that answer at once are
-played by this program. Measured are the CPU seconds of everything that the coordinator does in its process with a
-message, but for AMQP: transaction on SQLite, core, outbox. After each message that gave places back, no host may have
-a free slot while a volume waits for one.
+played by this program. Measured are the CPU seconds of everything that the coordinator does in its process, but for
+AMQP: transactions, core, outbox; and the longest transaction, by the clock. Then people cancel the migration, and retry
+it. After each message that gave places back, no host may have a free slot while a volume waits for one. Each size runs
+in a process of its own, so that its memory is its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -20,15 +26,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import event, select
 from stackferry import __version__, messages
 from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
+from stackferry_coordinator import queries
 from stackferry_coordinator.hosts import presence
 from stackferry_coordinator.storage import database
 from stackferry_coordinator.storage import tables as t
 from stackferry_coordinator.transactions.shell import Shell
 from stackferry_coordinator.trust.authority import Authority
+from stackferry_runtime import logs
 
 MIGRATION = str(uuid.uuid4())
 CLOUDS = ("src", "dst")
@@ -69,8 +77,11 @@ class Bench:
     """A coordinator with its database, and the world around it."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        self.engine, self.outbox = database.connect(f"sqlite:///{folder}/bench.db"), Outbox()
+        self.engine, self.outbox = database.connect(options.database or f"sqlite:///{folder}/bench.db"), Outbox()
         database.upgrade(self.engine)
+        self.longest, self.begun = 0.0, 0.0
+        event.listen(self.engine, "begin", self._begins)
+        event.listen(self.engine, "commit", self._ends)
         self.options, self.made = options, 0
         self.coordinator = Shell(self.engine, self.outbox, authority=Authority(own_user=""))  # type: ignore[arg-type]
         self.cpu: list[float] = []
@@ -88,9 +99,33 @@ class Bench:
         return {"host": f"{cloud}-{number}", "instance": "1", "cloud": cloud, "project": None,
                 "slots": self.options.slots, "version": __version__, "certificate": "pem"}  # fmt: skip
 
+    def _begins(self, _: Any) -> None:
+        self.begun = time.monotonic()
+
+    def _ends(self, _: Any) -> None:
+        self.longest = max(self.longest, time.monotonic() - self.begun)
+
+    def control(self, action: str) -> dict[str, float]:
+        """Let somebody control the migration; return the CPU seconds until nothing more follows, and the longest transaction."""
+        self.longest, began = 0.0, time.process_time()
+        self.coordinator.take(messages.ControlMigration.make("bench", {"migration": MIGRATION, "action": action}, None))
+        while self.coordinator.relay():
+            pass
+        return {"cpu": time.process_time() - began, "longest": self.longest, "phase": self.phase()}  # type: ignore[dict-item]
+
+    def phase(self) -> str:
+        with self.engine.connect() as connection:
+            return str(connection.execute(select(t.migration.c.phase)).scalar_one())
+
+    def first_page(self, **asked: Any) -> float:
+        """CPU seconds of the first page that people get."""
+        began = time.process_time()
+        next(iter(queries.describe(self.engine, {"reply_to": "bench", **asked}, lambda _: True)))
+        return time.process_time() - began
+
     def plan(self) -> float:
         """Request the migration; return the CPU seconds of planning."""
-        began, count = time.process_time(), self.options.servers
+        began, count = time.process_time(), self.options.servers[0]
         parts = range(0, count, BY_MESSAGE)
         request = {"migration": MIGRATION, "source": {"cloud": "src"}, "destination": {"cloud": "dst"}, "mode": "run"}
         self.coordinator.take(messages.RequestMigration.make("bench", {**request, "parts": len(parts)}, None))
@@ -153,20 +188,60 @@ class Bench:
             self.idle += min(sum(h.slots - h.used for h in hosts if h.cloud == cloud) for cloud in CLOUDS)
 
 
+def one(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one size."""
+    with tempfile.TemporaryDirectory(prefix="stackferry-bench-") as folder:
+        bench = Bench(Path(folder), options)
+        found: dict[str, Any] = {"servers": options.servers[0], "plan": bench.plan(), "plan longest": bench.longest}
+        bench.longest = 0.0
+        bench.run()
+        found |= {
+            "messages": len(bench.cpu),
+            "mean": statistics.mean(bench.cpu),
+            "median": statistics.median(bench.cpu),
+        }
+        found |= {"message longest": bench.longest, "idle": bench.idle}
+        found |= {"list": bench.first_page(), "show": bench.first_page(migration=MIGRATION)}
+        for action in ("cancel", "retry"):
+            found[action] = bench.control(action)
+            bench.options.messages += 10**6 if action == "cancel" else 0  # what is under way ends
+            if action == "cancel":
+                bench.run()
+                found["cancelled"] = bench.phase()
+        found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("servers", 1000), ("volumes", 3), ("hosts", 8), ("slots", 4), ("messages", 20000)):
+    parser.add_argument("--servers", type=int, nargs="+", default=[1000, 10000])
+    for name, default in (("volumes", 3), ("hosts", 8), ("slots", 4), ("messages", 6000)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--database", default="")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="stackferry-bench-") as folder:
-        bench = Bench(Path(folder), options)
-        planned = bench.plan()
-        bench.run()
-    mean, median = statistics.mean(bench.cpu), statistics.median(bench.cpu)
-    print(f"{options.servers} servers, {options.servers * options.volumes} volumes, {2 * options.hosts} hosts")
-    print(f"planned in {planned:.1f} s of CPU; {len(bench.cpu)} messages: {1000 * mean:.2f} ms of CPU each (mean), ")
-    print(f"{1000 * median:.2f} ms (median); slots that were idle while a volume waited: {bench.idle}")
+    logs.configure("WARNING")
+    if len(options.servers) == 1:
+        print(json.dumps(one(options)))
+        return
+    rest = [word for name in ("volumes", "hosts", "slots", "messages", "database")
+            for word in (f"--{name}", str(getattr(options, name)))]  # fmt: skip
+    for number in options.servers:
+        words = [sys.executable, __file__, "--servers", str(number), *rest]
+        row = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        print(
+            f"{number} servers: planned in {row['plan']:.1f} s of CPU (longest transaction {row['plan longest']:.2f} s); "
+            f"{row['messages']} messages: {1000 * row['mean']:.2f} ms of CPU each (mean), {1000 * row['median']:.2f} "
+            f"(median), longest {row['message longest']:.2f} s; slots idle while a volume waited: {row['idle']}"
+        )
+        for action in ("cancel", "retry"):
+            print(
+                f"  {action}: {row[action]['cpu']:.1f} s of CPU, longest transaction {row[action]['longest']:.2f} s, "
+                f"then {row[action]['phase']}"
+            )
+        print(
+            f"  list {1000 * row['list']:.0f} ms, show {1000 * row['show']:.0f} ms (first pages); {row['memory']:.0f} MB"
+        )
 
 
 if __name__ == "__main__":
