@@ -109,7 +109,7 @@ class Bench:
         """Let somebody control the migration; return the CPU seconds until nothing more follows, and the longest transaction."""
         self.longest, began = 0.0, time.process_time()
         self.coordinator.take(messages.ControlMigration.make("bench", {"migration": MIGRATION, "action": action}, None))
-        while self.coordinator.relay():
+        while self.coordinator.relay() or self.coordinator.go_on():
             pass
         return {"cpu": time.process_time() - began, "longest": self.longest, "phase": self.phase()}  # type: ignore[dict-item]
 

@@ -7,6 +7,7 @@ from stackferry_coordinator.storage import database
 from stackferry_coordinator.storage.store import Store
 from stackferry_coordinator.storage.tables import metadata
 
+from ..unit.coordinator.slicing import sliced
 from ..unit.coordinator.test_simulator import world
 from ..unit.coordinator.test_workload_simulator import world as workloads
 
@@ -35,9 +36,10 @@ def take(connection, request, name, data, now):
 def test_the_same_messages_give_the_same_state(engine, seed):
     played = world(seed)
     played.run()
-    for name, data, now in played.log:
-        with engine.begin() as connection:
-            take(connection, played.request, name, data, now)
+    with sliced(seed):
+        for name, data, now in played.log:
+            with engine.begin() as connection:
+                take(connection, played.request, name, data, now)
     with engine.begin() as connection:
         store = Store.open(connection, played.request["migration"])
         assert store.head == played.ledger.head
@@ -52,8 +54,8 @@ def test_the_first_that_are_ready_or_want_a_place_are_those_in_memory(engine, se
     played.run()
     memory = opened(played.request)
     for name, data, now in played.log:
-        react(memory, name, data, now)
-        with engine.begin() as connection:
+        with sliced(seed), engine.begin() as connection:
+            react(memory, name, data, now)
             take(connection, played.request, name, data, now)
             store = Store.open(connection, played.request["migration"])
             for first in ("ready", "wanting"):

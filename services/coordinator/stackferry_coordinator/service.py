@@ -128,7 +128,7 @@ class Running(DependencyProvider):
                 eventlet.sleep(2)
 
     def _relay(self) -> None:
-        if self.shell.relay():
+        if self.shell.relay() or self.shell.go_on():
             return
         with eventlet.Timeout(self.settings.tick, False):
             self.due.wait()

@@ -21,11 +21,13 @@ from stackferry_coordinator.commands.resources import command as command_of
 from stackferry_coordinator.hosts.offers import possible
 from stackferry_coordinator.plan.ledger import Ledger, Step
 from stackferry_coordinator.rules.reactions import Do, granted, opened, react
+from stackferry_coordinator.rules.slices import GO_ON
 from stackferry_coordinator.rules.transitions import SETTLE
 
 from .listening import check_listens
 from .operator import OVER, Operator
 from .payloads import Copy, Payloads, Violation
+from .slicing import sliced
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
 FINAL = ("done", "undone", "cancelled", "stuck")
@@ -104,6 +106,7 @@ class World:
     begun: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)  # what will happen, and when
     resources: dict[str, str] = field(default_factory=dict)  # id → key of the step that it's for
     born: dict[str, float] = field(default_factory=dict)  # id → when it was made
+    is_played: bool = False
     log: list[tuple[str, dict[str, Any], float]] = field(default_factory=list)
     undone: int = 0  # how often it was told to
     theirs: dict[str, str] = field(default_factory=dict)  # step → what is written on what was there before it
@@ -125,6 +128,7 @@ class World:
 
     def run(self) -> str:
         """Play until the migration has ended and nothing is on its way; return the phase."""
+        self.is_played = True
         self._tell("request-migration", self.request)
         if "parts" in self.request:
             for part, documents in enumerate(self._halves(), 1):
@@ -160,20 +164,25 @@ class World:
 
     def _quiet(self) -> bool:
         """Whether nothing is on its way."""
-        return not (self.commands or self.begun or self.facts)
+        return not (self.commands or self.begun or self.facts or self.ledger.head.agenda)
 
     def _step(self) -> None:
         choices = [self._deliver] * 3 * bool(self.commands) + [self._report] * 3 * bool(self.facts)
+        choices += [self._go_on] * bool(self.ledger.head.agenda)
         if not (choices and self.faults.none):  # else every message is taken in at once
             soon = self.begun and self.begun[0][0] < self.now + 20
             choices += [self._wait, *[self._happen] * 2 * bool(soon)]
         self.random.choice(choices)()
 
+    def _go_on(self) -> None:
+        self._tell(GO_ON, {"migration": MIGRATION})
+
     # -- the coordinator ---------------------------------------------------------------------------------
 
     def _tell(self, name: str, data: dict[str, Any]) -> None:
         self.log.append((name, data, self.now))
-        dues = react(self.ledger, name, data, self.now)
+        with sliced(self.seed, self.is_played):
+            dues = react(self.ledger, name, data, self.now)
         self.operator.hears(dues)
         if self.now < self.importers_from:
             dues = self._postponed(dues)

@@ -21,11 +21,13 @@ from stackferry_coordinator.plan.ledger import Ledger
 from stackferry_coordinator.rules.agreement import ANSWERS
 from stackferry_coordinator.rules.fetch_modes import destination_before
 from stackferry_coordinator.rules.reactions import Do, granted, opened, react
+from stackferry_coordinator.rules.slices import GO_ON
 from stackferry_coordinator.rules.transitions import SETTLE
 
 from .listening import check_listens
 from .operator import OVER, Operator
 from .simulation import MIGRATION, Violation, recognised
+from .slicing import sliced
 
 Answer = dict[str, Any]
 
@@ -97,6 +99,7 @@ class WorkloadWorld:
     commands: list[Command] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     facts: list[tuple[str, Answer]] = field(default_factory=list)
+    is_played: bool = False
     log: list[tuple[str, Answer, float]] = field(default_factory=list)
     served: set[tuple[str, int]] = field(default_factory=set)
     silent: dict[str, float] = field(default_factory=dict)  # lost hosts, since when
@@ -119,6 +122,7 @@ class WorkloadWorld:
 
     def run(self) -> str:
         """Play until the migration has ended and nothing is on its way; return the phase."""
+        self.is_played = True
         self._tell("request-migration", self.request)
         self._tell("submit-documents", {"migration": MIGRATION, "part": 1, "documents": self.documents})
         for _ in range(30000):
@@ -141,7 +145,7 @@ class WorkloadWorld:
 
     def _quiet(self) -> bool:
         """Whether nothing is on its way."""
-        return not (self.commands or self.requests or self.facts)
+        return not (self.commands or self.requests or self.facts or self.ledger.head.agenda)
 
     def _write(self) -> None:
         """Servers that run write to their disks, sooner or later."""
@@ -173,16 +177,22 @@ class WorkloadWorld:
         choices += [self._deliver] * (3 if self.commands else 0)
         choices += [self._land] * (2 if self.requests else 0)
         choices += [self._report] * (3 if self.facts else 0)
+        choices += [self._go_on] * bool(self.ledger.head.agenda)
         self.random.choice(choices)()
+
+    def _go_on(self) -> None:
+        self._tell(GO_ON, {"migration": MIGRATION})
 
     def _tell(self, name: str, data: Answer) -> None:
         self.log.append((name, data, self.now))
-        self._send(react(self.ledger, name, data, self.now))
+        with sliced(self.seed, self.is_played):
+            dues = react(self.ledger, name, data, self.now)
+        self._send(dues)
         self._assign()
 
     def _assign(self) -> None:
         """What the shell does after each message: give out places."""
-        if self.ledger.head.paused:
+        if self.ledger.head.paused or self.ledger.head.agenda:
             return
         used: Counter[str] = Counter()
         for step in self.ledger.all():

@@ -35,6 +35,7 @@ class Head:
     attempt: int = 0  # of the export whose parts count
     created: float = 0.0  # when it was first heard of
     owner: str = ""  # the broker's user who spoke of it first
+    agenda: dict[str, Any] | None = None  # what is being done with all of it, and how far that is (see ``slices``)
 
     @property
     def named(self) -> dict[str, Any]:
@@ -202,6 +203,31 @@ class Ledger:
     def ready(self, limit: int) -> list[Step]:
         """Return up to *limit* ready steps, in order."""
         return self._in("state", "ready")[:limit]
+
+    def plain(self, after: str = "", limit: int | None = None) -> list[Step]:
+        """Return the steps of no workload, by key; so many after one."""
+        return sorted((s for s in self._in("group", "") if s.key > after), key=lambda step: step.key)[:limit]
+
+    def groups_after(self, after: str, limit: int) -> list[str]:
+        """Return the keys of so many workloads after one, with all that is to be known of them."""
+        return [group for group in self.groups() if group > after][:limit]
+
+    def has_plain_undo(self) -> bool:
+        """Whether something that was made on behalf of no workload is, or was, to be removed."""
+        return any(step.compensates for step in self._in("group", ""))
+
+    def unsettled(self) -> list[Step]:
+        """Return the steps of workloads that are over, take something back or look for it, and didn't do so."""
+        over = [step for step in self._in("state", "failed", "skipped") if step.group]
+        return [step for step in over if step.compensates or step.hints.get("only_look")]
+
+    def unfreed(self, limit: int) -> list[Step]:
+        """Return so many steps that wait though nothing stands before them, in order."""
+        return [step for step in self._in("state", "waiting") if not step.waits][:limit]
+
+    def failed(self) -> list[Step]:
+        """Return the steps that failed, in order."""
+        return self._in("state", "failed")
 
     def of_group(self, group: str) -> list[Step]:
         """Return the steps of one workload, in order."""

@@ -56,19 +56,18 @@ def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
     _carry_on(ledger, group)
 
 
-def fail_all(ledger: Ledger, reason: str, now: float, ended: bool = False) -> None:
-    """Give up every workload that is under way; *ended*: also those that are over, if they did anything.
+def fail_begun(ledger: Ledger, group: str, reason: str, now: float, ended: bool = False) -> None:
+    """Give up a workload that is under way; *ended*: also one that is over, if it did anything.
 
     One that has arrived isn't under way, though some of its steps may be: they tidy up.
     """
-    for group in ledger.groups():
-        if not ended and transitions.arrived(ledger, group):
-            continue
-        steps = ledger.of_group(group)
-        begun = any(step.attempt or step.state == "holding" for step in steps)
-        open_ = any(step.state in OPEN for step in steps)
-        if begun and not transitions.failing(ledger, group) and (open_ or (ended and _compensations(steps))):
-            fail(ledger, group, reason, now)
+    if not ended and transitions.arrived(ledger, group):
+        return
+    steps = ledger.of_group(group)
+    begun = any(step.attempt or step.state == "holding" for step in steps)
+    open_ = any(step.state in OPEN for step in steps)
+    if begun and not transitions.failing(ledger, group) and (open_ or (ended and _compensations(steps))):
+        fail(ledger, group, reason, now)
 
 
 def _carry_on(ledger: Ledger, group: str) -> None:
@@ -105,8 +104,7 @@ def _verdict(ledger: Ledger, head: Step, wanted: list[Step]) -> str:
 
 def stuck(ledger: Ledger) -> Step | None:
     """Return a step that should have taken something back and could not, if there is one."""
-    over = [s for s in ledger.all() if s.group and s.state in ("failed", "skipped")]
-    return next((s for s in over if s.compensates or (transitions.doubtful(s) and s.hints.get("only_look"))), None)
+    return next((s for s in ledger.unsettled() if s.compensates or transitions.doubtful(s)), None)
 
 
 def _compensations(steps: list[Step]) -> list[Step]:

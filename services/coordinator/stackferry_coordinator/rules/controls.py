@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from stackferry import cleanup
 
-from ..plan.ledger import Ledger, Step
-from . import compensation, planning, quotas, transitions, undo
+from ..plan.ledger import OPEN, Ledger, Step
+from . import compensation, planning, quotas, slices, transitions, undo
 
 
 def _start(ledger: Ledger, now: float) -> None:
@@ -29,59 +29,79 @@ def _retry(ledger: Ledger, now: float) -> None:
     """Give everything that failed, and what it held up, another round."""
     head = ledger.head
     export = ledger.step("export")
-    if any(step.compensates and not step.group for step in ledger.all()):
+    if ledger.has_plain_undo():
         undo.begin(ledger, now)
         return
-    is_planned = any(step.action != "export" for step in ledger.all())
+    is_planned = sum(head.counts.values()) > (export is not None)
     if not is_planned or (export is not None and export.state == "failed"):
         phase = "new"
     else:
         phase = "planning" if head.mode == "plan" else "running"
     ledger.head = replace(head, phase=phase, paused=False, reason=None)
-    # A payload that can't be taken in may need another image to be made first.
-    failed = {s.key.removesuffix("/transfer") for s in ledger.all() if s.action == "transfer" and s.state == "failed"}
-    anew = _workloads_to_retry(ledger)
-    transitions.reopen(
-        ledger,
-        lambda step: step.key in anew or (not step.group and _unfinished(step, failed)) or not is_planned,
-    )
+    if is_planned:
+        slices.begin(ledger, "retry", now)
+        return
+    transitions.reopen(ledger, lambda step: True)
     planning.plan_when_complete(ledger)  # the documents may have come while it was cancelled
 
 
-def _unfinished(step: Step, failed: set[str]) -> bool:
+def _retry_plain(ledger: Ledger, steps: list[Step], now: float) -> None:
+    chosen = {step.key: step.state not in OPEN for step in steps if _is_unfinished(ledger, step)}
+    transitions.reopen_unfreed(ledger, chosen)
+
+
+def _is_unfinished(ledger: Ledger, step: Step) -> bool:
     if step.action in cleanup.ACTIONS:  # only its own command deletes at the source
         return False
     if step.key == quotas.AT_SOURCE and step.results.get("refused"):
         return True
-    return step.state in ("failed", "skipped") or (step.key in failed and step.action != "keep")
+    if step.state in ("failed", "skipped"):
+        return True
+    # A payload that can't be taken in may need another image to be made first.
+    payload = ledger.step(f"{step.key}/transfer") if step.action == "ensure" and step.kind == "image" else None
+    return payload is not None and payload.state == "failed"
 
 
-def _workloads_to_retry(ledger: Ledger) -> set[str]:
-    """The steps of workloads that get another round: all of a failed one, or what could not be taken back of it."""
+def _retry_workload(ledger: Ledger, group: str, now: float) -> None:
+    """Another round for all of a failed workload, or for what could not be taken back of it."""
+    steps = ledger.of_group(group)
+    left = {s.key for s in steps if s.compensates and s.state in ("failed", "skipped")}
     chosen: set[str] = set()
-    for group in ledger.groups():
-        steps = ledger.of_group(group)
-        left = {s.key for s in steps if s.compensates and s.state in ("failed", "skipped")}
-        over = {s.key for s in steps if not s.compensates}
-        if left:
-            head = transitions.known(ledger, group)
-            ledger.change(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"})
-            chosen |= left
-        elif transitions.failing(ledger, group):
-            if transitions.known(ledger, group).hints.get("taken_back"):  # else it's still being taken back
-                compensation.begin_again(ledger, group)
-                chosen |= over
-        else:
-            chosen |= {s.key for s in steps if s.state in ("failed", "skipped")}
-    return chosen
+    if left:
+        head = transitions.known(ledger, group)
+        ledger.change(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"})
+        chosen = left
+    elif transitions.failing(ledger, group):
+        if transitions.known(ledger, group).hints.get("taken_back"):  # else it's still being taken back
+            compensation.begin_again(ledger, group)
+            chosen = {s.key for s in steps if not s.compensates}
+    else:
+        chosen = {s.key for s in steps if s.state in ("failed", "skipped")}
+    again = {step.key: step.state not in OPEN for step in ledger.fresh(steps) if step.key in chosen}
+    transitions.reopen_unfreed(ledger, again)
 
 
 def _cancel(ledger: Ledger, now: float) -> None:
     """Ask nothing more; what is under way ends. What was made stays (``undo`` removes it), except of
     workloads that are under way: half a server is of no use."""
     ledger.head = replace(ledger.head, phase="cancelling", paused=False)
-    compensation.fail_all(ledger, "cancelled", now)
-    undo.drop_unasked(ledger, "cancelled")
+    slices.begin(ledger, "cancel", now)
+
+
+def _cancel_plain(ledger: Ledger, steps: list[Step], now: float) -> None:
+    undo.drop_unasked(ledger, steps, "cancelled")
+
+
+def _cancel_workload(ledger: Ledger, group: str, now: float) -> None:
+    compensation.fail_begun(ledger, group, "cancelled", now)
+    undo.drop_unasked(ledger, ledger.of_group(group), "cancelled")
+
+
+slices.WORKS |= {
+    "retry": slices.Work(_retry_plain, _retry_workload, True, planning.plan_when_complete),
+    "cancel": slices.Work(_cancel_plain, _cancel_workload),
+    "undo": slices.Work(undo.plain, undo.workload, True),
+}
 
 
 def _pause(ledger: Ledger, now: float) -> None:

@@ -29,6 +29,7 @@ from . import (
     controls,
     places,
     planning,
+    slices,
     source_cleanup,
     transitions,
     undo,
@@ -60,7 +61,8 @@ def react(ledger: Ledger, message: str, data: dict[str, Any], now: float) -> lis
     again = HANDLERS[message](ledger, data, now) or []
     warm_passes.follow(ledger, now)
     compensation.follow(ledger, now)
-    _conclude(ledger, now)
+    if ledger.head.agenda is None:
+        _conclude(ledger, now)
     compensation.follow(ledger, now)
     arrivals.note(ledger, now)
     return again + _ask(ledger, now)
@@ -254,6 +256,7 @@ HANDLERS: dict[str, Handler] = {
     "held-up": _held_up,
     "met": _met,
     "tick": _ticked,
+    slices.GO_ON: slices.go_on,
 }
 
 
@@ -281,7 +284,11 @@ def _conclude(ledger: Ledger, now: float) -> None:
 def _ask(ledger: Ledger, now: float) -> list[Do]:
     """Claim the next tries, as many as may be under way at once."""
     head = ledger.head
-    if head.paused or head.phase not in ("new", "planning", "running", "undoing", "cancelling", "cleaning"):
+    if (
+        head.agenda
+        or head.paused
+        or head.phase not in ("new", "planning", "running", "undoing", "cancelling", "cleaning")
+    ):
         return []
     room = IN_FLIGHT + BY_PLACE * head.counts.get("holding", 0) - head.counts.get("asked", 0)
     due = []

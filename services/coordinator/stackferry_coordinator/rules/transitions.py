@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..plan.itinerary import place_of, task_of
@@ -41,9 +41,7 @@ def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
         if after.state != "waiting":
             continue
         if hard and state in ("failed", "skipped") and not tolerated(step):
-            fate = "failed" if state == "failed" else "was skipped"
-            why = f"needs {step.kind.replace('_', ' ')} {step.name!r}, which {fate}"
-            close(ledger, after, "skipped", outcome=None, reason=why)
+            close(ledger, after, "skipped", outcome=None, reason=_why_skipped(step, state))
         else:
             waits = after.waits - 1
             ledger.change(after, waits=waits)
@@ -200,12 +198,17 @@ def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
 
 def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
     """Give steps another round, as soon as what they wait for is over; what comes after them waits for them again."""
-    chosen = {step.key: step.state not in OPEN for step in ledger.all() if which(step)}
-    reopen_keys(ledger, chosen)
+    reopen_keys(ledger, {step.key: step.state not in OPEN for step in ledger.all() if which(step)})
 
 
 def reopen_keys(ledger: Ledger, chosen: dict[str, bool]) -> None:
     """The same for these steps; the value says whether a step was over."""
+    reopen_unfreed(ledger, chosen)
+    free_reopened(ledger, chosen)
+
+
+def reopen_unfreed(ledger: Ledger, chosen: dict[str, bool]) -> None:
+    """The same, but that none of them is freed: more may be reopened that they wait for."""
     for key in chosen:
         step = known(ledger, key)
         hints = {n: v for n, v in step.hints.items() if n == "doubt" or n not in OF_A_TRY}
@@ -221,5 +224,35 @@ def reopen_keys(ledger: Ledger, chosen: dict[str, bool]) -> None:
     for key in chosen:
         waits = sum(1 for before, _ in ledger.before(key) if known(ledger, before).state in OPEN)
         ledger.change(known(ledger, key), waits=waits)
-        if not waits:
-            free(ledger, known(ledger, key))
+
+
+def free_reopened(ledger: Ledger, keys: Iterable[str]) -> None:
+    """Free those of these steps that wait for nothing; one that can't be without what failed is skipped again."""
+    for key in keys:
+        step = known(ledger, key)
+        if step.state != "waiting" or step.waits:
+            continue
+        lost = next((before for before in _needed(ledger, key) if before.state in ("failed", "skipped")), None)
+        if lost is None:
+            free(ledger, step)
+        else:
+            close(ledger, step, "skipped", outcome=None, reason=_why_skipped(lost, lost.state))
+
+
+def free_some(ledger: Ledger, limit: int) -> bool:
+    """The same for so many of all steps; return whether there may be more."""
+    steps = ledger.unfreed(limit)
+    free_reopened(ledger, [step.key for step in steps])
+    return len(steps) == limit
+
+
+def _needed(ledger: Ledger, key: str) -> Iterator[Step]:
+    """What a step can't be without."""
+    for before, hard in ledger.before(key):
+        if hard and not tolerated(step := known(ledger, before)):
+            yield step
+
+
+def _why_skipped(needed: Step, state: str) -> str:
+    fate = "failed" if state == "failed" else "was skipped"
+    return f"needs {needed.kind.replace('_', ' ')} {needed.name!r}, which {fate}"

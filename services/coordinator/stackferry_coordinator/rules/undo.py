@@ -5,27 +5,42 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..plan.ledger import Ledger, Step
-from . import compensation, transitions
+from . import compensation, slices, transitions
+
+UNBEGUN = "undone before it was begun"
 
 
 def begin(ledger: Ledger, now: float) -> None:
     """Remove whatever was made; first find out what an interrupted try has made, without making more."""
     ledger.head = replace(ledger.head, phase="undoing", paused=False, reason=None)
-    taking = [s for s in ledger.all() if s.action == "remove" or s.compensates]
-    failed = {s.key for s in taking if s.state in ("failed", "skipped")}
-    transitions.reopen(ledger, lambda step: step.key in failed)
-    compensation.fail_all(ledger, "undone", now, ended=True)
-    drop_unasked(ledger, "undone before it was begun")
-    for step in ledger.fresh(ledger.all()):
-        if step.group:
-            continue
+    slices.begin(ledger, "undo", now)
+
+
+def plain(ledger: Ledger, steps: list[Step], now: float) -> None:
+    """The same for some steps of no workload."""
+    _again(ledger, steps)
+    drop_unasked(ledger, steps, UNBEGUN)
+    for step in ledger.fresh(steps):
         if transitions.doubtful(step) and step.state in ("skipped", "failed"):
             ledger.change(step, state="resting", due=now + transitions.SETTLE, tries=0)
 
 
-def drop_unasked(ledger: Ledger, reason: str) -> None:
-    """Skip whatever isn't under way; a workload that is given up, or has arrived, sees to itself."""
-    for step in ledger.fresh(ledger.all()):
+def workload(ledger: Ledger, group: str, now: float) -> None:
+    """The same for a workload."""
+    _again(ledger, ledger.of_group(group))
+    compensation.fail_begun(ledger, group, "undone", now, ended=True)
+    drop_unasked(ledger, ledger.of_group(group), UNBEGUN)
+
+
+def _again(ledger: Ledger, steps: list[Step]) -> None:
+    """Take away once more what could not be."""
+    taking = [s for s in steps if (s.action == "remove" or s.compensates) and s.state in ("failed", "skipped")]
+    transitions.reopen_unfreed(ledger, dict.fromkeys((s.key for s in taking), True))
+
+
+def drop_unasked(ledger: Ledger, steps: list[Step], reason: str) -> None:
+    """Skip what isn't under way; a workload that is given up, or has arrived, sees to itself."""
+    for step in ledger.fresh(steps):
         if step.compensates or (step.group and _sees_to_itself(ledger, step.group)):
             continue
         idle = step.state in ("waiting", "ready", "wanting", "resting") or _unbegun(step)
@@ -45,16 +60,19 @@ def _sees_to_itself(ledger: Ledger, group: str) -> bool:
 
 def carry_on(ledger: Ledger) -> None:
     """Once nothing is under way: remove what was made, last first; when that's over, say so."""
-    begun = {s.key for s in ledger.all() if s.action == "remove"}
-    for step in [s for s in ledger.all() if s.action in ("ensure", "finish") and s.state != "removed" and not s.group]:
+    steps = ledger.plain()
+    begun = {s.key for s in steps if s.action == "remove"}
+    for step in sorted(steps, key=lambda s: s.order):
+        if step.action not in ("ensure", "finish") or step.state == "removed":
+            continue
         for removal in compensation.removals(step):
             if removal.key not in begun and f"{step.key}/surplus/{removal.destination_id}" not in begun:
                 ledger.add(removal)
-    if new := [s for s in ledger.all() if s.action == "remove" and s.key not in begun]:
+    if new := [s for s in ledger.plain() if s.action == "remove" and s.key not in begun]:
         order(ledger, new)
     if ledger.head.open:
         return
-    for step in ledger.all():
+    for step in ledger.failed():
         if _in_doubt(step):
             lost = transitions.doubtful(step) and not step.compensates
             what = "may have been made by a try that was lost" if lost else "could not be taken back"

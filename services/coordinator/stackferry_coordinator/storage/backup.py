@@ -117,7 +117,7 @@ def _stop(connection: Connection, migration: str, now: float) -> None:
         if step.state in (*OPEN, "holding"):
             state = "removed" if step.state == "holding" else "skipped"
             store.change(step, state=state, due=None, claim=None, reason=RESTORED)
-    store.head = replace(store.head, phase="cancelled", paused=False, reason=RESTORED)
+    store.head = replace(store.head, phase="cancelled", paused=False, reason=RESTORED, agenda=None)
     store.flush(now)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, String, bindparam, cast, insert, select, update
 
 from ..plan.ledger import Document, Head, Ledger, Step
 from . import tables as t
@@ -29,6 +30,15 @@ _BEFORE = select(t.edge.c.before, t.edge.c.hard).where(
     t.edge.c.migration == bindparam("m"), t.edge.c.after == bindparam("k")
 )
 _EDGES = select(t.edge.c.before, t.edge.c.after, t.edge.c.hard).where(t.edge.c.migration == bindparam("m"))
+_PLAIN = _STEPS.where(t.step.c.group == "")
+#: steps of workloads that take something back or look for it, and have ended without
+_UNSETTLED = _STEPS.where(
+    t.step.c.group != "",
+    t.step.c.state.in_(("failed", "skipped")),
+    t.step.c.key.contains("/undo/") | cast(t.step.c.hints, String).contains('"only_look": true'),
+)
+_UNFREED = _STEPS.where(t.step.c.state == "waiting", t.step.c.waits == 0).order_by(t.step.c.order)
+FEW = 500  # keys in one statement
 _STEPS_AFTER = (
     select(t.edge.c.hard, *(t.step.c[name] for name in _STEP))
     .join(t.step, (t.step.c.migration == t.edge.c.migration) & (t.step.c.key == t.edge.c.after))
@@ -49,6 +59,14 @@ _CHANGE_HEAD = (
 )
 
 
+@dataclass(slots=True)
+class Links:
+    """What a step comes after, and what comes after it: (key, hard) each."""
+
+    before: list[tuple[str, bool]] = field(default_factory=list)
+    after: list[tuple[str, bool]] = field(default_factory=list)
+
+
 class Store(Ledger):
     """One migration's ledger inside of one transaction.
 
@@ -64,6 +82,7 @@ class Store(Ledger):
         self._clean: dict[str, Step] = {}
         self._absent: set[str] = set()
         self._complete = False
+        self._linked_to: dict[str, Links] = {}  # of steps whose links are all here: before and after each
         self._new_links: list[dict[str, Any]] = []
         self._new_documents: list[dict[str, Any]] = []
 
@@ -97,11 +116,71 @@ class Store(Ledger):
     def all(self) -> list[Step]:
         if not self._complete:
             self._load()
-            for before, after, hard in self.connection.execute(_EDGES, {"m": self.head.id}):
-                self._after.setdefault(before, []).append((after, hard))
-                self._before.setdefault(after, []).append((before, hard))
             self._complete = True
+            self._take_links(self.connection.execute(_EDGES, {"m": self.head.id}), self.steps)
         return super().all()
+
+    def plain(self, after: str = "", limit: int | None = None) -> list[Step]:
+        if not self._complete:
+            query = _PLAIN.where(t.step.c.key > after).order_by(t.step.c.key).limit(limit)
+            keys = self._take(self.connection.execute(query, {"m": self.head.id}))
+            self._surround(keys)
+        return super().plain(after, limit)
+
+    def groups_after(self, after: str, limit: int) -> list[str]:
+        if self._complete:
+            return super().groups_after(after, limit)
+        c = t.step.c
+        query = select(c.group).distinct().where(*self._mine(t.step), c.group > after).order_by(c.group).limit(limit)
+        groups = list(self.connection.execute(query).scalars())
+        self._surround(self._take(self.connection.execute(_STEPS.where(c.group.in_(groups)), {"m": self.head.id})))
+        return groups
+
+    def has_plain_undo(self) -> bool:
+        c = t.step.c
+        query = select(c.key).where(*self._mine(t.step), c.group == "", c.key.contains("/undo/")).limit(1)
+        return self.connection.execute(query).first() is not None or super().has_plain_undo()
+
+    def unsettled(self) -> list[Step]:
+        if not self._complete:
+            self._take(self.connection.execute(_UNSETTLED, {"m": self.head.id}))
+        return super().unsettled()
+
+    def unfreed(self, limit: int) -> list[Step]:
+        if not self._complete:
+            here = sum(1 for step in self._clean.values() if step.state == "waiting")  # these may have changed
+            self._surround(self._take(self.connection.execute(_UNFREED.limit(limit + here), {"m": self.head.id})))
+        return super().unfreed(limit)
+
+    def failed(self) -> list[Step]:
+        if not self._complete:
+            self._load(t.step.c.state == "failed")
+        return super().failed()
+
+    def _surround(self, keys: list[str]) -> None:
+        """Load the links of these steps, and the steps that they lead to: each by itself would be a question."""
+        keys = [key for key in keys if key not in self._linked_to]
+        c = t.edge.c
+        for few in _batches(keys):
+            links = {
+                tuple(row)
+                for side in (c.before, c.after)
+                for row in self.connection.execute(_EDGES.where(side.in_(few)), {"m": self.head.id})
+            }
+            self._take_links(links, few)
+            others = {key for before, after, _ in links for key in (before, after)} - self.steps.keys()
+            for some in _batches(sorted(others)):
+                self._load(t.step.c.key.in_(some))
+
+    def _take_links(self, links: Any, keys: Iterable[str]) -> None:
+        """Take in all links of these steps, as the database has them."""
+        found = {key: Links() for key in keys}
+        for before, after, hard in links:
+            if before in found:
+                found[before].after.append((after, hard))
+            if after in found:
+                found[after].before.append((before, hard))
+        self._linked_to |= found
 
     def ready(self, limit: int) -> list[Step]:
         self._load_first("ready", limit)
@@ -126,14 +205,16 @@ class Store(Ledger):
         return super().overdue(now)
 
     def after(self, key: str) -> list[tuple[str, bool]]:
-        if self._complete:
-            return super().after(key)
+        if key in self._linked_to:
+            return self._linked_to[key].after + super().after(key)
         rows = self.connection.execute(_STEPS_AFTER, {"m": self.head.id, "k": key}).all()
         self._take(row[1:] for row in rows)  # whoever asks looks at them next
         return [(row[1], row[0]) for row in rows] + super().after(key)
 
     def before(self, key: str) -> list[tuple[str, bool]]:
-        return super().before(key) if self._complete else self._linked(_BEFORE, key) + super().before(key)
+        if key in self._linked_to:
+            return self._linked_to[key].before + super().before(key)
+        return self._linked(_BEFORE, key) + super().before(key)
 
     def all_documents(self, attempt: int) -> list[Document]:
         query = (
@@ -157,17 +238,24 @@ class Store(Ledger):
     def _load(self, *conditions: Any) -> None:
         self._take(self.connection.execute(_STEPS.where(*conditions), {"m": self.head.id}))
 
-    def _take(self, rows: Any) -> None:
-        """Take in rows of _STEPS that aren't here yet; those that are may have changed."""
+    def _take(self, rows: Any) -> list[str]:
+        """Take in rows of _STEPS that aren't here yet; those that are may have changed. Return the keys of all."""
+        keys = []
         for row in rows:
+            keys.append(row[_KEY])
             if row[_KEY] not in self.steps:
                 values = list(row)
                 for place in _TUPLES:
                     values[place] = tuple(values[place])
                 self._clean[row[_KEY]] = step = Step(*values)
                 self._hold(step)
+        return keys
 
     # -- writing -----------------------------------------------------------------------------------------
+
+    def add(self, step: Step) -> Step:
+        self._linked_to.setdefault(step.key, Links())  # the database has none of it, but for those that come
+        return super().add(step)
 
     def link(self, before: str, after: str, hard: bool) -> None:
         super().link(before, after, hard)
@@ -198,9 +286,18 @@ class Store(Ledger):
         if self.head != self._head_before:
             self.connection.execute(_CHANGE_HEAD, _bound(self.head) | {"b_changed": now})
         self._clean.update((step.key, step) for step in changed)
+        for link in self._new_links:  # they are in the database now
+            before, after, hard = link["before"], link["after"], link["hard"]
+            if before in self._linked_to:
+                self._linked_to[before].after.append((after, hard))
+            if after in self._linked_to:
+                self._linked_to[after].before.append((before, hard))
         self._new_links, self._new_documents, self._head_before = [], [], self.head
-        if not self._complete:
-            self._after, self._before = {}, {}  # they are in the database now
+        self._after, self._before = {}, {}
+
+
+def _batches(keys: list[str]) -> Iterator[list[str]]:
+    return (keys[first : first + FEW] for first in range(0, len(keys), FEW))
 
 
 class _Documents(dict[str, Document]):

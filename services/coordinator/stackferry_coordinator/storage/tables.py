@@ -37,6 +37,7 @@ migration = Table(
     Column("created", Float, nullable=False),  # seconds since the epoch
     Column("changed", Float, nullable=False),
     Column("owner", String(255), nullable=False, server_default=""),  # the broker's user who spoke of it first
+    Column("agenda", JSON(none_as_null=True)),  # what is being done with all of it, slice by slice
 )  # fmt: skip
 
 step = Table(

@@ -65,7 +65,12 @@ class Consequences:
 
     def _assign(self, connection: Connection, store: Store, facts: Facts, now: float, time_passed: bool) -> list[Do]:
         """Give places on the conversion hosts to the volumes that want one; return the tries that are due then."""
-        if not store.head.counts.get("wanting") or store.head.paused or not (store.places_changed or time_passed):
+        if (
+            store.head.agenda
+            or not store.head.counts.get("wanting")
+            or store.head.paused
+            or not (store.places_changed or time_passed)
+        ):
             return []
         store.flush(now)  # the fleet is asked who holds places
         held = store.head.counts.get("holding", 0)

@@ -32,7 +32,7 @@ from ..events.telling import SOURCE
 from ..hosts import operators, presence
 from ..plan.itinerary import place_of
 from ..plan.ledger import Head
-from ..rules import source_cleanup, transitions
+from ..rules import slices, source_cleanup, transitions
 from ..rules.reactions import granted, opened
 from ..storage import outbox, retention
 from ..storage import tables as t
@@ -62,6 +62,7 @@ class Shell:
         self.authority, self.fleeting = authority or Authority(), Fleeting()
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
+        self.agendas: set[str] = set()  # migrations of which another slice is to be done
         self.asked: dict[str, float] = {}  # migration → when it was first asked for, with clouds that nobody knows
         self.listening, self.queues = Listening(), Queues(publisher, clock)
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
@@ -94,6 +95,7 @@ class Shell:
             if name == "request-migration":
                 self._check_clouds(connection, data, sender, now)
             due = self.consequences.of(connection, store, name, data, now, envelope)
+        self._note_agenda(store)
         if (
             name in FLEETING
             and (step := store.step(data["step"]))
@@ -169,6 +171,8 @@ class Shell:
             is_late = t.step.c.state.in_(("asked", "resting")) & (t.step.c.due <= now)
             late = list(connection.execute(select(t.step.c.migration).distinct().where(is_late)).scalars())
             late += [id_ for id_ in presence.wanting(connection, now) if id_ not in late]
+            slow = select(t.migration.c.id).where(t.migration.c.agenda.is_not(None))
+            self.agendas |= set(connection.execute(slow).scalars())  # also of a coordinator that is gone
             # While no agent at all was heard, it was the broker, or this process, that was away.
             hears = now - self.listening.hears_since >= self.host_lost
             lost = presence.lost(connection, now, self.host_lost) if hears else []
@@ -225,15 +229,29 @@ class Shell:
         return {"forgotten": [id_ for id_ in asked if id_ not in kept], "kept": kept}
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
+        self.agendas.discard(migration)
         with self.engine.begin() as connection:
             store = Store.open(connection, migration)
             due = store is not None and self.consequences.of(connection, store, name, data, now, None)
+        if store is not None:
+            self._note_agenda(store)
         self.unsent |= due
+
+    def _note_agenda(self, store: Store) -> None:
+        if store.head.agenda is not None:
+            self.agendas.add(store.head.id)
+
+    def go_on(self) -> bool:
+        """Do another slice of what concerns a whole migration, of each that has one; return whether there was any."""
+        begun, now = list(self.agendas), self.clock()
+        for migration in begun:
+            self._timely(migration, slices.GO_ON, {"migration": migration}, now)
+        return bool(begun)
 
     @property
     def has_news(self) -> bool:
         """Whether there is something to send now."""
-        return self.unsent or self.fleeting.is_due(self.clock())
+        return self.unsent or bool(self.agendas) or self.fleeting.is_due(self.clock())
 
     def relay(self) -> int:
         """Publish what is due; return how many messages the broker has taken."""
