@@ -62,6 +62,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
     for number, (folder, crossed) in enumerate(CROSSINGS):
         (house / folder / f"crossing_{number}.py").write_text(f"import {crossed}\n")
     (house / "services/coordinator/stackferry_coordinator/homeless.py").write_text("")
+    for one, other in (("round", "about"), ("about", "round")):
+        (house / f"contract/stackferry/documents/{one}.py").write_text(f"import stackferry.documents.{other}\n")
     shutil.copy(ROOT / "pyproject.toml", house)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(str(house / room) for room in ROOMS), "COLUMNS": "300"}
     program = Path(sys.executable).with_name("lint-imports")
@@ -74,6 +76,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_new_file_that_crosses_a_border_is_found(told: str, number: int) -> None:
     folder, crossed = CROSSINGS[number]
     assert f"{_package(folder)}.crossing_{number} -> {crossed} (l.1)" in told
+
+
+def test_modules_that_import_each_other_are_found(told: str) -> None:
+    assert "- .round -> .about" in told or "- .about -> .round" in told
 
 
 def test_a_new_module_of_the_coordinator_needs_a_room(told: str) -> None:

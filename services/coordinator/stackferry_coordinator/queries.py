@@ -165,7 +165,7 @@ def _head(row: Any) -> dict[str, Any]:
 def _stays_behind(connection: Connection, migration: str) -> list[dict[str, Any]]:
     """What of the source's project no document describes, as its export said."""
     c = t.step.c
-    results = connection.execute(select(c.results).where(c.migration == migration, c.action == "export")).scalar()
+    results = connection.execute(select(c.results).where(c.migration == migration, c.key == "export")).scalar()
     return list((results or {}).get("stays_behind") or ())
 
 

@@ -6,12 +6,8 @@ at once, beside all others of its sort, and be down for as long as the cloud nee
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .node import Node
 from .subjects import is_awaited
-
-if TYPE_CHECKING:
-    from .graph import Node
 
 #: without ``servers_at_once`` in the request
 USUAL = 8

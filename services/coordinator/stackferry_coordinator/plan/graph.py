@@ -10,11 +10,10 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from stackferry.resources import BY_TYPE, KINDS, Kind, order
+from stackferry.resources import BY_TYPE, KINDS, order
 from stackferry.resources.nested import beside_of, nested_in, source_ids
 from stackferry.resources.security_group import automatic
 from stackferry.resources.view import OWN
@@ -22,38 +21,9 @@ from stackferry.resources.view import OWN
 from . import legs, subjects
 from .at_once import few_at_once
 from .itinerary import stops as stops_of
+from .node import Node
 
 Document = dict[str, Any]
-
-
-@dataclass
-class Node:
-    """A step to be: what it does, and after what (key → hard)."""
-
-    key: str
-    action: str
-    kind: type[Kind]
-    document: Document
-    after: dict[str, bool] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    hints: dict[str, Any] = field(default_factory=dict)
-    group: str = ""
-
-    @property
-    def problem(self) -> str | None:
-        """What is known to be wrong with it. Its step remembers: it isn't done by a later ``start`` or ``retry``."""
-        return self.hints.get("problem")
-
-    @problem.setter
-    def problem(self, problem: str | None) -> None:
-        if problem:
-            self.hints["problem"] = problem
-
-    @property
-    def source_id(self) -> str | None:
-        """The id at the source, if the document has one."""
-        id_ = self.document.get("_info", {}).get("id")
-        return str(id_) if id_ else None
 
 
 def build(

@@ -6,12 +6,11 @@ Neutron leads no floating IP to a port, and forwards nothing to it, before a rou
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stackferry.resources.server_parts import port_of
 
-if TYPE_CHECKING:
-    from .graph import Node
+from .node import Node
 
 #: kinds that need a leg, and the link to the port
 REACH = {"free_floating_ip": "port_ref", "port_forwarding": "internal_port_ref"}

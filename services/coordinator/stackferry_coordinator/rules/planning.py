@@ -12,8 +12,9 @@ from stackferry.resources.server_fields import with_group
 from stackferry.selection import filter_of, selects_kind
 
 from ..plan import subjects
-from ..plan.graph import Node, build
+from ..plan.graph import build
 from ..plan.ledger import COPIES, Head, Ledger, Step
+from ..plan.node import Node
 from . import quotas, transitions
 
 #: what the steps of a plan or an export do instead

@@ -16,8 +16,8 @@ from stackferry import messages
 from stackferry.messages import Message
 from stackferry.resources.room import PLAIN, demand
 
-from ..plan.graph import Node
 from ..plan.ledger import Ledger, Step
+from ..plan.node import Node
 from ..plan.subjects import reading
 from . import transitions
 

@@ -69,7 +69,7 @@ step = Table(
     Column("group", KEY, nullable=False, server_default=""),
     Column("results", JSON, nullable=False, server_default="{}"),
     Index(None, "migration", "state", "order"),
-    Index(None, "migration", "group"),
+    Index("ix_step_of_group", "migration", "group", "key"),
     Index(None, "state", "due"),
     Index("ix_step_by_kind", "migration", "kind", "action", "state", "outcome", "seconds"),
     Index("ix_step_in_order", "migration", "order", "key"),
