@@ -57,6 +57,14 @@ def test_every_server_is_whole_at_one_side():
     assert ends["failed"]
 
 
+def test_what_ends_between_the_slices_of_a_cancel_is_taken_back_too():
+    many = [*(server(f"s{n}", 0) for n in range(4)), *(server(f"d{n}", 1) for n in range(2)), volume("v")]
+    for seed in range(3, 453, 9):  # a slice has one workload
+        unkind = Unkind(0.3, 0.05, 0.1, 0.1, controls=("cancel", "retry"), haste=0.03)
+        for more in range(3):
+            WorkloadWorld(many, seed + more, unkind, slots=4).run()
+
+
 def told_two(seed):
     """A world in which somebody says two things, in every order and at any moment."""
     words = PAIRS[seed // len(DOCUMENTS) % len(PAIRS)]

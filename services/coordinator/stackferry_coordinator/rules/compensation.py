@@ -57,16 +57,15 @@ def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
 
 
 def fail_begun(ledger: Ledger, group: str, reason: str, now: float, ended: bool = False) -> None:
-    """Give up a workload that is under way; *ended*: also one that is over, if it did anything.
+    """Give up a workload that was begun, unless it has arrived: then it only tidies up. *ended*: that, too.
 
-    One that has arrived isn't under way, though some of its steps may be: they tidy up.
+    Its last try may have ended since people asked for it: what it did is taken back all the same.
     """
-    if not ended and transitions.arrived(ledger, group):
+    if transitions.failing(ledger, group) or (not ended and transitions.arrived(ledger, group)):
         return
     steps = ledger.of_group(group)
     begun = any(step.attempt or step.state == "holding" for step in steps)
-    open_ = any(step.state in OPEN for step in steps)
-    if begun and not transitions.failing(ledger, group) and (open_ or (ended and _compensations(steps))):
+    if begun and (any(step.state in (*OPEN, "holding") for step in steps) or _compensations(steps)):
         fail(ledger, group, reason, now)
 
 

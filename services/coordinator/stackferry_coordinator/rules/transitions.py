@@ -108,7 +108,7 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     if step.action == "transfer" and ledger.head.phase == "undoing":
         close(ledger, step, "skipped", outcome=data["outcome"], reason="undone before it was complete")
         return
-    if given_up(ledger, step):
+    if given_up(ledger, step) or (step.group and _cancelled(ledger, step)):  # or will be, by a later slice
         _leave(ledger, step, data, now)
         return
     if _cancelled(ledger, step):
