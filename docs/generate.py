@@ -34,11 +34,29 @@ def generated() -> dict[str, str]:
         "settings.md": NOTE + settings_page(),
         "cli.md": NOTE + cli_page(),
         "os-migrate-variables.md": NOTE + variables_page(),
+        "states.md": NOTE + states_page(),
         "workflow.svg": drawing(),
         "asyncapi.json": written(asyncapi(public=True)),
         "asyncapi-internal.json": written(asyncapi(public=False)),
         **{f"schemas/{type_}.json": written(schema) for type_, schema in schemas().items()},
     }
+
+
+def states_page() -> str:
+    """The states of a step, and how each is left."""
+    from stackferry_coordinator.plan.states import OPEN, STATES
+
+    parts = [
+        "# The states of a step\n\n",
+        "`show --steps` tells the state of each step. A step isn't over while it's "
+        f"{', '.join(f'`{name}`' for name in OPEN)}.\n\n```mermaid\nstateDiagram-v2\n  [*] --> waiting\n",
+        *(f"  {name} --> {then}\n" for name, state in STATES.items() for then in state.then),
+        "```\n",
+    ]
+    for name, state in STATES.items():
+        parts.append(f"\n## {name}\n\n{state.meaning}\n\n| goes over to | when |\n|---|---|\n")
+        parts += [f"| {then} | {when} |\n" for then, when in state.then.items()]
+    return "".join(parts)
 
 
 def messages_page() -> str:

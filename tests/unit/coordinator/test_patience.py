@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.plan.ledger import OPEN, Step, verdict
+from stackferry_coordinator.plan.ledger import Step, verdict
+from stackferry_coordinator.plan.states import OPEN
 from stackferry_coordinator.rules import transitions
 from stackferry_coordinator.rules.answers import _downtime as downtime
 from stackferry_coordinator.rules.reactions import opened, react

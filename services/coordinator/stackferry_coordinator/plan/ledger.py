@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .states import OPEN
+
 Document = dict[str, Any]
 
-#: a step's life. waiting: for others; ready: may be asked; asked: under way; resting: until ``due``, then again;
-#: wanting: for a place on the conversion hosts; holding: has it, until it's released (``removed``)
-STATES = ("waiting", "ready", "wanting", "asked", "resting", "holding", "done", "failed", "skipped", "removed")
 COPIES = "copies"  # a hint of a plan's step: conversion hosts are needed for what it compares
-OPEN = ("waiting", "ready", "wanting", "asked", "resting")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..plan.itinerary import COORDINATOR, Task, task_of
-from ..plan.ledger import OPEN, Ledger, Step
+from ..plan.ledger import Ledger, Step
+from ..plan.states import OPEN
 from . import transitions
 
 #: hints that say nothing about another round

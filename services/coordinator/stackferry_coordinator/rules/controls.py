@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from stackferry import cleanup
 
-from ..plan.ledger import OPEN, Ledger, Step
+from ..plan.ledger import Ledger, Step
+from ..plan.states import OPEN
 from . import compensation, planning, quotas, slices, transitions, undo
 
 

@@ -8,7 +8,8 @@ destination: where that's another one now, what is there is found out by reading
 from __future__ import annotations
 
 from ..plan.itinerary import place_of, task_of
-from ..plan.ledger import OPEN, Ledger, Step
+from ..plan.ledger import Ledger, Step
+from ..plan.states import OPEN
 from . import transitions
 
 

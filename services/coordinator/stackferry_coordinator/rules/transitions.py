@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..plan.itinerary import place_of, task_of
-from ..plan.ledger import OPEN, Ledger, Step, verdict
+from ..plan.ledger import Ledger, Step, verdict
+from ..plan.states import OPEN
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
 LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again

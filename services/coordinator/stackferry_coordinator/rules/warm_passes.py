@@ -13,7 +13,8 @@ from stackferry.moved import earlier
 from stackferry.resources.migration_params import SERVER, chosen, moment
 
 from ..plan.itinerary import task_of
-from ..plan.ledger import OPEN, Ledger, Step
+from ..plan.ledger import Ledger, Step
+from ..plan.states import OPEN
 from . import transitions
 
 MOST = 20  # passes, where nobody says when to cut over

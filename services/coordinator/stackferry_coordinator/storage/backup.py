@@ -22,7 +22,7 @@ from sqlalchemy import URL, Connection, Engine, delete, make_url, select
 from stackferry.errors import Error
 from stackferry.phases import OVER, RESTORED
 
-from ..plan.ledger import OPEN
+from ..plan.states import OPEN
 from . import database
 from . import tables as t
 from .retention import FORGOTTEN

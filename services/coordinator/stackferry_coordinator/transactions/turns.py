@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, or_, select
 from stackferry.phases import OVER
 
-from ..plan.ledger import OPEN, Ledger, Step
+from ..plan.ledger import Ledger, Step
+from ..plan.states import OPEN
 from ..rules.reactions import Do, react
 from ..storage import tables as t
 
