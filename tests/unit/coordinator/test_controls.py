@@ -10,7 +10,7 @@ from stackferry_coordinator.rules import compensation
 from stackferry_coordinator.rules.reactions import granted, opened, react
 from stackferry_coordinator.rules.transitions import SETTLE, TRIES, known
 
-from .documents import network
+from .documents import interface, network, router, subnet
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0001"
 NETWORK = "network/n-a"
@@ -148,3 +148,25 @@ def test_another_round_of_a_workload_knows_nothing_of_the_first() -> None:
     fresh = known(ledger, "server/a")
     assert (fresh.hints, fresh.made, fresh.destination_id, fresh.results) == ({"length": 9}, (), None, {})
     assert known(ledger, "server/a/undo/d1").outcome == "removed"  # what was taken back, was
+
+
+def test_a_retry_begins_nothing_that_needs_what_makes_no_sense() -> None:
+    """Two networks of one name, and nothing says which is meant: the subnet's leg can't be without its subnet."""
+    play = Play()
+    unclear = subnet("s", "a")
+    del unclear["_info"]["source_ids"]
+    leg_of = interface("r", "a", "s")
+    leg_of["_info"]["source_ids"] = {"network_ref": "n-1", "fixed_ips_refs.0.subnet_ref": "s-s"}
+    documents = [network("a", "n-1"), network("a", "n-2"), unclear, router("r"), leg_of]
+    play.tell("submit-documents", part=1, documents=documents)
+    while due := [s for s in play.ledger.all() if s.state == "asked"]:
+        for step in due:
+            how = {"outcome": "done"} if step.key == "room" else {"outcome": "failed", "retryable": False}
+            play.tell("step-ended", step=step.key, attempt=step.attempt, **how)
+    leg = "router_interface/i-r-s"
+    before = {key: known(play.ledger, key).state for key in ("subnet/s-s", leg)}
+    assert before == {"subnet/s-s": "failed", leg: "skipped"}
+    asked = {key for key, _ in play.control("retry")}
+    assert asked == {"network/n-1", "router/r-r"}
+    assert {key: known(play.ledger, key).state for key in ("subnet/s-s", leg)} == before
+    assert known(play.ledger, leg).reason == "needs subnet 's', which failed"
