@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackferry.resources import KINDS, Kind
+from stackferry.resources import KINDS, Kind, source_id
 from stackferry.resources.conversion import serves
 from stackferry.resources.export import document
 from stackferry.resources.staying import Staying
@@ -30,7 +30,8 @@ def _able(kind: type[Kind], view: View) -> list[Record]:
     for record in view.records(kind.kind):
         if not kind.stands_alone(view, record) or serves(kind, record, view):
             continue
-        if why := kind.obstacle(view, record):
+        fault = source_id.fault(record["id"])
+        if why := f"its id {fault}" if fault else kind.obstacle(view, record):
             view.staying.append(Staying(kind.kind.replace("_", " "), record["id"], record["name"], why, kind.kind))
         else:
             able.append(record)

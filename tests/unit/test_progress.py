@@ -17,6 +17,7 @@ from stackferry_coordinator.rules.reactions import opened, react
 
 from .coordinator.documents import awaited, server, volume, warm
 from .coordinator.simulation import FINAL
+from .coordinator.slicing import sliced
 from .coordinator.test_workload_simulator import world
 from .coordinator.workload_world import MIGRATION, Unkind, WorkloadWorld
 
@@ -103,7 +104,8 @@ def _same(played: Any) -> tuple[Progress, Any]:
     ledger, progress = opened(played.request), Progress()
     for name, data, now in played.log:
         phase = ledger.head.phase
-        said = told_of(ledger, name, data, now)
+        with sliced(played.seed):
+            said = told_of(ledger, name, data, now)
         if ledger.head.phase not in (phase, *FINAL):
             progress.load(rows(ledger), now)
             continue

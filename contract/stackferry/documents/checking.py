@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from ..resources import BY_TYPE
+from ..resources import BY_TYPE, source_id
 from ..resources.migration_params import wrong_choices
 from .document import KNOWN_TYPES, Document, identity
 
@@ -62,8 +62,8 @@ def wrong_form(document: Any) -> list[str]:
     wrong += [
         f"{n} is not an object" for n in ("_info", "_migration_params") if not isinstance(document.get(n, {}), dict)
     ]
-    if not wrong and not isinstance(document.get("_info", {}).get("id"), str | None):
-        wrong.append("_info.id is not a text")
+    if not wrong and (fault := source_id.fault(document.get("_info", {}).get("id"))):
+        wrong.append(f"_info.id {fault}")
     return wrong
 
 

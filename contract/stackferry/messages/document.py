@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
-from ..resources import BY_TYPE
+from ..resources import BY_TYPE, source_id
 from ..resources.nested import nested_in
 from .fields import need
 
@@ -40,11 +40,19 @@ class DocumentField(fields.Field):
         super().__init__(**kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if errors := DocumentSchema().validate(value if isinstance(value, dict) else {"": value}):
+        if errors := _errors(value):
             raise ValidationError(errors)
         if wrong := _wrong_parts(value):
             raise ValidationError({"params": wrong})
         return value
+
+
+def _errors(value: Any) -> dict[str, Any]:
+    """What is wrong with the form of a document, by field."""
+    errors: dict[str, Any] = DocumentSchema().validate(value if isinstance(value, dict) else {"": value})
+    if not errors and (wrong := source_id.fault((value.get("_info") or {}).get("id"))):
+        errors["_info"] = {"id": [wrong]}
+    return errors
 
 
 def _wrong_parts(document: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +64,6 @@ def _wrong_parts(document: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(parts, list | None):
             errors[name] = ["expected a list"]
             continue
-        wrong = {
-            number: DocumentSchema().validate(part if isinstance(part, dict) else {"": part})
-            for number, part in enumerate(parts or ())
-        }
+        wrong = {number: _errors(part) for number, part in enumerate(parts or ())}
         errors |= {name: found} if (found := {number: said for number, said in wrong.items() if said}) else {}
     return errors

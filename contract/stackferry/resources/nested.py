@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from . import export
+from . import export, source_id
 from .fields import Link, Many, Portable, Ref, Replace
 from .kind import KINDS, Kind
 from .view import WITHIN
@@ -38,6 +38,9 @@ class Nested(Portable):
         for part in ("_info", "_migration_params"):
             if not isinstance(value.get(part, {}), dict):
                 errors[part] = ["is not an object"]
+        info = value.get("_info")
+        if isinstance(info, dict) and (wrong_id := source_id.fault(info.get("id"))):
+            errors["_info"] = {"id": [wrong_id]}
         said = {n: v for n, v in value["params"].items() if v is not None and n in self.kind.declared()}
         if wrong := self.kind().validate(said):
             errors["params"] = wrong

@@ -28,7 +28,8 @@ def told(ledger: Ledger, before: Head | None, cause: Envelope | None) -> list[Ou
     head = ledger.head
     found = [event(head, StepBegan, data, cause) for data in ledger.begun]
     found += [_ended(head, data, cause) for data in ledger.counted]
-    if before is None or (head.phase, head.paused) != (before.phase, before.paused):
+    is_through = before is not None and before.agenda is not None and head.agenda is None  # other totals by now
+    if before is None or is_through or (head.phase, head.paused) != (before.phase, before.paused):
         found.append(event(head, MigrationChanged, _changed(head, before), cause))
     return found + [event(head, WorkloadChanged, data, cause) for data in arrivals.facts(ledger)]
 
