@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry.resources.view import View
 from stackferry_clouds.export import documents
+from stackferry_clouds.view import ProjectView
 
 from ..contract.projects import migrate, outcomes
 
@@ -15,9 +15,9 @@ KINDS = ("network", "subnet", "router", "router_interface")
 MODES = {"slaac": {"ipv6_address_mode": "slaac", "ipv6_ra_mode": "slaac"}, "ra": {"ipv6_ra_mode": "slaac"}, "none": {}}
 
 
-def look(tenant: Any) -> View:
+def look(tenant: Any) -> ProjectView:
     c = tenant.connect()
-    return View(c, c.current_project_id, False, tenant.cloud)
+    return ProjectView(c, c.current_project_id, False, tenant.cloud)
 
 
 def legs(tenant: Any) -> set[tuple[Any, ...]]:

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources import KINDS
-from stackferry.resources.view import View
 from stackferry_clouds import actions, apply
 from stackferry_clouds.export import documents as documents_of
 from stackferry_clouds.failures import failure
+from stackferry_clouds.view import ProjectView
 
 pytestmark = pytest.mark.clouds
 Document = dict[str, Any]
 
 
-def look(tenant: Any) -> View:
-    return View(tenant.connect(), tenant.connect().current_project_id)
+def look(tenant: Any) -> ProjectView:
+    return ProjectView(tenant.connect(), tenant.connect().current_project_id)
 
 
 def ref(name: str) -> dict[str, Any]:
@@ -58,13 +58,13 @@ def ground(destination: Any) -> Any:
     return destination
 
 
-def ensure(kind: str, wanted: Document, view: View, **hints: Any) -> str:
+def ensure(kind: str, wanted: Document, view: ProjectView, **hints: Any) -> str:
     outcome = apply.ensure(kind, wanted, view, hints)
     assert outcome.outcome in ("created", "updated", "unchanged"), (outcome.outcome, outcome.reason)
     return str(outcome.destination_id)
 
 
-def running(view: View, wanted: Document, **hints: Any) -> tuple[str, str]:
+def running(view: ProjectView, wanted: Document, **hints: Any) -> tuple[str, str]:
     """A server on one port; the ids of both."""
     leg = ensure("port", port(), view)
     return leg, ensure("server", wanted, view, port_ids=[leg], **hints)

@@ -14,11 +14,11 @@ from stackferry import documents
 from stackferry.errors import Unfinished
 from stackferry.resources import KINDS
 from stackferry.resources.server_parts import port_of
-from stackferry.resources.view import View
 from stackferry.resources.volume import unmark
 from stackferry_clouds import apply
 from stackferry_clouds.export import documents as documents_of
 from stackferry_clouds.failures import failure
+from stackferry_clouds.view import ProjectView
 
 from ..parts import parts
 
@@ -31,9 +31,9 @@ UEFI = {"hw_firmware_type": "uefi", "hw_machine_type": "q35", "hw_disk_bus": "sc
 CHOSEN = {"floating_ip": {"floating_ip_address"}}
 
 
-def look(tenant: Any, admin: bool) -> View:
+def look(tenant: Any, admin: bool) -> ProjectView:
     connection = tenant.connect()
-    return View(connection, connection.current_project_id, admin, tenant.cloud)
+    return ProjectView(connection, connection.current_project_id, admin, tenant.cloud)
 
 
 @dataclass
@@ -45,10 +45,10 @@ class World:
     admin: bool
     ids: dict[str, str] = field(default_factory=dict)  # id at the source → id here
 
-    def here(self) -> View:
+    def here(self) -> ProjectView:
         return look(self.source, self.admin)
 
-    def there(self) -> View:
+    def there(self) -> ProjectView:
         return look(self.destination, self.admin)
 
     def documents(self) -> dict[str, dict[str, Any]]:
@@ -158,7 +158,7 @@ def done(outcome: Any) -> Any:
     return outcome
 
 
-def move(world: World, document: dict[str, Any], view: View, **hints: Any) -> dict[str, Any]:
+def move(world: World, document: dict[str, Any], view: ProjectView, **hints: Any) -> dict[str, Any]:
     """Do what an itinerary does with one server, without the bytes: path → what came of it."""
     found: dict[str, Any] = {}
     ids: dict[str, list[Any]] = {"ports": [], "sub_ports": [], "trunks": [], "volumes": []}
@@ -364,7 +364,7 @@ def _any(world: World, path: str) -> dict[str, Any]:
     return next(d for d in world.documents().values() if any(p == path for p, _, _ in parts(d)))
 
 
-def remove(kind: str, id_: str, view: View) -> None:
+def remove(kind: str, id_: str, view: ProjectView) -> None:
     document = {"type": KINDS[kind].type, "params": {"name": ""}}
     assert apply.remove(kind, document, view, {"destination_id": id_}).outcome == "removed"
 
