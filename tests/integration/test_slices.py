@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select
 from stackferry import messages, topology
 from stackferry_coordinator.rules import slices
+from stackferry_coordinator.rules.transitions import known
 from stackferry_coordinator.storage import tables as t
 from stackferry_coordinator.storage.store import Store
 
-from ..unit.coordinator.documents import network, server
+from ..unit.coordinator.documents import interface, network, router, server, subnet
 from .test_store import engine  # noqa: F401 - a fixture
 from .test_turns import Clock
 
@@ -83,3 +85,49 @@ def test_a_word_while_it_is_sliced_takes_its_place(clock: Clock) -> None:
         pass
     assert head(clock, migration).phase == "cancelled"
     assert head(clock, migration).counts.keys() == {"skipped"}
+
+
+def test_a_cancel_frees_what_half_a_retry_has_left_waiting(clock: Clock) -> None:
+    """A server has arrived, and its tolerated last step failed: what a retry reopens of it isn't left for ever."""
+    migration = clock.ask([*(network(f"n{n}") for n in range(NETWORKS)), server("a", 0), server("b", 0)])
+    with clock.engine.begin() as connection:
+        store = Store.open(connection, migration)
+        assert store is not None
+        for step in store.all():
+            made = {"outcome": "created", "destination_id": f"new-{step.key}"} if step.action == "ensure" else {}
+            store.change(step, **{"state": "done", "outcome": "done", "waits": 0, "due": None, **made})
+        store.change(known(store, "server/a/settle"), state="failed")
+        store.head = replace(store.head, phase="done")
+        store.flush(clock.now)
+    tell(clock, migration, "retry")
+    while head(clock, migration).agenda["after"] != "server/b":
+        clock.shells[0].go_on()  # all is reopened, nothing is freed
+    assert clock.step(migration, "server/a/settle").state == "waiting"
+    tell(clock, migration, "cancel")
+    while clock.shells[0].go_on():
+        pass
+    assert clock.step(migration, "server/a/settle").state == "asked"  # it tidies up, and then all is over
+
+
+def test_what_fails_between_the_slices_of_a_retry_is_not_a_part_of_it(clock: Clock) -> None:
+    """It would get another round, and what was skipped for it would not."""
+    documents = [network("a"), subnet("s", "a"), router("r"), interface("r", "a", "s")]
+    migration = clock.ask([*(network(f"x{n}") for n in range(NETWORKS)), *documents])
+    with clock.engine.begin() as connection:
+        store = Store.open(connection, migration)
+        assert store is not None
+        for step in store.all():
+            store.change(step, state="done", waits=0, due=None)
+        subnet_ = store.change(known(store, "subnet/s-s"), state="asked", attempt=1, tries=1, claim="t", due=9e9)
+        store.change(known(store, "router_interface/i-r-s"), state="failed")
+        store.flush(clock.now)
+    tell(clock, migration, "retry")
+    while head(clock, migration).agenda["after"] < "router_interface/i-r-s":
+        clock.shells[0].go_on()
+    assert clock.step(migration, "router_interface/i-r-s").state == "waiting"
+    clock.ended(migration, subnet_.key, "failed", retryable=False)
+    while clock.shells[0].go_on():
+        pass
+    states = [clock.step(migration, key).state for key in ("subnet/s-s", "router_interface/i-r-s")]
+    assert states == ["failed", "skipped"]
+    assert head(clock, migration).phase == "done"

@@ -106,7 +106,9 @@ class _Migrations:
         with self.engine.connect() as connection:
             if last is not None:
                 created = connection.execute(select(c.created).where(c.id == last)).scalar()
-                query = query.where(tuple_(c.created, c.id) > tuple_(_known(created), last))
+                if created is None:
+                    return _gone(last == self.begin)
+                query = query.where(tuple_(c.created, c.id) > tuple_(created, last))
             return list(connection.execute(query).mappings())
 
     def cursor(self, row: Row) -> str:
@@ -126,18 +128,21 @@ class _Steps:
         c, query, now = t.step.c, self.query.limit(limit), time.time()
         with self.engine.connect() as connection:
             if last is not None:
-                order = select(c.order).where(c.migration == self.migration, c.key == last)
-                query = query.where(tuple_(c.order, c.key) > tuple_(_known(connection.execute(order).scalar()), last))
+                order = connection.execute(select(c.order).where(c.migration == self.migration, c.key == last)).scalar()
+                if order is None:
+                    return _gone(last == self.begin)
+                query = query.where(tuple_(c.order, c.key) > tuple_(order, last))
             return [_step(dict(row), now) for row in connection.execute(query).mappings()]
 
     def cursor(self, row: Row) -> str:
         return str(row["key"])
 
 
-def _known(place: float | None) -> float:
-    if place is None:
+def _gone(is_asked: bool) -> list[Any]:
+    """What follows a row that is gone: nothing, if it was forgotten amid the answer; else the question is wrong."""
+    if is_asked:
         raise InvalidMessage("invalid", {"after": "nothing is there by this name (any more): begin anew"})
-    return place
+    return []
 
 
 def _heads() -> Any:

@@ -128,7 +128,10 @@ class Running(DependencyProvider):
                 eventlet.sleep(2)
 
     def _relay(self) -> None:
-        if self.shell.relay() or self.shell.go_on():
+        sent, went_on = self.shell.relay(), self.shell.go_on()
+        if went_on:
+            eventlet.sleep(0)  # or nobody else would get the database before the last slice
+        if sent or went_on:
             return
         with eventlet.Timeout(self.settings.tick, False):
             self.due.wait()

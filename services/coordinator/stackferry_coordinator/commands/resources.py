@@ -24,7 +24,7 @@ MESSAGES: dict[str, type[Message]] = {
     "remove": messages.RemoveResource,
 }
 #: hints that only we read
-OURS = (COPIES, "twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met")
+OURS = (COPIES, "twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met", "late", "lacks")
 Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]

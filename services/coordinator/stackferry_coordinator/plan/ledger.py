@@ -14,6 +14,7 @@ from .states import OPEN
 
 Document = dict[str, Any]
 
+LACKS = "lacks"  # a hint of a step that was reopened while something was over without which it can't be
 COPIES = "copies"  # a hint of a plan's step: conversion hosts are needed for what it compares
 
 
@@ -220,8 +221,8 @@ class Ledger:
         return [step for step in over if step.compensates or step.hints.get("only_look")]
 
     def unfreed(self, limit: int) -> list[Step]:
-        """Return so many steps that wait though nothing stands before them, in order."""
-        return [step for step in self._in("state", "waiting") if not step.waits][:limit]
+        """Return so many steps that wait though nothing stands before them, or for what may never be, in order."""
+        return [step for step in self._in("state", "waiting") if not step.waits or step.hints.get(LACKS)][:limit]
 
     def failed(self) -> list[Step]:
         """Return the steps that failed, in order."""

@@ -49,6 +49,8 @@ def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
             continue
         if transitions.doubtful(step):
             hints = {**step.hints, "only_look": True}
+            if step.state in ("failed", "skipped"):  # it will be over once more
+                transitions.wait_again(ledger, step)
             ledger.change(step, state="resting", due=now + transitions.SETTLE, tries=0, hints=hints)
         elif step.state in ("failed", "skipped"):
             continue

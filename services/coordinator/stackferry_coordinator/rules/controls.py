@@ -54,6 +54,8 @@ def _retry_plain(ledger: Ledger, steps: list[Step], now: float) -> None:
 def _is_unfinished(ledger: Ledger, step: Step) -> bool:
     if step.action in cleanup.ACTIONS:  # only its own command deletes at the source
         return False
+    if ledger.head.agenda and step.hints.get(transitions.LATE) == ledger.head.agenda["since"]:
+        return False
     if step.key == quotas.AT_SOURCE and step.results.get("refused"):
         return True
     if step.state in ("failed", "skipped"):
@@ -100,7 +102,7 @@ def _cancel_workload(ledger: Ledger, group: str, now: float) -> None:
 
 slices.WORKS |= {
     "retry": slices.Work(_retry_plain, _retry_workload, True, planning.plan_when_complete),
-    "cancel": slices.Work(_cancel_plain, _cancel_workload),
+    "cancel": slices.Work(_cancel_plain, _cancel_workload, True),  # of a retry that it follows on
     "undo": slices.Work(undo.plain, undo.workload, True),
 }
 

@@ -36,7 +36,7 @@ WORKS: dict[str, Work] = {}
 
 def begin(ledger: Ledger, what: str, now: float) -> None:
     """Do the first slice of this; a small migration has no more."""
-    ledger.head = replace(ledger.head, agenda={"do": what, "stage": "plain", "after": ""})
+    ledger.head = replace(ledger.head, agenda={"do": what, "since": now, "stage": "plain", "after": ""})
     go_on(ledger, {}, now)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..plan.itinerary import place_of, task_of
-from ..plan.ledger import Ledger, Step, verdict
+from ..plan.ledger import LACKS, Ledger, Step, verdict
 from ..plan.states import OPEN
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
@@ -21,7 +21,9 @@ POSTPONED = 900.0  # seconds without an agent on a host after which its volume's
 OUTAGE = 900.0  # seconds of an outage (of a cloud, of the network between hosts) after which a workload is given up
 PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
 #: hints about tries that didn't end well: since when it's postponed, interrupted, waited for; how far it came
-OF_A_TRY = ("doubt", "held_up", "postponed", "outage", "reached", "pending", "said", "served")
+OF_A_TRY = ("doubt", "held_up", "postponed", "outage", "reached", "pending", "said", "served", "late", "lacks")
+LATE = "late"  # a hint of a step that failed, or was skipped, while something was done with all of its migration
+LOST = ("failed", "skipped")
 
 
 def known(ledger: Ledger, key: str) -> Step:
@@ -34,6 +36,10 @@ def known(ledger: Ledger, key: str) -> Step:
 
 def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
     """End a step, and free or skip what comes after it."""
+    if (
+        ledger.head.agenda and state in ("failed", "skipped") and not step.group
+    ):  # a retry that is under way isn't for it
+        changes["hints"] = {**step.hints, LATE: ledger.head.agenda["since"]}
     ledger.change(step, state=state, due=None, **changes)
     if state == "failed" and step.group and not step.compensates and not tolerated(step):
         ledger.troubled.setdefault(step.group, f"{label(step)}: {changes.get('reason') or step.reason}")
@@ -223,21 +229,32 @@ def reopen_unfreed(ledger: Ledger, chosen: dict[str, bool]) -> None:
             if over and later not in chosen and after.state in ("waiting", "ready"):
                 ledger.change(after, state="waiting", waits=after.waits + 1)
     for key in chosen:
-        waits = sum(1 for before, _ in ledger.before(key) if known(ledger, before).state in OPEN)
-        ledger.change(known(ledger, key), waits=waits)
+        before = [(known(ledger, other), hard) for other, hard in ledger.before(key)]
+        step, waits = known(ledger, key), sum(1 for one, _ in before if one.state in OPEN)
+        lacks = any(hard and one.state in LOST and not tolerated(one) for one, hard in before)
+        ledger.change(step, waits=waits, hints={**step.hints, LACKS: True} if lacks else step.hints)
 
 
 def free_reopened(ledger: Ledger, keys: Iterable[str]) -> None:
     """Free those of these steps that wait for nothing; one that can't be without what failed is skipped again."""
     for key in keys:
         step = known(ledger, key)
-        if step.state != "waiting" or step.waits:
+        if step.state != "waiting" or (step.waits and LACKS not in step.hints):
             continue
-        lost = next((before for before in _needed(ledger, key) if before.state in ("failed", "skipped")), None)
-        if lost is None:
-            free(ledger, step)
-        else:
+        lost = next((before for before in _needed(ledger, key) if before.state in LOST), None)
+        step = ledger.change(step, hints={name: value for name, value in step.hints.items() if name != LACKS})
+        if lost is not None:
             close(ledger, step, "skipped", outcome=None, reason=_why_skipped(lost, lost.state))
+        elif not step.waits:
+            free(ledger, step)
+
+
+def wait_again(ledger: Ledger, step: Step) -> None:
+    """What comes after a step that was over waits for it again."""
+    for key, _ in ledger.after(step.key):
+        after = known(ledger, key)
+        if after.state in ("waiting", "ready"):
+            ledger.change(after, state="waiting", waits=after.waits + 1)
 
 
 def free_some(ledger: Ledger, limit: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, cast, insert, select, update
 
-from ..plan.ledger import Document, Head, Ledger, Step
+from ..plan.ledger import LACKS, Document, Head, Ledger, Step
 from . import tables as t
 from .retention import FORGOTTEN
 
@@ -37,7 +37,9 @@ _UNSETTLED = _STEPS.where(
     t.step.c.state.in_(("failed", "skipped")),
     t.step.c.key.contains("/undo/") | cast(t.step.c.hints, String).contains('"only_look": true'),
 )
-_UNFREED = _STEPS.where(t.step.c.state == "waiting", t.step.c.waits == 0).order_by(t.step.c.order)
+_UNFREED = _STEPS.where(
+    t.step.c.state == "waiting", (t.step.c.waits == 0) | cast(t.step.c.hints, String).contains(f'"{LACKS}": true')
+).order_by(t.step.c.order)
 FEW = 500  # keys in one statement
 _STEPS_AFTER = (
     select(t.edge.c.hard, *(t.step.c[name] for name in _STEP))
@@ -122,7 +124,8 @@ class Store(Ledger):
 
     def plain(self, after: str = "", limit: int | None = None) -> list[Step]:
         if not self._complete:
-            query = _PLAIN.where(t.step.c.key > after).order_by(t.step.c.key).limit(limit)
+            key = self._as_here(t.step.c.key)
+            query = _PLAIN.where(key > after).order_by(key).limit(limit)
             keys = self._take(self.connection.execute(query, {"m": self.head.id}))
             self._surround(keys)
         return super().plain(after, limit)
@@ -131,7 +134,8 @@ class Store(Ledger):
         if self._complete:
             return super().groups_after(after, limit)
         c = t.step.c
-        query = select(c.group).distinct().where(*self._mine(t.step), c.group > after).order_by(c.group).limit(limit)
+        group = self._as_here(c.group)
+        query = select(group).distinct().where(*self._mine(t.step), group > after).order_by(group).limit(limit)
         groups = list(self.connection.execute(query).scalars())
         self._surround(self._take(self.connection.execute(_STEPS.where(c.group.in_(groups)), {"m": self.head.id})))
         return groups
@@ -228,6 +232,10 @@ class Store(Ledger):
             return
         here = sum(1 for step in self._clean.values() if step.state == state)  # these come back from the database, too
         self._take(self.connection.execute(_FIRST, {"m": self.head.id, "s": state, "n": limit + here}))
+
+    def _as_here(self, column: Any) -> Any:
+        """A text that the database orders as Python does, whatever its locale."""
+        return column.collate("C") if self.connection.dialect.name == "postgresql" else column
 
     def _mine(self, table: Any) -> list[Any]:
         return [table.c.migration == self.head.id]
