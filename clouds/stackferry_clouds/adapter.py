@@ -125,18 +125,19 @@ class PatientAdapter(TCPKeepAliveAdapter):
 
     def _answer(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Return an answer that is read, but for a payload's body; raise Endless when it's too long, or takes so."""
+        response = None
         with Deadline(SLOWEST) as deadline:
             try:
                 response = super().send(request, *args, **kwargs)
                 _stay(request.url, response)
                 if not kwargs.get("stream"):
                     _read(response)
-            except OSError as error:
-                if deadline.is_over:
-                    raise Endless(_what(request.url, f"not over after {SLOWEST:.0f} seconds")) from error
-                raise
-        if deadline.is_over:  # what is cut off may look like the end
-            response.close()
+            except OSError:
+                if not deadline.is_over:
+                    raise
+        if deadline.is_over:  # also of what looks whole: it may have been cut off
+            if response is not None:
+                response.close()
             raise Endless(_what(request.url, f"not over after {SLOWEST:.0f} seconds"))
         return response
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, defaultdict
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import openstack
 from keystoneauth1 import exceptions as ks
 from keystoneauth1 import identity
 
 from .adapter import TRIES, Gate, PatientAdapter
-from .failures import CloudError, explained
+from .failures import CloudError, explained, failure
 from .view import ProjectView
 
 QUESTION = 10.0  # seconds that a cloud gets where a person waits to hear how it is
@@ -20,11 +20,28 @@ CONNECTIONS = 64  # that are kept
 T = TypeVar("T")
 
 
+class Settings(Protocol):
+    """What a service that talks to clouds is set to."""
+
+    @property
+    def cloud_concurrency(self) -> int:
+        """Requests to one cloud at once."""
+
+    @property
+    def cloud_timeout(self) -> float:
+        """Seconds that a cloud gets to answer."""
+
+
 class Clouds:
     """Connections by (cloud, project), and views by (cloud, project, migration); the latest few of each are kept.
 
     A cloud that doesn't answer holds up who wants that one, and nobody else.
     """
+
+    @classmethod
+    def of(cls, settings: Settings) -> Clouds:
+        """The connections of a service."""
+        return cls(settings.cloud_concurrency, settings.cloud_timeout)
 
     def __init__(self, concurrency: int, timeout: float, keep: int = 16) -> None:
         self.concurrency, self.timeout, self.keep = concurrency, timeout, keep
@@ -56,6 +73,13 @@ class Clouds:
         with self._lock:
             for key in [k for k in self._views if k[2] == run]:
                 del self._views[key]
+
+    def answer(self, place: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of an Answer to CheckCloud."""
+        try:
+            return {"content": self.check(place)}
+        except Exception as error:  # whoever asked waits for an answer
+            return {"error": failure(error)[1]}
 
     def check(self, place: dict[str, Any]) -> dict[str, Any]:
         """Say what a cloud's credentials are and allow, as it is now; raise CloudError soon."""

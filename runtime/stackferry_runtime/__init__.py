@@ -1,1 +1,1 @@
-"""What every service process shares: launcher, nameko bus adapter, settings, logs, sessions with clouds."""
+"""What every process shares: settings, logs, certificates; and, in ``services``, what a service under nameko is."""

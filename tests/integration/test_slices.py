@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 from stackferry import messages, topology
 from stackferry_coordinator.rules import slices
 from stackferry_coordinator.rules.transitions import known
+from stackferry_coordinator.storage import database
 from stackferry_coordinator.storage import tables as t
 from stackferry_coordinator.storage.store import Store
 
 from ..unit.coordinator.documents import interface, network, router, server, subnet
-from .test_store import engine  # noqa: F401 - a fixture
+from .test_store import empty, engine  # noqa: F401 - a fixture
 from .test_turns import Clock
 
 NETWORKS, SERVERS = 25, 6
@@ -45,6 +47,12 @@ def commands(clock: Clock) -> int:
         return int(connection.execute(query).scalar_one())
 
 
+def told(clock: Clock) -> list[dict[str, Any]]:
+    with clock.engine.connect() as connection:
+        query = select(t.outbox.c.body).where(t.outbox.c.key.endswith(".migration-changed")).order_by(t.outbox.c.id)
+        return [json.loads(body) for body in connection.execute(query).scalars()]
+
+
 def test_a_coordinator_that_dies_amid_the_slices_is_followed_by_another(clock: Clock) -> None:
     migration = clock.ask([*(network(f"n{n}") for n in range(NETWORKS)), *(server(f"s{n}", 1) for n in range(SERVERS))])
     tell(clock, migration, "cancel")
@@ -67,6 +75,7 @@ def test_a_coordinator_that_dies_amid_the_slices_is_followed_by_another(clock: C
     assert clock.shells[0].go_on()
     assert not clock.shells[0].go_on()
     counts = head(clock, migration).counts
+    assert [event["data"]["totals"] for event in told(clock)][-1] == counts  # who listens hears of all that is reopened
     assert commands(clock) > before
     assert counts["asked"] > 0
     assert not counts.keys() & {"skipped", "failed"}
@@ -131,3 +140,27 @@ def test_what_fails_between_the_slices_of_a_retry_is_not_a_part_of_it(clock: Clo
     states = [clock.step(migration, key).state for key in ("subnet/s-s", "router_interface/i-r-s")]
     assert states == ["failed", "skipped"]
     assert head(clock, migration).phase == "done"
+
+
+@pytest.mark.postgresql
+def test_a_locale_that_orders_otherwise_than_python_hides_nothing(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "PLAIN", 5)
+    own = database.connect(postgresql_url)
+    empty(own)
+    database.upgrade(own)
+    try:
+        with own.begin() as connection:
+            connection.execute(text('ALTER TABLE step ALTER COLUMN key TYPE varchar(512) COLLATE "en-US-x-icu"'))
+        clock = Clock(own)
+        names = [f"{letter}{number}_-" for number in range(10) for letter in "aAbBzZ"]
+        migration = clock.ask([network(name) for name in names])
+        tell(clock, migration, "cancel")
+        while clock.shells[0].go_on():
+            pass
+        assert head(clock, migration).phase == "cancelled"
+        assert head(clock, migration).counts == {"skipped": len(names) + 1}
+    finally:
+        empty(own)
+        own.dispose()

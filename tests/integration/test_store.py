@@ -16,14 +16,14 @@ from ..unit.coordinator.test_workload_simulator import world as workloads
 def engine(request, tmp_path):
     url = f"sqlite:///{tmp_path}/s.db" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
     engine = database.connect(url)
-    _empty(engine)  # who had it before may have left something
+    empty(engine)  # who had it before may have left something
     database.upgrade(engine)
     yield engine
-    _empty(engine)
+    empty(engine)
     engine.dispose()
 
 
-def _empty(engine):
+def empty(engine):
     with engine.begin() as connection:
         metadata.drop_all(connection)
         connection.execute(text("DROP TABLE IF EXISTS alembic_version"))

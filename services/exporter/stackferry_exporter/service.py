@@ -18,8 +18,8 @@ from stackferry.messages import (
     TryCloud,
 )
 from stackferry_clouds import actions, known
+from stackferry_clouds.connections import Clouds
 from stackferry_clouds.failures import CloudSilent, failure
-from stackferry_clouds.sessions import Sessions
 from stackferry_runtime.logs import logger, of_step
 from stackferry_runtime.services.bus import Delivery, Publish, handles
 from stackferry_runtime.services.claims import Claims
@@ -39,7 +39,7 @@ class Exporter:
     """Reads a source cloud and publishes what it holds."""
 
     name = "exporter"
-    clouds = Provided(Sessions)
+    clouds = Provided(Clouds.of)
     claims = Claims()
     jobs = Jobs()
     presence = Presence(known)

@@ -16,7 +16,7 @@ from stackferry.messages import (
     TryCloud,
 )
 from stackferry_clouds import actions, apply, known
-from stackferry_clouds.sessions import Sessions
+from stackferry_clouds.connections import Clouds
 from stackferry_runtime.logs import logger, of_step
 from stackferry_runtime.services.bus import Delivery, Publish, handles
 from stackferry_runtime.services.claims import Claims
@@ -40,7 +40,7 @@ class Importer:
     """Makes a destination cloud match the documents that it's given."""
 
     name = "importer"
-    clouds = Provided(Sessions)
+    clouds = Provided(Clouds.of)
     claims = Claims()
     jobs = Jobs()
     presence = Presence(known)

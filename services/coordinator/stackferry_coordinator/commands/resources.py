@@ -11,7 +11,7 @@ from stackferry.messages import Message
 from stackferry.resources import KINDS
 from stackferry.resources.view import FOREIGN, PENDING
 
-from ..plan.ledger import COPIES, Ledger, Step
+from ..plan.ledger import COPIES, LACKS, LATE, Ledger, Step
 from ..rules import quotas, source_cleanup
 from ..rules.reactions import Do
 from . import workloads
@@ -24,7 +24,7 @@ MESSAGES: dict[str, type[Message]] = {
     "remove": messages.RemoveResource,
 }
 #: hints that only we read
-OURS = (COPIES, "twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met", "late", "lacks")
+OURS = (COPIES, "twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met", LATE, LACKS)
 Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]

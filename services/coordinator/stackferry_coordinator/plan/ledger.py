@@ -14,6 +14,7 @@ from .states import OPEN
 
 Document = dict[str, Any]
 
+LATE = "late"  # a hint of a step that failed, or was skipped, while something was done with all of its migration
 LACKS = "lacks"  # a hint of a step that was reopened while something was over without which it can't be
 COPIES = "copies"  # a hint of a plan's step: conversion hosts are needed for what it compares
 

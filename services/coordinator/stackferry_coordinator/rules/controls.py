@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from stackferry import cleanup
 
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import LATE, Ledger, Step
 from ..plan.states import OPEN
 from . import compensation, planning, quotas, slices, transitions, undo
 
@@ -54,7 +54,7 @@ def _retry_plain(ledger: Ledger, steps: list[Step], now: float) -> None:
 def _is_unfinished(ledger: Ledger, step: Step) -> bool:
     if step.action in cleanup.ACTIONS:  # only its own command deletes at the source
         return False
-    if ledger.head.agenda and step.hints.get(transitions.LATE) == ledger.head.agenda["since"]:
+    if ledger.head.agenda and step.hints.get(LATE) == ledger.head.agenda["since"]:
         return False
     if step.key == quotas.AT_SOURCE and step.results.get("refused"):
         return True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..plan.itinerary import place_of, task_of
-from ..plan.ledger import LACKS, Ledger, Step, verdict
+from ..plan.ledger import LACKS, LATE, Ledger, Step, verdict
 from ..plan.states import OPEN
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
@@ -21,8 +21,7 @@ POSTPONED = 900.0  # seconds without an agent on a host after which its volume's
 OUTAGE = 900.0  # seconds of an outage (of a cloud, of the network between hosts) after which a workload is given up
 PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
 #: hints about tries that didn't end well: since when it's postponed, interrupted, waited for; how far it came
-OF_A_TRY = ("doubt", "held_up", "postponed", "outage", "reached", "pending", "said", "served", "late", "lacks")
-LATE = "late"  # a hint of a step that failed, or was skipped, while something was done with all of its migration
+OF_A_TRY = ("doubt", "held_up", "postponed", "outage", "reached", "pending", "said", "served", LATE, LACKS)
 LOST = ("failed", "skipped")
 
 
