@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,8 @@ from stackferry.client import Client
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import free_port
 from stackferry_cli.local.stack import Stack
+
+from ..conftest import scratch
 
 pytestmark = pytest.mark.integration
 PAGE = (Path(__file__).parents[2] / "docs" / "bus.md").read_text("utf-8")
@@ -41,11 +42,11 @@ def stack() -> Iterator[Stack]:
     """The services, which know the clouds `src` and `dst`, and a broker with the management plugin where it's there."""
     import yaml
 
-    with tempfile.TemporaryDirectory(prefix="stackferry-examples-") as folder, pytest.MonkeyPatch.context() as patch:
+    with scratch("examples") as folder, pytest.MonkeyPatch.context() as patch:
         patch.delenv("AMQP_URI", raising=False)
-        clouds = Path(folder, "clouds.yaml")
+        clouds = folder / "clouds.yaml"
         clouds.write_text(yaml.safe_dump({"clouds": {"src": CLOUD, "dst": CLOUD}}))
-        stack = Stack(Path(folder, "home"))
+        stack = Stack(folder / "home")
         try:
             stack.up(environ={"OS_CLIENT_CONFIG_FILE": str(clouds)})
             yield stack

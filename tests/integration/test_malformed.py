@@ -34,6 +34,8 @@ from stackferry_cli.broker_users import local
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import SERVICES, Stack
 
+from ..conftest import scratch
+
 pytestmark = pytest.mark.integration
 
 COUNT = int(os.environ.get("MALFORMED") or 10_000)
@@ -326,10 +328,10 @@ def parked(uri: str, count: int) -> list[Any]:
 def stack(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """The real services with a broker of their own, and no cloud."""
     monkeypatch.delenv("AMQP_URI", raising=False)
-    with tempfile.TemporaryDirectory(prefix="stackferry-malformed-") as folder:
-        clouds = Path(folder, "clouds.yaml")
+    with scratch("malformed") as folder:
+        clouds = folder / "clouds.yaml"
         clouds.write_text("clouds: {}\n")
-        stack = Stack(Path(folder))
+        stack = Stack(folder)
         try:
             stack.up(environ={"OS_CLIENT_CONFIG_FILE": str(clouds)})
             yield stack

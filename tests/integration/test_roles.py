@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,8 @@ from stackferry.definitions import password_hash
 from stackferry.errors import Error, Refused
 from stackferry_cli.broker_users import local
 from stackferry_cli.local.stack import Stack
+
+from ..conftest import scratch
 
 pytestmark = pytest.mark.integration
 FILE = """\
@@ -33,11 +34,11 @@ USERS = ("night", "web", "eyes", "team", "stranger")
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A coordinator, its broker, and users for all clients."""
-    with tempfile.TemporaryDirectory(prefix="stackferry-roles-") as folder, pytest.MonkeyPatch.context() as patch:
+    with scratch("roles") as folder, pytest.MonkeyPatch.context() as patch:
         patch.delenv("AMQP_URI", raising=False)
-        file = Path(folder, "clients.yaml")
+        file = folder / "clients.yaml"
         file.write_text(FILE)
-        stack = Stack(Path(folder, "home"))
+        stack = Stack(folder / "home")
         try:
             stack.up({"exporter": 0, "importer": 0}, {"STACKFERRY_CLIENTS": str(file)})
             users = {topology.client_user(name): password_hash("pw") for name in USERS if name not in LIMITED}
