@@ -109,9 +109,13 @@ class Bench:
         """Let somebody control the migration; return the CPU seconds until nothing more follows, and the longest transaction."""
         self.longest, began = 0.0, time.process_time()
         self.coordinator.take(messages.ControlMigration.make("bench", {"migration": MIGRATION, "action": action}, None))
+        self.finish()
+        return {"cpu": time.process_time() - began, "longest": self.longest, "phase": self.phase()}  # type: ignore[dict-item]
+
+    def finish(self) -> None:
+        """Do all slices of what concerns the whole migration."""
         while self.coordinator.relay() or self.coordinator.go_on():
             pass
-        return {"cpu": time.process_time() - began, "longest": self.longest, "phase": self.phase()}  # type: ignore[dict-item]
 
     def phase(self) -> str:
         with self.engine.connect() as connection:
@@ -133,6 +137,7 @@ class Bench:
             found = [server(n, self.options.volumes) for n in range(first, min(first + BY_MESSAGE, count))]
             data = {"migration": MIGRATION, "part": number, "documents": found}
             self.coordinator.take(messages.SubmitDocuments.make("bench", data, None))
+        self.finish()
         return time.process_time() - began
 
     def run(self) -> None:

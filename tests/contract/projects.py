@@ -36,9 +36,9 @@ from stackferry_clouds import apply
 from stackferry_clouds.apply import Outcome
 from stackferry_clouds.export import documents as documents_of
 from stackferry_clouds.view import ProjectView
-from stackferry_coordinator.plan.graph import build
 from stackferry_coordinator.plan.node import Node
 
+from ..graphs import build
 from .fake_cloud import Cloud
 from .fake_glance import BINARY, seed_image
 

@@ -19,8 +19,8 @@ from stackferry.resources.view import PENDING
 from stackferry.selection import selects
 from stackferry_clouds import apply
 from stackferry_clouds.export import documents as documents_of
-from stackferry_coordinator.plan.graph import build
 
+from ..graphs import build
 from .fake_cloud import Cloud
 from .projects import by_name, exported, flat, infrastructure, migrate, outcomes, populated, view
 from .test_workloads import with_servers

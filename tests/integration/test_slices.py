@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import pytest
 from sqlalchemy import Engine, func, select, text
@@ -41,6 +44,18 @@ def tell(clock: Clock, migration: str, action: str) -> None:
     clock.shells[0].take(word)
 
 
+def go_on(clock: Clock, shell: int = 0) -> None:
+    while clock.shells[shell].go_on():
+        pass
+
+
+def planned(clock: Clock, documents: list[dict[str, Any]], **how: Any) -> str:
+    """Request an import with a source, and have it planned; return its id."""
+    migration = clock.ask(documents, **how)
+    go_on(clock)
+    return migration
+
+
 def commands(clock: Clock) -> int:
     with clock.engine.connect() as connection:
         query = select(func.count()).where(t.outbox.c.exchange == topology.COMMANDS.name)
@@ -54,7 +69,9 @@ def told(clock: Clock) -> list[dict[str, Any]]:
 
 
 def test_a_coordinator_that_dies_amid_the_slices_is_followed_by_another(clock: Clock) -> None:
-    migration = clock.ask([*(network(f"n{n}") for n in range(NETWORKS)), *(server(f"s{n}", 1) for n in range(SERVERS))])
+    migration = planned(
+        clock, [*(network(f"n{n}") for n in range(NETWORKS)), *(server(f"s{n}", 1) for n in range(SERVERS))]
+    )
     tell(clock, migration, "cancel")
     assert (head(clock, migration).phase, head(clock, migration).agenda["stage"]) == ("cancelling", "plain")
     clock.pass_(1)  # the other one looks at what is to be done
@@ -69,8 +86,7 @@ def test_a_coordinator_that_dies_amid_the_slices_is_followed_by_another(clock: C
     tell(clock, migration, "retry")
     assert (head(clock, migration).phase, commands(clock)) == ("running", before)
     clock.pass_(1)
-    while clock.shells[1].go_on():
-        pass
+    go_on(clock, 1)
     assert clock.shells[0].agendas == {migration}  # who has begun it finds that it's over
     assert clock.shells[0].go_on()
     assert not clock.shells[0].go_on()
@@ -81,24 +97,111 @@ def test_a_coordinator_that_dies_amid_the_slices_is_followed_by_another(clock: C
     assert not counts.keys() & {"skipped", "failed"}
 
 
+def everything(clock: Clock, migration: str) -> tuple[Any, ...]:
+    """What is known of a migration: its steps, but for their order, and what comes after what."""
+    with clock.engine.begin() as connection:
+        store = Store.open(connection, migration)
+        assert store is not None
+        steps = {step.key: replace(step, order=0, due=None, links=dict(step.links)) for step in store.all()}
+        before = {key: sorted(store.before(key)) for key in steps}
+        documents = {key: store.documents[key] for key in steps}
+        return store.head.phase, store.head.counts, steps, before, documents
+
+
+def killed(*_: Any) -> None:
+    raise RuntimeError("killed before anything was written")
+
+
+def kill_amid_a_slice(clock: Clock) -> None:
+    """The first coordinator dies amid the next slice of whatever it's doing; the other one goes on."""
+    shell = clock.shells[0]
+    with (
+        mock.patch.object(Store, "flush", killed),
+        mock.patch.object(shell, "_timely", shell._internal),
+        pytest.raises(RuntimeError),
+    ):
+        shell.go_on()
+    clock.pass_(0)
+    go_on(clock, 1)
+
+
+def tenant() -> list[dict[str, Any]]:
+    found = [network("net"), subnet("s", "net"), router("r"), interface("r", "net", "s")]
+    found += [network(f"n{number}") for number in range(NETWORKS)]
+    return found + [server(f"s{number}", number % 2, net="net") for number in range(SERVERS)]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """What is done within it is done in one slice."""
+
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(slices, "PLAIN", 1000)
+            patch.setattr(slices, "GROUPS", 1000)
+            yield
+
+    return patched
+
+
+@pytest.mark.parametrize("mode", ["run", "plan"])
+def test_a_coordinator_that_dies_while_it_plans_is_followed_by_another(clock: Clock, mode: str, at_once: Any) -> None:
+    with at_once():
+        whole = clock.ask(tenant(), mode=mode)
+    assert head(clock, whole).agenda is None
+    asked = commands(clock)
+    migration = clock.ask(tenant(), mode=mode)
+    assert (head(clock, migration).phase, head(clock, migration).agenda["after"]) == ("new", "10")
+    kill_amid_a_slice(clock)
+    assert everything(clock, migration) == everything(clock, whole)
+    assert commands(clock) == 2 * asked
+
+
+def compared(clock: Clock, migration: str) -> None:
+    """A plan that is complete: some of it is there already."""
+    with clock.engine.begin() as connection:
+        store = Store.open(connection, migration)
+        assert store is not None
+        for step in store.all():
+            outcome = "unchanged" if "network/" in step.key else "missing"
+            store.change(step, state="done", outcome=outcome, waits=0, due=None)
+        store.head = replace(store.head, phase="planned")
+        store.flush(clock.now)
+
+
+def test_a_coordinator_that_dies_while_it_begins_a_plan_is_followed_by_another(clock: Clock, at_once: Any) -> None:
+    whole, migration = planned(clock, tenant(), mode="plan"), planned(clock, tenant(), mode="plan")
+    compared(clock, whole)
+    with at_once():
+        tell(clock, whole, "start")
+    assert head(clock, whole).agenda is None
+    asked = commands(clock)
+    compared(clock, migration)
+    tell(clock, migration, "start")
+    assert (head(clock, migration).phase, head(clock, migration).agenda["after"]) == ("running", "10")
+    assert commands(clock) == asked
+    kill_amid_a_slice(clock)
+    assert everything(clock, migration) == everything(clock, whole)
+    assert commands(clock) > asked
+
+
 def test_a_word_while_it_is_sliced_takes_its_place(clock: Clock) -> None:
-    migration = clock.ask([network(f"n{n}") for n in range(NETWORKS)])
+    migration = planned(clock, [network(f"n{n}") for n in range(NETWORKS)])
     tell(clock, migration, "cancel")
-    while clock.shells[0].go_on():
-        pass
+    go_on(clock)
     tell(clock, migration, "retry")
     assert head(clock, migration).agenda["do"] == "retry"
     tell(clock, migration, "cancel")
     assert head(clock, migration).agenda["do"] == "cancel"
-    while clock.shells[0].go_on():
-        pass
+    go_on(clock)
     assert head(clock, migration).phase == "cancelled"
     assert head(clock, migration).counts.keys() == {"skipped"}
 
 
 def test_a_cancel_frees_what_half_a_retry_has_left_waiting(clock: Clock) -> None:
     """A server has arrived, and its tolerated last step failed: what a retry reopens of it isn't left for ever."""
-    migration = clock.ask([*(network(f"n{n}") for n in range(NETWORKS)), server("a", 0), server("b", 0)])
+    migration = planned(clock, [*(network(f"n{n}") for n in range(NETWORKS)), server("a", 0), server("b", 0)])
     with clock.engine.begin() as connection:
         store = Store.open(connection, migration)
         assert store is not None
@@ -113,15 +216,14 @@ def test_a_cancel_frees_what_half_a_retry_has_left_waiting(clock: Clock) -> None
         clock.shells[0].go_on()  # all is reopened, nothing is freed
     assert clock.step(migration, "server/a/settle").state == "waiting"
     tell(clock, migration, "cancel")
-    while clock.shells[0].go_on():
-        pass
+    go_on(clock)
     assert clock.step(migration, "server/a/settle").state == "asked"  # it tidies up, and then all is over
 
 
 def test_what_fails_between_the_slices_of_a_retry_is_not_a_part_of_it(clock: Clock) -> None:
     """It would get another round, and what was skipped for it would not."""
     documents = [network("a"), subnet("s", "a"), router("r"), interface("r", "a", "s")]
-    migration = clock.ask([*(network(f"x{n}") for n in range(NETWORKS)), *documents])
+    migration = planned(clock, [*(network(f"x{n}") for n in range(NETWORKS)), *documents])
     with clock.engine.begin() as connection:
         store = Store.open(connection, migration)
         assert store is not None
@@ -135,8 +237,7 @@ def test_what_fails_between_the_slices_of_a_retry_is_not_a_part_of_it(clock: Clo
         clock.shells[0].go_on()
     assert clock.step(migration, "router_interface/i-r-s").state == "waiting"
     clock.ended(migration, subnet_.key, "failed", retryable=False)
-    while clock.shells[0].go_on():
-        pass
+    go_on(clock)
     states = [clock.step(migration, key).state for key in ("subnet/s-s", "router_interface/i-r-s")]
     assert states == ["failed", "skipped"]
     assert head(clock, migration).phase == "done"
@@ -155,10 +256,9 @@ def test_a_locale_that_orders_otherwise_than_python_hides_nothing(
             connection.execute(text('ALTER TABLE step ALTER COLUMN key TYPE varchar(512) COLLATE "en-US-x-icu"'))
         clock = Clock(own)
         names = [f"{letter}{number}_-" for number in range(10) for letter in "aAbBzZ"]
-        migration = clock.ask([network(name) for name in names])
+        migration = planned(clock, [network(name) for name in names])
         tell(clock, migration, "cancel")
-        while clock.shells[0].go_on():
-            pass
+        go_on(clock)
         assert head(clock, migration).phase == "cancelled"
         assert head(clock, migration).counts == {"skipped": len(names) + 1}
     finally:

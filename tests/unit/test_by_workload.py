@@ -11,9 +11,9 @@ from stackferry.selection import selects, unknown_kinds
 from stackferry_cli import files
 from stackferry_cli.options import selection
 from stackferry_clouds.view import ProjectView
-from stackferry_coordinator.plan.graph import build
 from stackferry_exporter.inventory import inventory
 
+from ..graphs import build
 from .test_documents import EXAMPLES
 
 BY_WORKLOAD = ["floating_ip", "port", "server", "sub_port", "trunk", "volume"]

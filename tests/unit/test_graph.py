@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from stackferry.resources import BY_TYPE, KINDS, Kind
 from stackferry.resources.fields import Ref, Text
 from stackferry.resources.server_fields import with_group
-from stackferry_coordinator.plan.graph import build
 from stackferry_coordinator.plan.node import Node
 from stackferry_coordinator.plan.subjects import whole
+
+from ..graphs import build
 
 Document = dict[str, Any]
 

@@ -11,9 +11,9 @@ from stackferry.mapping import KINDS, invalid, mapped
 from stackferry.messages import RequestMigration
 from stackferry_cli.options import mapping as parsed
 from stackferry_coordinator.commands.resources import command
-from stackferry_coordinator.plan.graph import build
 from stackferry_coordinator.rules.reactions import Do
 
+from ..graphs import build
 from .coordinator.documents import document, image, network, ref, router, server
 from .coordinator.workload_world import MIGRATION, Unkind, WorkloadWorld
 from .test_documents import EXAMPLES

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from stackferry_coordinator.plan.at_once import USUAL
-from stackferry_coordinator.plan.graph import build
 from stackferry_coordinator.rules.transitions import known
 
+from ...graphs import build
 from .documents import awaited, server
 from .workload_world import MIGRATION, Unkind, WorkloadWorld
 

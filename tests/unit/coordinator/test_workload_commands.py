@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from stackferry_coordinator.commands.resources import command
 from stackferry_coordinator.commands.workloads import hints, sized
-from stackferry_coordinator.plan.graph import build
 from stackferry_coordinator.plan.subjects import GIB, segments
 from stackferry_coordinator.rules.reactions import opened
 
+from ...graphs import build
 from .documents import document, ref, server, trunked, volume, warm
 from .workload_world import MIGRATION, Unkind, WorkloadWorld
 
@@ -179,7 +179,7 @@ def test_what_belongs_to_two_servers_is_refused_for_the_second() -> None:
     second["params"]["ports"] = copy.deepcopy(first["params"]["ports"])
     world, _ = until_asked("server/a", [first, second])
     assert world.ledger.step("server/b").reason == (
-        "server 'b': port port-a belongs to another document, too: give it another _info.id"
+        "server 'b': port port-a belongs to another document, too: leave it out of one, or give it another _info.id"
     )
 
 

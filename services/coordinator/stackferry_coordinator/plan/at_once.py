@@ -7,21 +7,17 @@ at once, beside all others of its sort, and be down for as long as the cloud nee
 from __future__ import annotations
 
 from .node import Node
-from .subjects import is_awaited
+from .subjects import is_awaited, is_copied
 
 #: without ``servers_at_once`` in the request
 USUAL = 8
 
 
-def few_at_once(workloads: list[Node], steps: list[Node], limit: int | None) -> None:
-    """Let each of them be stopped once the one that is *limit* places before it was made, or was given up.
+def few_at_once(workloads: list[Node], limit: int | None) -> dict[str, str]:
+    """Let each of them be stopped once the one that is *limit* places before it was made, or was given up: that by key.
 
     Those that are shut down by whoever runs them (``shutdown: wait``) wait for nobody, and nobody waits for them.
     """
-    by_key = {node.key: node for node in steps}
-    placed = {node.group for node in steps if node.action == "assign"}
-    mine = [node for node in workloads if node.key not in placed and f"{node.key}/stop" in by_key]
-    mine = [node for node in mine if not is_awaited(node.document)]
-    limit = limit or USUAL
-    for earlier, later in zip(mine, mine[limit:], strict=False):
-        by_key[f"{later.key}/stop"].after.setdefault(earlier.key, False)
+    mine = [node.key for node in workloads if not node.problem and not is_copied(node.key, node.document)
+            and not is_awaited(node.document)]  # fmt: skip
+    return dict(zip(mine[limit or USUAL :], mine, strict=False))

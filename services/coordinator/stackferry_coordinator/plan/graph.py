@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -20,31 +20,33 @@ from stackferry.resources.view import OWN
 
 from . import legs, subjects
 from .at_once import few_at_once
+from .itinerary import Stop
 from .itinerary import stops as stops_of
 from .node import Node
+from .subjects import keys_of
 
 Document = dict[str, Any]
 
 
-def build(
-    documents: list[Document],
+def outline(
+    documents: Iterable[tuple[str, Document]],
     payloads: bool = False,
     all_rules: bool = False,
     prune: bool = False,
     workloads: bool = False,
     compared: bool = False,
+    late: bool = True,
     servers_at_once: int | None = None,
-) -> list[Node]:
-    """Return the nodes, prerequisites first.
+) -> Outline:
+    """Return what these documents, each with the key of its step, are to become.
 
     *payloads*: with the steps that move the bytes of images, after all others. *workloads*: with every step that a
-    server and its disks need, instead of one for each. *compared*: nothing will be made. *all_rules*: the documents
-    hold every rule of their security groups, so that a group without rules is one that has none. *prune*: rules are
-    taken away from groups that are there already, though the files don't say where they come from.
-    *servers_at_once*: see ``at_once``.
+    server and its disks need, instead of one for each. *compared*: nothing will be made. *late*: with second steps for
+    what needs other resources first. *all_rules*: the documents hold every rule of their security groups, so that a
+    group without rules is one that has none. *prune*: rules are taken away from groups that are there already, though
+    the files don't say where they come from. *servers_at_once*: see ``at_once``.
     """
-    nodes = [_node(number, d) for number, d in enumerate(documents) if d["type"] in BY_TYPE]
-    nodes = list({node.key: node for node in nodes}.values())
+    nodes = list({key: Node(key, "ensure", BY_TYPE[d["type"]], d) for key, d in documents}.values())
     index = _Index(nodes)
     rank = _ranks()
     for node in sorted(nodes, key=lambda node: rank[node.kind.kind]):  # which subnet a name means, its own link tells
@@ -61,16 +63,77 @@ def build(
             node.problem = node.problem or subjects.problem(node.document)
     plain = [node for node in nodes if node not in moved]
     _await_payloads(moved, transfers)
-    found = _workloads(moved, index)
-    few_at_once(moved, found, servers_at_once)
-    legs.await_legs(nodes, plain if compared else found)
-    return _sorted(plain + _late(plain)) + transfers + found
+    _tell_apart([node for node in nodes if node.kind.by_workload and not node.problem])
+    for node in moved:
+        node.group = node.key
+    awaited = legs.awaited(nodes)
+    for node in plain if compared else ():
+        node.after = {**awaited.get(node.key, {}), **node.after}
+    plain = _sorted(plain + (_late(plain) if late else [])) + transfers
+    return Outline(plain, moved, index, awaited, few_at_once(moved, servers_at_once))
 
 
-def _node(number: int, document: Document) -> Node:
-    kind = BY_TYPE[document["type"]]
-    id_ = document.get("_info", {}).get("id")
-    return Node(f"{kind.kind}/{id_ or f'#{number}'}", "ensure", kind, document)
+def keyed(documents: Iterable[Document]) -> Iterator[tuple[str, Document]]:
+    """Yield each document whose type is known with the key of its step: its kind, and its id or else its place."""
+    for number, document in enumerate(documents):
+        if kind := BY_TYPE.get(document["type"]):
+            yield f"{kind.kind}/{document.get('_info', {}).get('id') or f'#{number}'}", document
+
+
+class Outline:
+    """What documents are to become: ``plain`` nodes, prerequisites first, and ``workloads``, in the documents' order.
+
+    The steps of a workload are made when they're asked for: those of all would be half a million of 10,000 servers.
+    """
+
+    def __init__(
+        self, plain: list[Node], workloads: list[Node], index: _Index, awaited: dict[str, dict[str, bool]],
+        earlier: dict[str, str],
+    ) -> None:  # fmt: skip
+        self.plain, self.workloads = plain, workloads
+        self._index, self._awaited, self._earlier = index, awaited, earlier
+        self._heads = {node.key: node for node in workloads}
+        self._checks = {node.key: f"{node.key}/check" for node in workloads}
+        self._known = {node.key for node in [*plain, *workloads]}
+        self._known |= {self._checks[node.key] for node in workloads if not node.problem}
+        for node in plain:
+            node.after = self._of_these(node.after)
+
+    def steps_of(self, workload: Node) -> list[Node]:
+        """The steps of a workload, prerequisites first; one with a problem has a single step, which fails."""
+        if workload.problem:
+            return [workload]
+        steps = [self._step(workload, stop) for stop in stops_of(workload.key, workload.document)]
+        own = {step.key for step in steps}
+        for step in steps:
+            step.after = self._of_these(step.after, own)
+        return steps
+
+    def _of_these(self, after: dict[str, bool], own: Collection[str] = ()) -> dict[str, bool]:
+        return {key: hard for key, hard in after.items() if key in own or key in self._known}
+
+    def _step(self, workload: Node, stop: Stop) -> Node:
+        """One step of a workload; the first of them comes after whatever the workload refers to.
+
+        It also comes after the checks of namesakes, so that each knows which ones of the destination the others are.
+        """
+        kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]
+        node = Node(stop.key, stop.task.action, kind, stop.subject.document, group=workload.key)
+        if stop.task.action == "ensure":
+            _follow_links(node, self._index)
+        if stop.task.action == "check":
+            node.links, node.hints = dict(workload.links), dict(workload.hints)
+            node.after = {self._checks.get(key, key): hard for key, hard in workload.after.items()}
+        if stop.subject.warm and stop.task.action == "assign":
+            node.hints["warm"] = True
+        if stop.subject.each == "segment":
+            node.hints |= {"first": stop.subject.first, "length": stop.subject.length}
+        node.after |= dict.fromkeys(stop.after, True)
+        if node.action == "check" or kind.kind == "floating_ip":
+            node.after = {**self._awaited.get(workload.key, {}), **node.after}
+        if node.key == f"{workload.key}/stop" and (earlier := self._earlier.get(workload.key)):
+            node.after.setdefault(earlier, False)
+        return node
 
 
 class _Index:
@@ -232,41 +295,16 @@ def _await_payloads(workloads: list[Node], transfers: list[Node]) -> None:
             node.after[f"{key}/transfer"] = True
 
 
-def _workloads(moved: list[Node], index: _Index) -> list[Node]:
-    """The steps of all workloads; one with a problem has a single step, which fails."""
-    known: dict[str, Node] = {}
-    for workload in moved:
-        workload.group = workload.key
-        checks = {node.key: f"{node.key}/check" for node in moved}
-        stops = [] if workload.problem else _stops(workload, index, checks)
-        if twice := next((stop.key for stop in stops if stop.key in known), None):
-            workload.problem = f"{twice.replace('/', ' ')} belongs to another document, too: give it another _info.id"
-        found = [workload] if workload.problem else stops
-        known |= {node.key: node for node in found}
-    return list(known.values())
-
-
-def _stops(workload: Node, index: _Index, checks: dict[str, str]) -> list[Node]:
-    """The steps of a workload; the first of them comes after whatever the workload refers to.
-
-    It also comes after the *checks* of namesakes, so that each knows which ones of the destination the others are.
-    """
-    found = []
-    for stop in stops_of(workload.key, workload.document):
-        kind = KINDS["volume" if stop.subject.each == "segment" else stop.subject.each]
-        node = Node(stop.key, stop.task.action, kind, stop.subject.document, group=workload.key)
-        if stop.task.action == "ensure":
-            _follow_links(node, index)
-        if stop.task.action == "check":
-            node.links, node.hints = dict(workload.links), dict(workload.hints)
-            node.after = {checks.get(key, key): hard for key, hard in workload.after.items()}
-        if stop.subject.warm and stop.task.action == "assign":
-            node.hints["warm"] = True
-        if stop.subject.each == "segment":
-            node.hints |= {"first": stop.subject.first, "length": stop.subject.length}
-        node.after |= dict.fromkeys(stop.after, True)
-        found.append(node)
-    return found
+def _tell_apart(workloads: list[Node]) -> None:
+    """What belongs to two workloads, or is one and belongs to another, would be moved twice: the other isn't moved."""
+    known = {workload.key for workload in workloads}
+    for workload in workloads:
+        keys = set(keys_of(workload.key, workload.document)) - {workload.key}
+        if twice := min(keys & known, default=None):
+            what = f"{twice.replace('/', ' ')} belongs to another document, too"
+            workload.problem = f"{what}: leave it out of one, or give it another _info.id"
+        else:
+            known |= keys
 
 
 def _ranks() -> dict[str, int]:

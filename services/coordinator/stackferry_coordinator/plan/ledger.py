@@ -6,10 +6,11 @@ The core only uses the methods of :class:`Ledger`. The database has one of its o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .graph import Outline
 from .states import OPEN
 
 Document = dict[str, Any]
@@ -122,6 +123,7 @@ class Ledger:
         self.begun: list[dict[str, Any]] = []  # tries that somebody has begun to work on
         self.counted: list[dict[str, Any]] = []  # what was said of tries that are over, as far as it has counted
         self.heads: set[str] = set()  # workloads of which there is something to tell (see ``arrivals``)
+        self.outlines: dict[Hashable, Outline] = {}  # what is being planned, kept between two slices; may get lost
         self.places_changed = False  # whether places on the hosts are wanted, or given back
         self._after: dict[str, list[tuple[str, bool]]] = {}
         self._before: dict[str, list[tuple[str, bool]]] = {}
@@ -133,6 +135,9 @@ class Ledger:
         """Return one step."""
         return self.steps.get(key)
 
+    def bring(self, keys: Iterable[str]) -> None:
+        """Have these steps at hand, with what they come after; without, each would be a question to the database."""
+
     def fresh(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Each of these steps as it is when its turn comes: what was done to one before may have changed it."""
         for step in steps:
@@ -140,7 +145,7 @@ class Ledger:
 
     def add(self, step: Step) -> Step:
         """Store a new step."""
-        if self.step(step.key) is not None:
+        if step.key in self.steps:
             raise ValueError(f"step {step.key} is there already")
         return self._put(step)
 
@@ -255,6 +260,11 @@ class Ledger:
     def all_documents(self, attempt: int) -> list[Document]:
         """Return the documents of all parts of one attempt, in order."""
         return [d for (a, _), part in sorted(self.parts.items()) if a == attempt for d in part]
+
+    def described(self) -> list[tuple[str, Document]]:
+        """Return the key and the document of each step that a document was planned as, in order."""
+        steps = [s for s in self.all() if s.group in ("", s.key) and s.action in ("compare", "ensure")]
+        return [(step.key, self.documents[step.key]) for step in steps]
 
     def keep_document(self, key: str, document: Document) -> None:
         """Keep the document of a step."""

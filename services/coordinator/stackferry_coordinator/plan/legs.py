@@ -16,8 +16,8 @@ from .node import Node
 REACH = {"free_floating_ip": "port_ref", "port_forwarding": "internal_port_ref"}
 
 
-def await_legs(nodes: list[Node], steps: list[Node]) -> None:
-    """A floating IP leads through a router's leg in its port's network; so does the look whether one does.
+def awaited(nodes: list[Node]) -> dict[str, dict[str, bool]]:
+    """The legs that each server's floating IPs wait for (server → leg → hard), and so does the look whether one can be.
 
     What will only be compared is told for which floating IPs there'll be one (``led``).
     """
@@ -25,22 +25,20 @@ def await_legs(nodes: list[Node], steps: list[Node]) -> None:
     for node in nodes:
         if node.kind.kind == "router_interface":
             by_network[_network_of(node, "network_ref")].append(node)
-    awaited: dict[str, dict[str, bool]] = defaultdict(dict)
+    found: dict[str, dict[str, bool]] = defaultdict(dict)
     for server in (node for node in nodes if node.kind.kind == "server" and by_network):
         led = []
         for part in server.document["params"].get("floating_ips") or ():
             if place := port_of(server.document, part):
-                found = by_network.get(_network_of(server, f"{place[0]}s.{place[1]}.params.network_ref"), [])
-                awaited[server.key] |= dict.fromkeys((leg.key for leg in found), False)
-                routers = [by_key[leg.links["device_ref"]] for leg in found if "device_ref" in leg.links]
+                legs = by_network.get(_network_of(server, f"{place[0]}s.{place[1]}.params.network_ref"), [])
+                found[server.key] |= dict.fromkeys((leg.key for leg in legs), False)
+                routers = [by_key[leg.links["device_ref"]] for leg in legs if "device_ref" in leg.links]
                 outside = (part["params"].get("floating_network_ref") or {}).get("name")
-                if len(routers) < len(found) or any(_gateway(router) == outside for router in routers):
+                if len(routers) < len(legs) or any(_gateway(router) == outside for router in routers):
                     led.append((part.get("_info") or {}).get("id"))
         if not server.group and led:
             server.hints["led"] = led
-    for step in steps:
-        if step.action == "check" or step.kind.kind == "floating_ip" or not step.group:
-            step.after = {**awaited.get(step.group or step.key, {}), **step.after}
+    return found
 
 
 def _network_of(node: Node, path: str) -> Any:

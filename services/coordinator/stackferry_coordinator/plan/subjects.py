@@ -63,6 +63,16 @@ def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
     return found + [Subject(each, _key(each, part), part, group) for each, some in parts.items() for part in some]
 
 
+def keys_of(group: str, document: dict[str, Any]) -> list[str]:
+    """The keys of a workload's subjects, the segments of its disks aside."""
+    return [subject.key for subject in subjects(group, document) if subject.each != "segment"]
+
+
+def is_copied(group: str, document: dict[str, Any]) -> bool:
+    """Whether bytes of it are copied from disk to disk."""
+    return not group.startswith("server/") or bool(_volumes(group, document))
+
+
 def is_warm(document: dict[str, Any]) -> bool:
     """Whether a server's disks are copied while it runs; one that doesn't run is simply moved."""
     return bool(document["_migration_params"].get("mode") == "warm" and document["_info"].get("status") == RUNS)

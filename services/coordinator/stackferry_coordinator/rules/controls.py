@@ -17,13 +17,7 @@ def _start(ledger: Ledger, now: float) -> None:
     if ledger.head.phase != "planned":
         return
     ledger.head = replace(ledger.head, mode="run", phase="running", paused=False, reason=None)
-    documents = [ledger.documents[s.key] for s in ledger.all() if s.action == "compare"]
-    for step in ledger.all():
-        if step.action == "compare":
-            hints = {n: v for n, v in step.hints.items() if n not in transitions.OF_A_TRY}  # a comparison makes nothing
-            ledger.change(step, action="ensure", state="waiting", outcome=None, destination_id=None, hints=hints)
-    planning.add_late_steps(ledger, documents)
-    transitions.reopen(ledger, lambda step: step.action != "export" and step.key != quotas.AT_SOURCE)
+    slices.begin(ledger, "start", now)
 
 
 def _retry(ledger: Ledger, now: float) -> None:
@@ -43,7 +37,7 @@ def _retry(ledger: Ledger, now: float) -> None:
         slices.begin(ledger, "retry", now)
         return
     transitions.reopen(ledger, lambda step: True)
-    planning.plan_when_complete(ledger)  # the documents may have come while it was cancelled
+    planning.plan_when_complete(ledger, now)  # the documents may have come while it was cancelled
 
 
 def _retry_plain(ledger: Ledger, steps: list[Step], now: float) -> None:
@@ -101,9 +95,12 @@ def _cancel_workload(ledger: Ledger, group: str, now: float) -> None:
 
 
 slices.WORKS |= {
-    "retry": slices.Work(_retry_plain, _retry_workload, True, planning.plan_when_complete),
-    "cancel": slices.Work(_cancel_plain, _cancel_workload, True),  # of a retry that it follows on
-    "undo": slices.Work(undo.plain, undo.workload, True),
+    what: slices.Work({"plain": slices.with_plain(plain), "groups": slices.with_groups(workload), "free": slices.free})
+    for what, plain, workload in (
+        ("retry", _retry_plain, _retry_workload),
+        ("cancel", _cancel_plain, _cancel_workload),  # frees what a retry has reopened that it follows on
+        ("undo", undo.plain, undo.workload),
+    )
 }
 
 

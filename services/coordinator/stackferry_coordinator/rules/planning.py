@@ -1,7 +1,12 @@
-"""From a request and its documents to steps. Pure."""
+"""From a request and its documents to steps, slice by slice. Pure.
+
+All of the documents are needed to know what refers to what (the outline); the steps, of which a server alone has some
+fifty, are added a few workloads at a time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,37 +17,60 @@ from stackferry.resources.server_fields import with_group
 from stackferry.selection import filter_of, selects_kind
 
 from ..plan import subjects
-from ..plan.graph import build
+from ..plan.graph import Outline, keyed, outline
 from ..plan.ledger import COPIES, Head, Ledger, Step
 from ..plan.node import Node
-from . import quotas, transitions
+from ..plan.states import OPEN
+from . import quotas, slices, transitions
+
+KEPT = 4  # outlines of migrations that are being planned at once, large ones
 
 #: what the steps of a plan or an export do instead
 ACTIONS = {("plan", "ensure"): "compare", ("export", "ensure"): "keep", ("export", "finish"): "keep"}
 
 
-def plan_when_complete(ledger: Ledger) -> None:
+def plan_when_complete(ledger: Ledger, now: float) -> None:
     """Make the steps once every document is here."""
     head = ledger.head
     export = ledger.step("export")
-    if head.phase != "new" or head.parts is None or head.got < head.parts:
+    if head.agenda or head.phase != "new" or head.parts is None or head.got < head.parts:
         return
     if export is not None and (export.state != "done" or (head.parts and head.attempt != export.attempt)):
         return
-    _plan(ledger)
+    slices.begin(ledger, "plan", now)
 
 
-def _nodes(head: Head, documents: list[dict[str, Any]]) -> list[Node]:
-    """The graph of these documents, as far as the request wants it."""
+def _outline(ledger: Ledger) -> Outline:
+    """What is being planned; made anew from the documents where it wasn't kept since the last slice."""
+    found = ledger.outlines.get(_tag(ledger))
+    if found is None:
+        while len(ledger.outlines) >= KEPT:
+            del ledger.outlines[next(iter(ledger.outlines))]
+        found = ledger.outlines[_tag(ledger)] = _made(ledger)
+    return found
+
+
+def _tag(ledger: Ledger) -> tuple[Any, ...]:
+    head = ledger.head
+    return head.id, head.mode, head.attempt, head.got
+
+
+def _made(ledger: Ledger) -> Outline:
+    head = ledger.head
+    if head.agenda and head.agenda["do"] == "start":
+        documents = ledger.described()
+    else:
+        documents = list(keyed(mapped(d, head.request.get("mapping")) for d in ledger.all_documents(head.attempt)))
     selection, from_source = head.request.get("selection"), bool(head.request.get("source"))
     exported, files = from_source and not head.request.get("parts"), bool(head.request.get("image_blobs"))
     payloads = {"run": from_source or files, "export": files}.get(head.mode, False)
     rules = selects_kind(selection, "security_group_rule") and not filter_of(selection, "security_group_rule")
-    moved = head.mode == "run" and from_source
-    documents = [_as_asked(document, head.request.get("migration_params")) for document in documents]
-    return build(
-        documents, payloads=payloads, all_rules=exported and rules, prune=bool(head.request.get("prune")),
-        workloads=moved, compared=head.mode != "run", servers_at_once=head.request.get("servers_at_once"),
+    params = head.request.get("migration_params")
+    return outline(
+        [(key, _as_asked(document, params)) for key, document in documents],
+        payloads=payloads, all_rules=exported and rules, prune=bool(head.request.get("prune")),
+        workloads=head.mode == "run" and from_source, compared=head.mode != "run", late=head.mode != "plan",
+        servers_at_once=head.request.get("servers_at_once"),
     )  # fmt: skip
 
 
@@ -60,48 +88,60 @@ def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[s
     return {**document, "_migration_params": {**document["_migration_params"], **params}}
 
 
-def _plan(ledger: Ledger) -> None:
-    """Turn the documents into steps."""
-    head = ledger.head
-    ledger.all()  # or each new step would be looked for in the database
-    nodes = _nodes(head, [mapped(d, head.request.get("mapping")) for d in ledger.all_documents(head.attempt)])
-    if head.mode == "plan":
-        nodes = [node for node in nodes if node.action == "ensure"]
-        if head.request.get("source"):
-            quotas.add_at_source(ledger, nodes)
-    if head.mode != "export":
-        quotas.add(ledger, nodes)
-    if head.mode == "run":
-        quotas.comes_first(ledger, nodes)
-    keys = {node.key for node in nodes} | {quotas.KEY, quotas.AT_SOURCE}
-    for number, node in enumerate(nodes):
-        after = {key: hard for key, hard in node.after.items() if key in keys}
-        for key, hard in after.items():
-            ledger.link(key, node.key, hard)
-        ledger.keep_document(node.key, node.document)
-        ledger.add(
-            Step(
-                node.key,
-                ACTIONS.get((head.mode, node.action), node.action),
-                node.kind.kind,
-                node.kind.title(node.document["params"]),
-                number,
-                waits=len(after),
-                source_id=node.source_id,
-                links=node.links,
-                hints=node.hints | ({COPIES: True} if head.mode == "plan" and _is_copied(head, node) else {}),
-                group=node.group,
-            )
+def _add_plain(ledger: Ledger, after: str, now: float) -> str:
+    """Add some steps of no workload."""
+    found, first = _outline(ledger), int(after or 0)
+    if not first and ledger.head.mode == "plan" and ledger.head.request.get("source"):
+        quotas.add_at_source(ledger, found.plain)
+    if not first and ledger.head.mode != "export":
+        quotas.add(ledger, [*found.plain, *found.workloads])
+    for node in found.plain[first : first + slices.PLAIN]:
+        _add(ledger, node)
+    return _next(first + slices.PLAIN, found.plain)
+
+
+def _add_workloads(ledger: Ledger, after: str, now: float) -> str:
+    """Add the steps of some workloads."""
+    found, first = _outline(ledger), int(after or 0)
+    for workload in found.workloads[first : first + slices.GROUPS]:
+        for node in found.steps_of(workload):
+            _add(ledger, node)
+    return _next(first + slices.GROUPS, found.workloads)
+
+
+def _next(number: int, nodes: list[Node]) -> str:
+    return str(number) if number < len(nodes) else ""
+
+
+def _add(ledger: Ledger, node: Node) -> None:
+    """Add a step; it waits for what isn't over, and for what later slices add."""
+    head, after = ledger.head, _after(ledger, node)
+    for key, hard in after.items():
+        ledger.link(key, node.key, hard)
+    ledger.keep_document(node.key, node.document)
+    step = ledger.add(
+        Step(
+            node.key,
+            ACTIONS.get((head.mode, node.action), node.action),
+            node.kind.kind,
+            node.kind.title(node.document["params"]),
+            order=sum(head.counts.values()),
+            waits=sum(1 for key in after if (one := ledger.step(key)) is None or one.state in OPEN),
+            source_id=node.source_id,
+            links=node.links,
+            hints=node.hints | ({COPIES: True} if head.mode == "plan" and _is_copied(head, node) else {}),
+            group=node.group,
         )
-    ledger.head = replace(ledger.head, phase={"plan": "planning"}.get(head.mode, "running"))
-    for node in nodes:
-        step = transitions.known(ledger, node.key)
-        if step.action == "keep":
-            transitions.close(ledger, step, "done")
-        elif node.problem:
-            transitions.close(ledger, step, "failed", outcome="conflict", reason=node.problem)
-        elif step.state == "waiting" and step.waits == 0:
-            transitions.free(ledger, step)
+    )
+    if step.action == "keep":
+        transitions.close(ledger, step, "done")
+
+
+def _after(ledger: Ledger, node: Node) -> dict[str, bool]:
+    """What a step comes after (key → hard); nothing does what will only be kept, or has a problem and fails."""
+    if node.problem or ledger.head.mode == "export":
+        return {}
+    return {**node.after, **quotas.come_before(ledger, node)}
 
 
 def _is_copied(head: Head, node: Node) -> bool:
@@ -112,21 +152,51 @@ def _is_copied(head: Head, node: Node) -> bool:
     return bool(needed.get("volumes") or needed.get("boot"))
 
 
-def add_late_steps(ledger: Ledger, documents: list[dict[str, Any]]) -> None:
-    """Add the steps that a plan doesn't need and a run does, and what each of the others comes after then."""
-    nodes = _nodes(ledger.head, documents)
-    quotas.comes_first(ledger, nodes)
+def _planned(ledger: Ledger, now: float) -> None:
+    ledger.outlines.pop(_tag(ledger), None)
+    if ledger.head.phase == "new":  # or it has been cancelled meanwhile
+        ledger.head = replace(ledger.head, phase={"plan": "planning"}.get(ledger.head.mode, "running"))
+
+
+def _start_plain(ledger: Ledger, after: str, now: float) -> str:
+    """Carry out what was compared; add second steps, and the payloads' ways."""
+    found, first = _outline(ledger), int(after or 0)
+    _carry_out(ledger, found.plain[first : first + slices.PLAIN], also=() if first else (quotas.KEY,))
+    return _next(first + slices.PLAIN, found.plain)
+
+
+def _start_workloads(ledger: Ledger, after: str, now: float) -> str:
+    """Add the steps of some workloads, of which a plan has one each."""
+    found, first = _outline(ledger), int(after or 0)
+    some = found.workloads[first : first + slices.GROUPS]
+    _carry_out(ledger, [node for workload in some for node in found.steps_of(workload)])
+    return _next(first + slices.GROUPS, found.workloads)
+
+
+def _carry_out(ledger: Ledger, nodes: list[Node], also: Collection[str] = ()) -> None:
+    """Reopen the steps of a plan, as what a run does (*also* these as they are), and add those that it didn't need."""
+    compared = {node.key: node for node in nodes if node.action == "ensure" and node.group in ("", node.key)}
+    ledger.bring(compared)
     for node in nodes:
-        known, before = ledger.step(node.key), {key for key, _ in ledger.before(node.key)}
-        for key, hard in node.after.items():
+        if node.key not in compared:
+            _add(ledger, node)
+            continue
+        step, before = transitions.known(ledger, node.key), {key for key, _ in ledger.before(node.key)}
+        for key, hard in _after(ledger, node).items():
             if key not in before:
                 ledger.link(key, node.key, hard)
-        if known is None:
-            ledger.keep_document(node.key, node.document)
-            title, order = node.kind.title(node.document["params"]), len(ledger.all())
-            ledger.add(
-                Step(node.key, node.action, node.kind.kind, title, order, source_id=node.source_id,
-                     links=node.links, hints=node.hints, group=node.group)
-            )  # fmt: skip
-        elif node.group:
-            ledger.change(known, group=node.group, links=node.links, hints=node.hints)
+        hints = {n: v for n, v in step.hints.items() if n not in transitions.OF_A_TRY}  # a comparison makes nothing
+        own = {"links": node.links, "hints": node.hints} if node.group else {"hints": hints}
+        ledger.change(step, action="ensure", outcome=None, destination_id=None, group=node.group, **own)
+    chosen = [*compared, *(key for key in also if ledger.step(key))]
+    transitions.reopen_unfreed(ledger, dict.fromkeys(chosen, True))
+
+
+slices.WORKS |= {
+    "plan": slices.Work(
+        {"plain": _add_plain, "workloads": _add_workloads, "free": slices.free}, finish=_planned, is_whole=True
+    ),
+    "start": slices.Work(
+        {"plain": _start_plain, "workloads": _start_workloads, "free": slices.free}, finish=_planned, is_whole=True
+    ),
+}

@@ -1,8 +1,9 @@
 """The first step of a migration of several things: does all that it makes fit into the destination? Pure.
 
 Each server's own check knows only what is left when it's asked. This one is asked before anything is touched, in a
-plan as well as in a run; in a run everything else comes after it. A plan also asks the source whether its quotas allow
-the snapshots that servers are read from; in a run each server's own look does, before it's stopped.
+plan as well as in a run; in a run everything else comes after it, and is skipped when it fails. A plan also asks the
+source whether its quotas allow the snapshots that servers are read from; in a run each server's own look does, before
+it's stopped.
 """
 
 from __future__ import annotations
@@ -44,8 +45,6 @@ def add_at_source(ledger: Ledger, nodes: list[Node]) -> None:
             for node in servers]  # fmt: skip
     if not servers or len(json.dumps(told)) > MOST:
         return
-    for node in servers:
-        node.after[AT_SOURCE] = False
     ledger.keep_document(AT_SOURCE, {"type": KIND, "params": {"servers": told}})
     ledger.add(Step(AT_SOURCE, ACTION, KIND, f"to read {_count(servers)}", order=-1, state="ready"))
 
@@ -58,14 +57,13 @@ def refuse(ledger: Ledger, refused: dict[str, str]) -> None:
             transitions.close(ledger, step, "failed", outcome="conflict", reason=reason)
 
 
-def comes_first(ledger: Ledger, nodes: list[Node]) -> None:
-    """Let everything else wait for it, and be skipped when it fails."""
-    if ledger.step(KEY) is None:
-        return
-    keys = {node.key for node in nodes}
-    for node in nodes:
-        if not any(hard and key in keys for key, hard in node.after.items()):
-            node.after[KEY] = True
+def come_before(ledger: Ledger, node: Node) -> dict[str, bool]:
+    """What of these comes before another step (key → hard): in a run before each, in a plan before servers only."""
+    if ledger.head.mode == "run":
+        return {} if any(node.after.values()) or ledger.step(KEY) is None else {KEY: True}
+    if node.kind.kind == "server" and ledger.step(AT_SOURCE) is not None and reading(node.document):
+        return {AT_SOURCE: False}
+    return {}
 
 
 def command(

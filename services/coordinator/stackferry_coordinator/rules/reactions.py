@@ -83,19 +83,22 @@ def _parts(request: dict[str, Any]) -> int | None:
 def _requested(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if data.get("source") and not data.get("parts") and ledger.step("export") is None:
         ledger.add(Step("export", "export", name=data["source"]["cloud"], order=-1, state="ready"))
-    planning.plan_when_complete(ledger)
+    planning.plan_when_complete(ledger, now)
 
 
 def _submitted(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     # They may come in while it's being cancelled; a retry needs them.
-    if ledger.head.phase in ("new", "cancelling", "cancelled") and ledger.add_part(0, data["part"], data["documents"]):
-        ledger.head = replace(ledger.head, got=ledger.head.got + 1)
-        planning.plan_when_complete(ledger)
+    head = ledger.head
+    if head.parts is not None and head.got >= head.parts:  # what is being planned from must not change
+        return
+    if head.phase in ("new", "cancelling", "cancelled") and ledger.add_part(0, data["part"], data["documents"]):
+        ledger.head = replace(head, got=head.got + 1)
+        planning.plan_when_complete(ledger, now)
 
 
 def _documents(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     head, export = ledger.head, ledger.step("export")
-    if head.phase != "new" or export is None or data["attempt"] != export.attempt:
+    if head.phase != "new" or head.agenda or export is None or data["attempt"] != export.attempt:
         return
     if head.attempt != data["attempt"]:
         ledger.head = head = replace(head, attempt=data["attempt"], got=0)
@@ -103,7 +106,7 @@ def _documents(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         ledger.head = replace(ledger.head, got=head.got + 1)
     if export.state == "asked":
         ledger.change(export, due=now + transitions.LEASE)
-    planning.plan_when_complete(ledger)
+    planning.plan_when_complete(ledger, now)
 
 
 def _export_ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -114,7 +117,7 @@ def _export_ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         ledger.head = replace(ledger.head, parts=data["parts"])
     told = {"stays_behind": data["stays_behind"]} if data.get("stays_behind") else {}
     answers.ended(ledger, {**data, "step": "export", "results": told}, now)
-    planning.plan_when_complete(ledger)
+    planning.plan_when_complete(ledger, now)
 
 
 def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:

@@ -1,8 +1,9 @@
 """What concerns a whole migration is done in slices: so many steps, or workloads, in one transaction. Pure.
 
 ``head.agenda`` says what is being done, and up to where. Nothing is asked for until it's over: what a later slice
-reopens, or gives up, isn't begun before. What comes in meanwhile counts as ever. Who wants something else of the
-migration puts it in the agenda's place: each of these may begin where another one has been left.
+adds, reopens, or gives up, isn't begun before. What comes in meanwhile counts as ever. Who wants something else of the
+migration puts it in the agenda's place: each of these may begin where another one has been left. Only a plan is brought
+to its end before (``then``): half of one could neither be carried out nor taken back.
 """
 
 from __future__ import annotations
@@ -17,51 +18,74 @@ GO_ON = "go-on"  # the message by which the coordinator tells itself to
 PLAIN = 500  # steps of no workload in a slice
 GROUPS = 10  # workloads in a slice
 
+#: does what comes after a place, "" the first; returns where the next slice begins, "" when there's none
+Stage = Callable[[Ledger, str, float], str]
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done with the steps of no workload, so many at once; with each workload; and when all are through.
+    """What is done, stage by stage, and when all are through. *is_whole*: whatever people ask for meanwhile."""
 
-    ``frees``: it has reopened steps, of which those that wait for nothing are freed once all of them are known.
-    """
-
-    with_plain: Callable[[Ledger, list[Step], float], None]
-    with_group: Callable[[Ledger, str, float], None]
-    frees: bool = False
-    finish: Callable[[Ledger], None] = lambda ledger: None
+    stages: dict[str, Stage]
+    finish: Callable[[Ledger, float], None] = lambda ledger, now: None
+    is_whole: bool = False
 
 
 WORKS: dict[str, Work] = {}
 
 
+def with_plain(do: Callable[[Ledger, list[Step], float], None]) -> Stage:
+    """The stage that does something with the steps of no workload."""
+
+    def stage(ledger: Ledger, after: str, now: float) -> str:
+        steps = ledger.plain(after, PLAIN)
+        do(ledger, steps, now)
+        return steps[-1].key if len(steps) == PLAIN else ""
+
+    return stage
+
+
+def with_groups(do: Callable[[Ledger, str, float], None]) -> Stage:
+    """The stage that does something with each workload."""
+
+    def stage(ledger: Ledger, after: str, now: float) -> str:
+        groups = ledger.groups_after(after, GROUPS)
+        for group in groups:
+            do(ledger, group, now)
+        return groups[-1] if len(groups) == GROUPS else ""
+
+    return stage
+
+
+def free(ledger: Ledger, after: str, now: float) -> str:
+    """The stage that frees what waits for nothing, once all is known that there is to wait for."""
+    return "more" if transitions.free_some(ledger, PLAIN) else ""
+
+
 def begin(ledger: Ledger, what: str, now: float) -> None:
     """Do the first slice of this; a small migration has no more."""
-    ledger.head = replace(ledger.head, agenda={"do": what, "since": now, "stage": "plain", "after": ""})
+    agenda = ledger.head.agenda
+    if agenda and WORKS[agenda["do"]].is_whole:
+        ledger.head = replace(ledger.head, agenda={**agenda, "then": what})
+        return
+    stage = next(iter(WORKS[what].stages))
+    ledger.head = replace(ledger.head, agenda={"do": what, "since": now, "stage": stage, "after": ""})
     go_on(ledger, {}, now)
 
 
 def go_on(ledger: Ledger, _: object, now: float) -> None:
-    """Do the next slice of what is being done, if there's anything."""
+    """Do the next slice of what is being done, if there's anything; when a stage is through, the next at once."""
     agenda = ledger.head.agenda
     if agenda is None:
         return
-    stage, last = _slice(ledger, WORKS[agenda["do"]], agenda["stage"], agenda["after"], now)
-    if stage:
-        ledger.head = replace(ledger.head, agenda={**agenda, "stage": stage, "after": last})
-        return
+    work = WORKS[agenda["do"]]
+    stages = list(work.stages)
+    for stage in stages[stages.index(agenda["stage"]) :]:
+        if after := work.stages[stage](ledger, agenda["after"], now):
+            ledger.head = replace(ledger.head, agenda={**agenda, "stage": stage, "after": after})
+            return
+        agenda = {**agenda, "after": ""}
     ledger.head = replace(ledger.head, agenda=None)
-    WORKS[agenda["do"]].finish(ledger)
-
-
-def _slice(ledger: Ledger, work: Work, stage: str, last: str, now: float) -> tuple[str, str]:
-    """Do a slice; return where the next one begins, ("", "") when there's none. What is small goes on at once."""
-    if stage == "plain":
-        steps = ledger.plain(last, PLAIN)
-        work.with_plain(ledger, steps, now)
-        return ("plain", steps[-1].key) if len(steps) == PLAIN else _slice(ledger, work, "groups", "", now)
-    if stage == "groups":
-        groups = ledger.groups_after(last, GROUPS)
-        for group in groups:
-            work.with_group(ledger, group, now)
-        return ("groups", groups[-1]) if len(groups) == GROUPS else _slice(ledger, work, "free", "", now)
-    return ("free", "") if work.frees and transitions.free_some(ledger, PLAIN) else ("", "")
+    work.finish(ledger, now)
+    if then := agenda.get("then"):
+        begin(ledger, then, now)

@@ -122,6 +122,11 @@ class Store(Ledger):
             self._take_links(self.connection.execute(_EDGES, {"m": self.head.id}), self.steps)
         return super().all()
 
+    def bring(self, keys: Iterable[str]) -> None:
+        for some in _batches([key for key in keys if key not in self.steps]):
+            self._load(t.step.c.key.in_(some))
+        self._surround(list(keys))
+
     def plain(self, after: str = "", limit: int | None = None) -> list[Step]:
         if not self._complete:
             key = self._as_here(t.step.c.key)
@@ -225,6 +230,16 @@ class Store(Ledger):
             select(t.part.c.documents).where(*self._mine(t.part), t.part.c.attempt == attempt).order_by(t.part.c.number)
         )
         return [document for documents in self.connection.execute(query).scalars() for document in documents]
+
+    def described(self) -> list[tuple[str, Document]]:
+        c = t.step.c
+        query = (
+            select(c.key, t.document.c.content)
+            .join(t.document, (t.document.c.migration == c.migration) & (t.document.c.key == c.key))
+            .where(*self._mine(t.step), c.group.in_(("", c.key)), c.action.in_(("compare", "ensure")))
+            .order_by(c.order)
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
 
     def _load_first(self, state: str, limit: int) -> None:
         """Load so many steps that are in a state, in order; those that are here already may have left it."""

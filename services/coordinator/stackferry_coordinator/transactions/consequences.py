@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -18,6 +18,7 @@ from ..events.telling import SOURCE, told
 from ..hosts import offers, presence
 from ..hosts.assignment import assign
 from ..hosts.offers import Peers
+from ..plan.graph import Outline
 from ..rules import source_cleanup, warm_passes
 from ..rules.fetch_modes import destination_before
 from ..rules.reactions import Do, react
@@ -37,6 +38,7 @@ class Consequences:
 
     def __init__(self, upsert: Callable[..., Any], listening: Listening, per_cloud: int) -> None:
         self.upsert, self.listening, self.per_cloud = upsert, listening, per_cloud
+        self.outlines: dict[Hashable, Outline] = {}  # of what is being planned, slice by slice
 
     def of(
         self, connection: Connection, store: Store, name: str, data: dict[str, Any], now: float, cause: Envelope | None
@@ -46,7 +48,7 @@ class Consequences:
             _check_control(store, data)
         if wrong := source_cleanup.refused(store, name, data):
             raise InvalidMessage("invalid", wrong)
-        before = store.head
+        before, store.outlines = store.head, self.outlines
         facts: Facts = [] if name in FLEETING else [{"name": name, "data": data}]
         dues = react(store, name, data, now)
         dues += self._assign(connection, store, facts, now, name in ("tick", "control-migration"))
