@@ -6,6 +6,7 @@ from typing import Any
 
 from stackferry.progress import Amount
 from stackferry.progress.standing import OVER
+from stackferry.step_key import read
 
 from . import output, words
 
@@ -65,7 +66,7 @@ def _disk(disk: Row, over: bool) -> Row:
     names = ("bytes_verified", "bytes_to_verify") if verifying else ("bytes", "bytes_total")
     amount = Amount(*(disk[name] for name in names))
     found = {
-        "disk": disk["name"] or disk["key"].partition("/")[2],
+        "disk": disk["name"] or read(disk["key"]).id,
         "size": words.size(disk["bytes_total"]) if disk["bytes_total"] else None,
         "sent": words.size(disk["bytes_on_wire"]) if disk["bytes_on_wire"] else None,
         "blake3": disk["digest"] and disk["digest"][:SHORT],

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .progress.words import WARM, parts
+from .step_key import WARM, of_task, read
 
 Row = dict[str, Any]
 #: what is done for each workload, in this order; only the last one deletes
@@ -53,7 +53,7 @@ def candidates(steps: Iterable[Row]) -> list[Candidate]:
 
 def step_keys(workload: str) -> dict[str, str]:
     """Return action → key of the steps that clean up a workload."""
-    return {action: f"{workload}/cleanup-{action}" for action in ACTIONS}
+    return {action: of_task(workload, f"cleanup-{action}") for action in ACTIONS}
 
 
 def deleted(steps: Iterable[Row]) -> str | None:
@@ -67,8 +67,8 @@ def deleted(steps: Iterable[Row]) -> str | None:
 
 def _candidate(key: str, rows: list[Row], cleaned: Row | None) -> Candidate:
     head = next(row for row in rows if row["key"] == key)
-    own = [row for row in rows if "/undo/" not in row["key"] and "/surplus/" not in row["key"]]
-    subjects = {row["key"]: row for row in own if row["key"].count("/") == 1 and row["key"] != key}
+    own = [row for row in rows if not read(row["key"]).takes_away]
+    subjects = {row["key"]: row for row in own if row["key"] == read(row["key"]).subject != key}
     found: dict[str, list[str]] = {name: [] for name in PARTS.values()}
     for row in subjects.values():
         if not _is_boot_disk(row) and not str(row["source_id"]).startswith(BY_HAND):
@@ -93,7 +93,7 @@ def _moved_at(head: Row) -> float | None:
 
 
 def _of(rows: list[Row], volume: Row, name: str) -> list[Row]:
-    return [row for row in rows if parts(row["key"])[:2] == (volume["key"], name)]
+    return [row for row in rows if (about := read(row["key"])).subject == volume["key"] and about.task == name]
 
 
 def _is_boot_disk(row: Row) -> bool:

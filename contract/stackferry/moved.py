@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .progress import Progress
-from .progress.words import WARM, parts
+from .step_key import WARM, of_task, read
 
 Row = dict[str, Any]
 #: names of steps that move bytes
@@ -37,7 +37,7 @@ def _workload(standing: Row, rows: list[Row]) -> Row:
     head = next((row for row in rows if row["key"] == standing["key"]), {})
     results = head.get("results") or {}
     disks = [{**disk, **_disk(disk["key"], rows)} for disk in standing.get("disks") or []]
-    began = [row["first_asked"] for row in rows if row.get("first_asked") and "/undo/" not in row["key"]]
+    began = [row["first_asked"] for row in rows if row.get("first_asked") and not read(row["key"]).is_undo]
     over = results.get("over")
     return {
         **standing, "outcome": head.get("outcome"), "source_id": head.get("source_id"),
@@ -52,9 +52,11 @@ def _workload(standing: Row, rows: list[Row]) -> Row:
 def _stopped_for(key: str, rows: list[Row]) -> float | None:
     """Seconds from the stop of a server that ran until it ran again at the source, having been taken back."""
     steps = {row["key"]: row for row in rows}
-    looks = [((steps.get(f"{key}/{name}") or {}).get("results") or {}).get("status") for name in ("look-again", "look")]
-    starts = [row for row in rows if row["key"].startswith(f"{key}/stop/undo/") and row["state"] == "done"]
-    stop = steps.get(f"{key}/stop") or {}
+    looked = [steps.get(of_task(key, name)) or {} for name in ("look-again", "look")]
+    looks = [(row.get("results") or {}).get("status") for row in looked]
+    undone = [row for row in rows if (about := read(row["key"])).is_undo and about.of == of_task(key, "stop")]
+    starts = [row for row in undone if row["state"] == "done"]
+    stop = steps.get(of_task(key, "stop")) or {}
     if next(filter(None, looks), None) != RUNS or not stop.get("first_asked") or not starts:
         return None
     begun = max(starts, key=lambda row: row.get("first_asked") or 0)
@@ -72,13 +74,14 @@ def _addresses(rows: list[Row]) -> Iterator[Row]:
 
 
 def _disk(key: str, rows: list[Row]) -> Row:
-    steps = [row for row in rows if row["key"].startswith(f"{key}/") and "/undo/" not in row["key"]]
+    about = [(row, read(row["key"])) for row in rows if row["key"] != key]
+    steps = [row for row, of in about if of.subject == key and not of.is_undo]
     own: Row = next((row for row in rows if row["key"] == key), {})
     counts: dict[str, Counter[str]] = {name: Counter() for name in MOVING}
     digests: dict[str, set[str]] = {name: set() for name in MOVING}
     seconds: Counter[str] = Counter()
     for row in steps:
-        _, name, _ = parts(row["key"])
+        name = read(row["key"]).task
         if name in MOVING:
             found = row.get("results") or {}
             before = found.get("earlier") or {}

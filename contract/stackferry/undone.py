@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from .step_key import read
+
 Row = dict[str, Any]
 GONE = ("removed", "done")  # states of a step that has taken something back
 UNDOING = ("undoing", "undone")
@@ -30,17 +32,14 @@ def now(phase: str, steps: Iterable[Row]) -> list[Row]:
 
 def taken_back_by(key: str) -> str | None:
     """The key of the step that a step takes back; None when it takes back none."""
-    for word in ("/undo/", "/surplus/"):
-        before, found, _ = key.partition(word)
-        if found:
-            return before
-    return None
+    about = read(key)
+    return about.of if about.takes_away else None
 
 
 def _now(phase: str, step: Row, taking: list[Row], by_group: dict[str, list[Row]]) -> Row:
     if step.get("action") != "ensure":
         return step
-    removals = [one for one in taking if "/undo/" in one["key"]]
+    removals = [one for one in taking if read(one["key"]).is_undo]
     is_gone = step["state"] == "removed" or (bool(removals) and all(one["state"] in GONE for one in removals))
     if step.get("group") == step["key"] and step["state"] == "failed":  # a workload: all of it, or it isn't
         of_it = by_group[step["key"]]

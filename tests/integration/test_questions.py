@@ -46,6 +46,8 @@ def large(engine: Engine) -> str:  # noqa: F811
         shell.take(RequestMigration.make("tests", request))
         documents = {"migration": id_, "part": 1, "documents": [network(n) for n in range(many)]}
         shell.take(SubmitDocuments.make("tests", documents))
+    while shell.go_on():
+        pass
     return id_
 
 

@@ -10,6 +10,7 @@ from stackferry.cleanup import CLEAN_UP, Candidate, candidates
 from stackferry.client import FINAL, Client
 from stackferry.errors import Error, NoAnswer
 from stackferry.messages import MigrationChanged
+from stackferry.step_key import read
 
 from .. import lines, options, output
 from ..options import Migration, Output, client
@@ -115,14 +116,14 @@ def _follow(ferry: Client, migration: str, console: Console) -> None:
 def _report(state: dict[str, Any], keys: set[str], format_: output.Format) -> bool:
     """Print what became of each; return whether something that was to be deleted was kept."""
     deleted, kept, said = [], [], []
-    about = {key.rpartition("/")[0] for key in keys}
+    about = {read(key).subject for key in keys}
     for step in state["steps"]:
         what, notes = f"{step['kind']} {step['name']}", (step["notes"] or []) if step["key"] in keys else []
         if step["key"] in keys and step["state"] == "done":
-            deleted.append({"key": step["key"].rpartition("/")[0], "name": step["name"], "notes": notes})
+            deleted.append({"key": read(step["key"]).subject, "name": step["name"], "notes": notes})
             said.append(f"deleted    {what}")
-        elif step["key"].rpartition("/")[0] in about and step["state"] == "failed":
-            kept.append({"key": step["key"].rpartition("/")[0], "name": step["name"], "why": step["reason"]})
+        elif read(step["key"]).subject in about and step["state"] == "failed":
+            kept.append({"key": read(step["key"]).subject, "name": step["name"], "why": step["reason"]})
             said.append(f"kept       {what}: {step['reason']}")
         said += [f"           {note}" for note in notes]
     output.tell(format_, {"id": state["id"], "deleted": deleted, "kept": kept}, *said)

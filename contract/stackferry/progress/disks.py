@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..step_key import WARM, read
 from .meter import Meter, steady
 from .standing import Amount
-from .words import SILENT, WARM, parts
+from .words import SILENT
 
 GIB = 1 << 30
 #: warm steps that a pass begins with, in any order
@@ -17,14 +18,14 @@ UNTOLD = -1  # how far a try is of which nothing was heard yet
 class Known:
     """A step, as far as is known."""
 
-    __slots__ = ("attempt", "done", "key", "length", "name", "rate", "reason", "results", "spared", "state", "subject",
-                 "takes_back", "turn", "warm")  # fmt: skip
+    __slots__ = ("about", "attempt", "done", "key", "length", "name", "rate", "reason", "results", "spared", "state",
+                 "subject", "takes_back", "turn", "warm")  # fmt: skip
 
     def __init__(self, row: dict[str, Any]) -> None:
         self.key: str = row["key"]
-        self.subject, self.name, number = parts(self.key)
-        self.takes_back = "/undo/" in self.key or "/surplus/" in self.key
-        self.warm = self.name.startswith(WARM)
+        self.about = read(self.key)
+        self.subject, self.name, self.warm = self.about.subject, self.about.task, self.about.is_warm
+        self.takes_back = self.about.takes_away
         self.state: str = row["state"]
         self.attempt: int = row.get("attempt") or 0
         self.reason: str | None = row.get("reason") if self.state == "resting" else None
@@ -32,7 +33,7 @@ class Known:
         self.done: int = row.get("done") or 0
         self.turn: int = row.get("pass") or 1
         self.rate: float = row.get("rate") or 0.0
-        self.spared = bool(number) and row.get("outcome") == "unchanged"
+        self.spared = bool(self.about.number) and row.get("outcome") == "unchanged"
         self.results: dict[str, Any] = row.get("results") or {}
         if self.state == "done":
             self.finish()

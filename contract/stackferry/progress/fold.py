@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from ..step_key import read
 from ..undone import UNDOING
 from .standing import Standing, together
 from .workload import CHANGES, Row, Workload
@@ -43,7 +44,7 @@ class Progress:
             key = data["workload"]
         else:
             step = str(data.get("step") or "")
-            key = self._group_of.get(step.partition("/undo/")[0].partition("/surplus/")[0], "")
+            key = self._group_of.get(read(step).of, "")
         workload = self._groups.get(key)
         if workload is not None and (change := CHANGES.get(name)):
             change(workload, data, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..step_key import WARM
+
 CUTOVER = "waiting for cut-over"
 SHUTDOWN = "waiting for its shutdown"
 HOST = "waiting for a host"
@@ -34,22 +36,13 @@ RANKS = ("copying", "verifying", "stopping", "preparing", "checking", "releasing
 LASTING = ("copying", "verifying", "stopping", "preparing", "releasing", "creating", "finishing")
 #: steps of the coordinator alone, of which no fact tells
 SILENT = ("assign", "release", "cutover")
-WARM = "warm-"
 
 
-def parts(key: str) -> tuple[str, str, str]:
-    """Return what a step is about, its name, and the number of its segment."""
-    kind, _, rest = key.partition("/")
-    id_, _, rest = rest.partition("/")
-    name, _, number = rest.partition("/")
-    return f"{kind}/{id_}", name, number
-
-
-def word(subject: str, name: str) -> str:
+def word(kind: str, task: str) -> str:
     """Return the phase of a step that is under way."""
-    if not name:
-        return "creating" if subject.startswith(("server/", "floating_ip/")) else "preparing"
-    return WORDS.get(name.removeprefix(WARM), "running")
+    if not task:
+        return "creating" if kind in ("server", "floating_ip") else "preparing"
+    return WORDS.get(task.removeprefix(WARM), "running")
 
 
 def steady(before: str, said: str) -> str:

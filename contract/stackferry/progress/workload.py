@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..messages import GOOD
+from ..step_key import WARM, read
 from .disks import Disk, Known
 from .standing import Amount, Standing, together
-from .words import CUTOVER, RANKS, SILENT, WARM, steady, word
+from .words import CUTOVER, RANKS, SILENT, steady, word
 
 CLOSED = ("done", "failed", "skipped", "removed")
 Row = dict[str, Any]
@@ -18,7 +19,7 @@ class Workload:
     """A server with its disks, or a volume by itself."""
 
     def __init__(self, key: str, rows: list[Row], now: float, before: Workload | None) -> None:
-        self.key, self.kind = key, key.partition("/")[0]
+        self.key, self.kind = key, read(key).kind
         head = next((row for row in rows if row["key"] == key), rows[0])
         self.name, self.state, self.reason = head.get("name") or "", head["state"], head.get("reason")
         self.failing: str | None = head.get("failing")
@@ -152,7 +153,7 @@ def _phase(steps: Iterable[Known]) -> str:
     for step in _own(steps):
         open_ = open_ or (step.state not in CLOSED and step.name.removeprefix(WARM) not in SILENT)
         if step.active or step.state == "wanting":
-            words.add(word(step.subject, step.name))
+            words.add(word(step.about.kind, step.name))
     for said in RANKS:
         if said in words:
             return said

@@ -10,6 +10,7 @@ from stackferry import cleanup, messages
 from stackferry.messages import Message
 from stackferry.resources import KINDS
 from stackferry.resources.view import FOREIGN, PENDING
+from stackferry.step_key import FINISH, read
 
 from ..plan.ledger import COPIES, LACKS, LATE, Ledger, Step
 from ..rules import quotas, source_cleanup
@@ -72,7 +73,7 @@ def _transfer(
     ledger: Ledger, step: Step, do: Do, base: dict[str, Any], importers: list[str]
 ) -> tuple[type[Message], dict[str, Any]]:
     """Between clouds, one try takes two commands: offer the payload at the source; then, with the offer, fetch it."""
-    request, owner = ledger.head.request, ledger.step(step.key.removesuffix("/transfer"))
+    request, owner = ledger.head.request, ledger.step(read(step.key).subject)
     there = {"destination": request.get("destination"), "image": owner.destination_id if owner else None}
     here = {"source": request.get("source"), "image": step.source_id}
     if request.get("mode") == "export":
@@ -120,7 +121,7 @@ def _outlives_migrations(step: Step) -> bool:
 def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
     hints = {name: value for name, value in step.hints.items() if name not in OURS}
     destination_id = step.destination_id or (step.made[-1] if step.made else None)
-    owner = ledger.step(step.key.removesuffix("/finish")) or step
+    owner = (ledger.step(read(step.key).subject) if step.action == FINISH else None) or step
     if step.action == "finish":
         destination_id = owner.destination_id
     if destination_id is None and step.source_id and _outlives_migrations(step):

@@ -8,6 +8,7 @@ from stackferry import messages, topology
 from stackferry.messages import Message
 from stackferry.resources.boot_disk import boot_volume
 from stackferry.resources.server_parts import port_of
+from stackferry.step_key import WARM, of_resource, of_task, read
 
 from ..plan.itinerary import SOURCE, Task, place_of, task_of
 from ..plan.ledger import Ledger, Step, results_of
@@ -36,7 +37,7 @@ class Workload:
 
     def exposed(self, subject: str, warm: bool = False) -> dict[str, Any]:
         """What is known of the volume by which a disk is read: in a pass while its server runs, or in the last one."""
-        return self.results(f"{subject}/{'warm-' if warm else ''}expose")
+        return self.results(of_task(subject, "warm-expose" if warm else "expose"))
 
     def hint(self, key: str, name: str, otherwise: Any = None) -> Any:
         """A hint of a step."""
@@ -45,7 +46,7 @@ class Workload:
 
     def marker(self, key: str) -> str:
         """The text by which what is made for a subject is found again: in its metadata, in either cloud."""
-        return f"{self.ledger.head.id}/{key.partition('/')[2].partition('/')[0]}"
+        return f"{self.ledger.head.id}/{read(key).id}"
 
     def parts(self, each: str) -> list[str]:
         """The keys of the server's parts of one sort, in the order of its document."""
@@ -53,8 +54,10 @@ class Workload:
 
     def boot_disk(self) -> str | None:
         """The key of the volume that the server starts from, if it's one of its volumes."""
-        place = None if self.group.startswith("volume/") else boot_volume(self.document)
-        return None if place is None else f"volume/{self.document['params']['volumes'][place]['_info']['id']}"
+        place = None if read(self.group).kind == "volume" else boot_volume(self.document)
+        return (
+            None if place is None else of_resource("volume", self.document["params"]["volumes"][place]["_info"]["id"])
+        )
 
     def of_port(self, mac_address: str, each: str, field: str) -> list[str]:
         """The keys of the server's parts of one sort that say a MAC address in a field of theirs."""
@@ -103,8 +106,8 @@ def _server_hints(work: Workload) -> dict[str, Any]:
         given = [(work.asked.get("boot_volume") or {}).get("uuid"),
                  *[v.get("uuid") for v in work.asked.get("additional_volumes") or ()]]  # fmt: skip
         return {**found, "given_volume_ids": given}
-    boot = f"volume/{work.group.partition('/')[2]}-boot"
-    found["volume_ids"] = [work.id_of(f"volume/{volume['_info']['id']}") for volume in volumes]
+    boot = of_resource("volume", f"{read(work.group).id}-boot")
+    found["volume_ids"] = [work.id_of(of_resource("volume", volume["_info"]["id"])) for volume in volumes]
     found["boot_volume"] = boot_volume(work.document)
     return {**found, "boot_volume_id": work.id_of(boot)} if work.id_of(boot) else found
 
@@ -112,7 +115,7 @@ def _server_hints(work: Workload) -> dict[str, Any]:
 def _device_tags(work: Workload) -> dict[str, Any]:
     """What its guest calls its ports and volumes, by what these have become."""
     said = looked(work).get("device_tags") or {}
-    became = {key.partition("/")[2]: work.id_of(key) for each in ("port", "volume") for key in work.parts(each)}
+    became = {read(key).id: work.id_of(key) for each in ("port", "volume") for key in work.parts(each)}
     tags = {became[id_]: tag for id_, tag in said.items() if became.get(id_)}
     return {"device_tags": tags} if tags else {}
 
@@ -134,14 +137,14 @@ def perform(ledger: Ledger, step: Step, base: dict[str, Any]) -> Command:
     work, task = Workload(ledger, step), task_of(step.of)
     if task is None:
         raise KeyError(step.key)
-    subject = step.of.removesuffix(f"/{task.name}")
+    subject = read(step.key).subject
     resource, known = DATA[step.action](work, subject, task)
     if step.compensates:
         known.pop("pass", None)  # whatever any pass has left
     at_source = task.side == SOURCE
     place = ledger.head.request["source" if at_source else "destination"]
     queue = messages.PerformAction.queues[0 if at_source else 1].name
-    kind = subject.partition("/")[0]
+    kind = read(subject).kind
     data = {"place": place, "action": step.action, "kind": kind, "resource": resource, "known": known}
     return messages.PerformAction, {**base, "step": step.key, **data}, queue
 
@@ -166,7 +169,7 @@ def power(work: Workload) -> str | None:
 
 def looked(work: Workload) -> dict[str, Any]:
     """What was found when the server was last looked at, before it was stopped."""
-    return work.results(f"{work.group}/look-again") or work.results(f"{work.group}/look")
+    return work.results(of_task(work.group, "look-again")) or work.results(of_task(work.group, "look"))
 
 
 def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
@@ -174,7 +177,7 @@ def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, An
     asked = "snapshot" if is_warm(work.document) else work.asked.get("source_access") or "auto"
     known: dict[str, Any] = {"access": asked, "marker": work.marker(subject)}
     if warm:
-        known["pass"] = work.hint(f"{subject}/warm-expose", "pass", 1)
+        known["pass"] = work.hint(of_task(subject, "warm-expose"), "pass", 1)
     if attached := list(work.ledger.documents[subject]["_info"].get("attachments") or ()):
         known["device"] = attached[0].get("device")
         known |= {"delete_on_termination": True} if attached[0].get("delete_on_termination") else {}
@@ -185,9 +188,9 @@ def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, An
 
 def _attachment(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
     side = "source" if task.side == SOURCE else "destination"
-    exposed = work.exposed(subject, warm=task.name.startswith("warm-"))
+    exposed = work.exposed(subject, warm=task.name.startswith(WARM))
     volume = exposed.get("volume") if side == "source" else work.id_of(subject)
-    known = {"server": work.results(place_of(f"{subject}/{task.name}")).get(f"{side}_host")}
+    known = {"server": work.results(place_of(of_task(subject, task.name))).get(f"{side}_host")}
     has_arrived = task.id == "detach-destination"
     if has_arrived and work.ledger.documents[subject]["params"].get("is_read_only"):
         known["read_only"] = True
@@ -196,7 +199,7 @@ def _attachment(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str
 
 def _settle(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
     volumes = [id_ for key in work.parts("volume") if (id_ := work.id_of(key))]
-    return work.id_of(subject), {"volumes": volumes, **({"server": True} if subject.startswith("server/") else {})}
+    return work.id_of(subject), {"volumes": volumes, **({"server": True} if read(subject).kind == "server" else {})}
 
 
 def _power_there(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, Any]]:
@@ -206,7 +209,7 @@ def _power_there(work: Workload, subject: str, task: Task) -> tuple[Any, dict[st
 
 
 def _source_id(subject: str) -> str:
-    return subject.partition("/")[2]
+    return read(subject).id
 
 
 #: action → what it's about, and what its worker must know
@@ -235,7 +238,7 @@ def _share(ledger: Ledger, volume: str) -> dict[str, int]:
 
 def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certificates: list[str]) -> Command:
     """A try takes two commands: offer the segment on the source's host; then, with the offer, fetch it."""
-    work, subject = Workload(ledger, step), "/".join(step.key.split("/")[:2])
+    work, subject = Workload(ledger, step), read(step.key).subject
     hosts, epoch = work.results(place_of(step.key)), epoch_of(ledger, step)
     # A journal says nothing about the volume of another round, and nothing once another host has written to it.
     copy = "/".join([ledger.head.id, str(work.id_of(subject)), *([str(epoch)] if epoch else [])])
@@ -244,7 +247,7 @@ def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certi
         "length": step.hints["length"], "engine": work.asked.get("engine") or "pump",
     }  # fmt: skip
     if not fetch:
-        host, volume = hosts["source_host"], work.exposed(subject, warm="/warm-" in step.key).get("volume")
+        host, volume = hosts["source_host"], work.exposed(subject, warm=read(step.key).is_warm).get("volume")
         data = {**about, "host": host, "volume": volume, "certificates": certificates, **_share(ledger, subject)}
         data["mode"] = fetch_mode(ledger, step)
         return messages.OfferSegment, data, topology.host_queue(host).name

@@ -17,6 +17,7 @@ from stackferry.resources import BY_TYPE, KINDS, order
 from stackferry.resources.nested import beside_of, nested_in, source_ids
 from stackferry.resources.security_group import automatic
 from stackferry.resources.view import OWN
+from stackferry.step_key import FINISH, TRANSFER, of_resource, of_task, read
 
 from . import legs, subjects
 from .at_once import few_at_once
@@ -61,7 +62,7 @@ def outline(
             node.problem = node.problem or "its disks can't be read: no source cloud is named"
         elif node.kind.by_workload:
             node.problem = node.problem or subjects.problem(node.document)
-    plain = [node for node in nodes if node not in moved]
+    plain = [node for node in nodes if not (workloads and node.kind.by_workload)]
     _await_payloads(moved, transfers)
     _tell_apart([node for node in nodes if node.kind.by_workload and not node.problem])
     for node in moved:
@@ -77,7 +78,7 @@ def keyed(documents: Iterable[Document]) -> Iterator[tuple[str, Document]]:
     """Yield each document whose type is known with the key of its step: its kind, and its id or else its place."""
     for number, document in enumerate(documents):
         if kind := BY_TYPE.get(document["type"]):
-            yield f"{kind.kind}/{document.get('_info', {}).get('id') or f'#{number}'}", document
+            yield of_resource(kind.kind, document.get("_info", {}).get("id") or f"#{number}"), document
 
 
 class Outline:
@@ -93,7 +94,7 @@ class Outline:
         self.plain, self.workloads = plain, workloads
         self._index, self._awaited, self._earlier = index, awaited, earlier
         self._heads = {node.key: node for node in workloads}
-        self._checks = {node.key: f"{node.key}/check" for node in workloads}
+        self._checks = {node.key: of_task(node.key, "check") for node in workloads}
         self._known = {node.key for node in [*plain, *workloads]}
         self._known |= {self._checks[node.key] for node in workloads if not node.problem}
         for node in plain:
@@ -131,7 +132,7 @@ class Outline:
         node.after |= dict.fromkeys(stop.after, True)
         if node.action == "check" or kind.kind == "floating_ip":
             node.after = {**self._awaited.get(workload.key, {}), **node.after}
-        if node.key == f"{workload.key}/stop" and (earlier := self._earlier.get(workload.key)):
+        if node.key == of_task(workload.key, "stop") and (earlier := self._earlier.get(workload.key)):
             node.after.setdefault(earlier, False)
         return node
 
@@ -154,7 +155,7 @@ def _ports_inside(nodes: list[Node]) -> Iterator[tuple[str, tuple[Node, str]]]:
         for field_, kind in nested_in(node.kind).items() if issubclass(node.kind, KINDS["server"]) else ():
             for part in node.document["params"].get(field_) or () if issubclass(kind, KINDS["port"]) else ():
                 if id_ := (part.get("_info") or {}).get("id"):
-                    yield str(id_), (node, f"{kind.kind}/{id_}")
+                    yield str(id_), (node, of_resource(kind.kind, id_))
 
 
 def _follow_links(node: Node, index: _Index) -> None:
@@ -274,14 +275,14 @@ def _late(nodes: list[Node]) -> list[Node]:
         others = {
             n.key: False for n in nodes if n.kind.kind in node.kind.late.values() and node.key in n.links.values()
         }
-        late.append(Node(f"{node.key}/finish", "finish", node.kind, node.document, {**others, node.key: True}))
+        late.append(Node(of_task(node.key, FINISH), FINISH, node.kind, node.document, {**others, node.key: True}))
     return late
 
 
 def _transfers(nodes: list[Node]) -> list[Node]:
     """A second step for what has a payload: its bytes."""
     return [
-        Node(f"{node.key}/transfer", "transfer", node.kind, node.document, {node.key: True})
+        Node(of_task(node.key, TRANSFER), TRANSFER, node.kind, node.document, {node.key: True})
         for node in nodes
         if node.kind.has_payload(node.document)
     ]
@@ -289,10 +290,10 @@ def _transfers(nodes: list[Node]) -> list[Node]:
 
 def _await_payloads(workloads: list[Node], transfers: list[Node]) -> None:
     """A server boots from an image when its bytes are there, not only its description."""
-    having = {node.key.removesuffix("/transfer") for node in transfers}
+    having = {read(node.key).subject for node in transfers}
     for node in workloads:
         for key in [key for key in node.after if key in having]:
-            node.after[f"{key}/transfer"] = True
+            node.after[of_task(key, TRANSFER)] = True
 
 
 def _tell_apart(workloads: list[Node]) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stackferry.step_key import of_task, read
+
 from .subjects import AT_ONCE, Subject, subjects
 
 SOURCE, DESTINATION, HOSTS, COORDINATOR = "source", "destination", "hosts", "coordinator"
@@ -129,23 +131,22 @@ def stops(group: str, document: dict[str, Any]) -> list[Stop]:
             if subject.each != task.each or not WHEN[task.when](subject):
                 continue
             after = [key for id_ in task.after for key, other in having.get(id_, ()) if _related(subject, other)]
-            key = step_key(task, subject)
+            key = _key(task, subject)
             if subject.number >= AT_ONCE:  # of one volume, so many segments at a time
-                after.append(step_key(task, replace(subject, number=subject.number - AT_ONCE)))
+                after.append(_key(task, replace(subject, number=subject.number - AT_ONCE)))
             having.setdefault(task.id, []).append((key, subject))
             found.append(Stop(key, task, subject, tuple(dict.fromkeys(after))))
     return found
 
 
-def step_key(task: Task, subject: Subject) -> str:
-    """The key of a step."""
-    parts = [subject.key, task.name, str(subject.number) if subject.each == "segment" else ""]
-    return "/".join(part for part in parts if part)
+def _key(task: Task, subject: Subject) -> str:
+    return of_task(subject.key, task.name, subject.number if subject.each == "segment" else "")
 
 
 def place_of(key: str) -> str:
     """The key of the step that holds a volume's place on the hosts, from that of one that is done there."""
-    return "/".join([*key.split("/")[:2], "warm-assign" if "/warm-" in key else "assign"])
+    about = read(key)
+    return of_task(about.subject, "warm-assign" if about.is_warm else "assign")
 
 
 def _related(one: Subject, other: Subject) -> bool:
@@ -160,8 +161,6 @@ def _related(one: Subject, other: Subject) -> bool:
 
 def task_of(key: str) -> Task | None:
     """Return the line that a step of a workload belongs to; None for a step of no workload."""
-    kind, _, rest = key.partition("/")
-    _, _, name = rest.partition("/")
-    name = name.partition("/")[0]
-    each = {"copy": "segment", "verify": "segment", "warm-copy": "segment"}.get(name, kind)
-    return next((task for task in WORKLOAD if task.name == name and task.each == each), None)
+    about = read(key)
+    each = {"copy": "segment", "verify": "segment", "warm-copy": "segment"}.get(about.task, about.kind)
+    return next((task for task in WORKLOAD if task.name == about.task and task.each == each), None)

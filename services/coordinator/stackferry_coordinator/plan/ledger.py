@@ -10,6 +10,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stackferry.step_key import read
+
 from .graph import Outline
 from .states import OPEN
 
@@ -86,12 +88,12 @@ class Step:
     @property
     def compensates(self) -> bool:
         """Whether it takes back what another step did."""
-        return "/undo/" in self.key
+        return read(self.key).is_undo
 
     @property
     def of(self) -> str:
         """The key of the step whose doing it takes back; its own when it takes nothing back."""
-        return self.key.partition("/undo/")[0].partition("/surplus/")[0].partition("/move/")[0]
+        return read(self.key).of
 
 
 def verdict(head: Step) -> str:

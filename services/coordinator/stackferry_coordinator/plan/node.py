@@ -10,7 +10,7 @@ from stackferry.resources import Kind
 Document = dict[str, Any]
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """A step to be: what it does, and after what (key → hard)."""
 

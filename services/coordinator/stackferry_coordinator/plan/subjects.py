@@ -9,6 +9,7 @@ from typing import Any
 from stackferry.cleanup import BY_HAND
 from stackferry.resources.boot_disk import boot_volume, unclear
 from stackferry.resources.server_parts import own_ports
+from stackferry.step_key import of_resource, read
 
 GIB = 1 << 30
 SEGMENT = 4 * GIB  # bytes that one try of a copy is about, at most
@@ -42,7 +43,7 @@ class Subject:
 
 def subjects(group: str, document: dict[str, Any]) -> list[Subject]:
     """Return a workload's subjects; *group* is the key of the server, or of the detached volume."""
-    if not group.startswith("server/"):
+    if read(group).kind != "server":
         volume = Subject("volume", group, document, lead=True, detached=True)
         return [volume, *_segments(volume)]
     volumes = _volumes(group, document)
@@ -70,7 +71,7 @@ def keys_of(group: str, document: dict[str, Any]) -> list[str]:
 
 def is_copied(group: str, document: dict[str, Any]) -> bool:
     """Whether bytes of it are copied from disk to disk."""
-    return not group.startswith("server/") or bool(_volumes(group, document))
+    return read(group).kind != "server" or bool(_volumes(group, document))
 
 
 def is_warm(document: dict[str, Any]) -> bool:
@@ -129,7 +130,7 @@ def whole(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(kind: str, document: dict[str, Any]) -> str:
-    return f"{kind}/{document['_info']['id']}"
+    return of_resource(kind, document["_info"]["id"])
 
 
 def _volumes(group: str, document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -140,7 +141,7 @@ def _volumes(group: str, document: dict[str, Any]) -> list[dict[str, Any]]:
     volumes = list(document["params"].get("volumes") or [])
     if document["params"].get("image_ref") and asked.get("boot_disk_copy"):
         given = {n: v for n, v in (asked.get("boot_volume_params") or {}).items() if v is not None}
-        info = {"id": f"{group.partition('/')[2]}-boot", "is_bootable": True, "size": None}
+        info = {"id": f"{read(group).id}-boot", "is_bootable": True, "size": None}
         volumes.insert(0, {"type": VOLUME, "params": given, "_info": info, "_migration_params": {}})
     return volumes
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackferry.messages import GOOD
+from stackferry.step_key import TRANSFER, of_task, read, surplus
 
 from ..plan.ledger import Ledger, Step, results_of
 from ..plan.subjects import RUNS
@@ -75,7 +76,7 @@ def _arrived(ledger: Ledger, step: Step, data: dict[str, Any]) -> bool:
     open_ = step.state in ("ready", "asked", "resting", "failed")
     if step.action != "transfer" or not open_ or data["outcome"] not in GOOD:
         return False
-    owner = ledger.step(step.key.removesuffix("/transfer"))
+    owner = ledger.step(read(step.key).subject)
     return owner is not None and (owner.state, owner.destination_id) == ("done", data.get("destination_id"))
 
 
@@ -141,14 +142,14 @@ def _spare_workload(ledger: Ledger, check: Step, outcome: str) -> None:
 def _somebody_elses(ledger: Ledger, step: Step) -> bool:
     """Whether the disk that was found to write to is none that this migration has made."""
     disk = bool(step.group) and (step.action, step.kind) == ("ensure", "volume")
-    check = ledger.step(f"{step.key}/check")
+    check = ledger.step(of_task(step.key, "check"))
     only_described = check is not None and check.outcome == "updated"  # nothing is copied
     return disk and not only_described and step.destination_id is not None and step.destination_id not in step.made
 
 
 def _spare_transfer(ledger: Ledger, step: Step) -> None:
     """The payload is there already: nobody needs to read it."""
-    transfer = None if step.group else ledger.step(f"{step.key}/transfer")  # workloads have none
+    transfer = None if step.group else ledger.step(of_task(step.key, TRANSFER))  # workloads have none
     if transfer is not None and transfer.state == "waiting":
         transitions.close(
             ledger, transfer, "done", outcome="unchanged", reason=None, destination_id=step.destination_id
@@ -160,7 +161,7 @@ def _remove_surplus(ledger: Ledger, step: Step) -> None:
     if step.state != "done" or step.action != "ensure":
         return
     for id_ in step.made:
-        key = f"{step.key}/surplus/{id_}"
+        key = surplus(step.key, id_)
         if id_ != step.destination_id and ledger.step(key) is None:
             ledger.add(
                 Step(key, "remove", step.kind, step.name, step.order, "ready", destination_id=id_, group=step.group)
@@ -172,12 +173,12 @@ def _remove_surplus(ledger: Ledger, step: Step) -> None:
 def _downtime(ledger: Ledger, group: str, now: float) -> dict[str, Any]:
     """Return since when a server was stopped at the source, and for how many seconds one that ran was in neither
     cloud, once it runs at the destination."""
-    stop, cutover = ledger.step(f"{group}/stop"), ledger.step(f"{group}/cutover")
-    looks = [step for name in ("look-again", "look") if (step := ledger.step(f"{group}/{name}"))]
+    stop, cutover = (ledger.step(of_task(group, name)) for name in ("stop", "cutover"))
+    looks = [step for name in ("look-again", "look") if (step := ledger.step(of_task(group, name)))]
     ran = next((step.results["status"] for step in looks if step.results.get("status")), None) == RUNS
     found: dict[str, Any] = {}
     if stop is not None and "since" in stop.hints:
-        down = results_of(ledger, f"{group}/wait").get("down", stop.hints["since"])
+        down = results_of(ledger, of_task(group, "wait")).get("down", stop.hints["since"])
         found["stopped"] = stop.hints["since"]
         found |= {"downtime": round(now - down, 1)} if ran else {}
     if cutover is not None and cutover.results.get("passes"):

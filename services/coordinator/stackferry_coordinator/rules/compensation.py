@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from stackferry.step_key import of_task, read, undo
+
 from ..plan.itinerary import COORDINATOR, Task, task_of
 from ..plan.ledger import Ledger, Step
 from ..plan.states import OPEN
@@ -33,9 +35,9 @@ def follow(ledger: Ledger, now: float) -> None:
 
 def _note_arrival(ledger: Ledger, group: str, now: float) -> None:
     """Keep when a volume that is a workload of its own had all its bytes, and let go of the hosts."""
-    if not group.startswith("volume/"):
+    if read(group).kind != "volume":
         return
-    settle, head = ledger.step(f"{group}/settle"), transitions.known(ledger, group)
+    settle, head = ledger.step(of_task(group, "settle")), transitions.known(ledger, group)
     if head.state == "done" and settle is not None and settle.state not in OPEN:
         ledger.change(head, results={"over": now, **head.results})
 
@@ -132,12 +134,12 @@ def removals(step: Step) -> list[Step]:
 
 
 def _removal(step: Step, name: str, id_: str, hints: dict[str, Any]) -> Step:
-    key = f"{step.key}/undo/{name}"
+    key = undo(step.key, name)
     return Step(key, "remove", step.kind, step.name, -step.order, group=step.group, destination_id=id_, hints=hints)
 
 
 def _taking_back(step: Step, task: Task) -> Step:
-    key = f"{step.key}/undo/{step.attempt}"
+    key = undo(step.key, step.attempt)
     return Step(key, task.undo or "", step.kind, step.name, -step.order, group=step.group, source_id=step.source_id)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from stackferry import cleanup
+from stackferry.step_key import TRANSFER, of_task
 
 from ..plan.ledger import LATE, Ledger, Step
 from ..plan.states import OPEN
@@ -55,7 +56,7 @@ def _is_unfinished(ledger: Ledger, step: Step) -> bool:
     if step.state in ("failed", "skipped"):
         return True
     # A payload that can't be taken in may need another image to be made first.
-    payload = ledger.step(f"{step.key}/transfer") if step.action == "ensure" and step.kind == "image" else None
+    payload = ledger.step(of_task(step.key, TRANSFER)) if step.action == "ensure" and step.kind == "image" else None
     return payload is not None and payload.state == "failed"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stackferry.step_key import of_task, read
+
 from ..plan.itinerary import place_of
 from ..plan.ledger import Ledger, Step
 
@@ -12,8 +14,8 @@ def fetch_mode(ledger: Ledger, step: Step) -> str:
     volume that crossed warm, or by several hosts, was read from the device."""
     if step.action == "verify":
         return "verify"
-    epoch, number = epoch_of(ledger, step), step.key.rpartition("/")[2]
-    passes = ledger.step(f"{'/'.join(step.key.split('/')[:2])}/warm-copy/{number}")
+    about, epoch = read(step.key), epoch_of(ledger, step)
+    passes = ledger.step(of_task(about.subject, "warm-copy", about.number))
     if passes is not None and passes.hints.get("read_in") == epoch:
         return "delta"
     first = passes is None or (step.key == passes.key and "pass" not in passes.hints)
@@ -28,7 +30,7 @@ def epoch_of(ledger: Ledger, step: Step) -> int:
 
 def placed_before(ledger: Ledger, place: Step) -> Step:
     """The place that a volume had last: of this step, or of the passes before."""
-    passes = ledger.step(f"{place.key.rpartition('/')[0]}/warm-assign") if place.hints.get("warm") else None
+    passes = ledger.step(of_task(read(place.key).subject, "warm-assign")) if place.hints.get("warm") else None
     return passes if passes is not None and not place.results else place
 
 

@@ -7,6 +7,8 @@ destination: where that's another one now, what is there is found out by reading
 
 from __future__ import annotations
 
+from stackferry.step_key import move, of_task, read
+
 from ..plan.itinerary import place_of, task_of
 from ..plan.ledger import Ledger, Step
 from ..plan.states import OPEN
@@ -41,8 +43,8 @@ def _may_be_attached(ledger: Ledger, attach: Step) -> bool:
 
 def _detached(ledger: Ledger, attach: Step) -> bool:
     """Whether what was attached has been detached since."""
-    subject, _, name = attach.key.rpartition("/")
-    detach = ledger.step(f"{subject}/{name.replace('attach', 'detach')}")
+    about = read(attach.key)
+    detach = ledger.step(of_task(about.subject, about.task.replace("attach", "detach")))
     return detach is not None and detach.state == "done"
 
 
@@ -50,7 +52,7 @@ def _take_off(ledger: Ledger, place: Step, attached: list[Step]) -> None:
     """Detach it from the hosts that it's on; only then it may have a place elsewhere."""
     for step in attached:
         task = task_of(step.key)
-        key = f"{step.key}/move/{step.attempt}"
+        key = move(step.key, step.attempt)
         if task is None or ledger.step(key) is not None:
             continue
         ledger.add(

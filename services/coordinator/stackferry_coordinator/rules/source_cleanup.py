@@ -12,6 +12,7 @@ from typing import Any
 from stackferry import messages
 from stackferry.cleanup import ACTIONS, ARRIVED, AT_REST, CLEAN_UP, Candidate, candidates, deleted, step_keys
 from stackferry.messages import Message
+from stackferry.step_key import read
 
 from ..plan.ledger import Ledger, Step, results_of
 from . import transitions
@@ -88,7 +89,7 @@ def _step(ledger: Ledger, candidate: Candidate, action: str) -> Step:
 
 def command(ledger: Ledger, step: Step, base: dict[str, Any]) -> tuple[type[Message], dict[str, Any], str]:
     """Return the command of one try."""
-    workload = step.key.rpartition("/")[0]
+    workload = read(step.key).subject
     (candidate,) = candidates(_row(one) for one in ledger.of_group(workload))
     there = step.action == ARRIVED
     known: dict[str, Any] = {"kind": candidate.kind}

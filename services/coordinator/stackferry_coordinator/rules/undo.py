@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from stackferry.step_key import surplus
+
 from ..plan.ledger import Ledger, Step
 from . import compensation, slices, transitions
 
@@ -66,7 +68,7 @@ def carry_on(ledger: Ledger) -> None:
         if step.action not in ("ensure", "finish") or step.state == "removed":
             continue
         for removal in compensation.removals(step):
-            if removal.key not in begun and f"{step.key}/surplus/{removal.destination_id}" not in begun:
+            if removal.key not in begun and surplus(step.key, removal.destination_id or "") not in begun:
                 ledger.add(removal)
     if new := [s for s in ledger.plain() if s.action == "remove" and s.key not in begun]:
         order(ledger, new)
@@ -94,9 +96,9 @@ def order(ledger: Ledger, removals: list[Step]) -> None:
     """
     by_step: dict[str, list[str]] = {}
     for removal in removals:
-        by_step.setdefault(removal.key.partition("/undo/")[0], []).append(removal.key)
+        by_step.setdefault(removal.of, []).append(removal.key)
     for removal in removals:
-        later = ledger.after(removal.key.partition("/undo/")[0])
+        later = ledger.after(removal.of)
         upon = [(removed, hard) for key, hard in later for removed in by_step.get(key, [])]
         for key, hard in upon:
             ledger.link(key, removal.key, hard)

@@ -11,6 +11,7 @@ from typing import Any
 
 from stackferry.moved import earlier
 from stackferry.resources.migration_params import SERVER, chosen, moment
+from stackferry.step_key import of_task, read
 
 from ..plan.itinerary import task_of
 from ..plan.ledger import Ledger, Step
@@ -48,7 +49,7 @@ def refusal(ledger: Ledger, servers: Iterable[str] | None) -> str | None:
 
 def _waiting(ledger: Ledger, servers: set[str]) -> list[Step]:
     """The cut-overs that are still to come, of servers by name or id, or of all."""
-    steps = [step for group in ledger.groups() if (step := ledger.step(f"{group}/cutover"))]
+    steps = [step for group in ledger.groups() if (step := ledger.step(of_task(group, "cutover")))]
     mine = [s for s in steps if s.state in OPEN and not transitions.failing(ledger, s.group)]
     return [s for s in mine if not servers or servers & {s.name, str(s.source_id)}]
 
@@ -97,7 +98,7 @@ def _next(how: dict[str, Any], ended: float, now: float) -> float:
 
 def _of_pass(ledger: Ledger, group: str) -> list[Step]:
     """The steps that each pass repeats."""
-    steps = [s for s in ledger.of_group(group) if "/warm-" in s.key and s.key == s.of]
+    steps = [s for s in ledger.of_group(group) if read(s.key).is_warm and s.key == s.of]
     return [s for s in steps if (task := task_of(s.key)) and task.id != KEPT]
 
 

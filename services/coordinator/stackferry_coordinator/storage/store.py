@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, cast, insert, select, update
+from stackferry.step_key import UNDO
 
 from ..plan.ledger import LACKS, Document, Head, Ledger, Step
 from . import tables as t
@@ -35,7 +36,7 @@ _PLAIN = _STEPS.where(t.step.c.group == "")
 _UNSETTLED = _STEPS.where(
     t.step.c.group != "",
     t.step.c.state.in_(("failed", "skipped")),
-    t.step.c.key.contains("/undo/") | cast(t.step.c.hints, String).contains('"only_look": true'),
+    t.step.c.key.contains(UNDO) | cast(t.step.c.hints, String).contains('"only_look": true'),
 )
 _UNFREED = _STEPS.where(
     t.step.c.state == "waiting", (t.step.c.waits == 0) | cast(t.step.c.hints, String).contains(f'"{LACKS}": true')
@@ -147,7 +148,7 @@ class Store(Ledger):
 
     def has_plain_undo(self) -> bool:
         c = t.step.c
-        query = select(c.key).where(*self._mine(t.step), c.group == "", c.key.contains("/undo/")).limit(1)
+        query = select(c.key).where(*self._mine(t.step), c.group == "", c.key.contains(UNDO)).limit(1)
         return self.connection.execute(query).first() is not None or super().has_plain_undo()
 
     def unsettled(self) -> list[Step]:
