@@ -48,8 +48,8 @@ test: install lint sandbox ## Everything that must be green, against a real brok
 	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest and not tenants and not scoreboard" $(ARGS)
 
 .PHONY: unit
-unit: $(VENV)/.installed ## Only the tests that need neither broker nor clouds
-	$(BIN)/python -m pytest -m "not chaos and not guest and not tenants and not scoreboard and not integration and not clouds and not postgresql" $(ARGS)
+unit: $(VENV)/.installed ## What needs no broker, cloud or disk, in a minute; thorough tests are left to `make test`
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not thorough" tests/unit tests/contract $(ARGS)
 
 .PHONY: chaos
 chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILLS while servers cross)

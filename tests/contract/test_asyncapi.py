@@ -36,6 +36,7 @@ def parser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["asyncapi.json", "asyncapi-internal.json"])
 def test_asyncapis_own_parser_finds_nothing_wrong_and_every_message(parser: Path, name: str) -> None:
     document = DOCS / name

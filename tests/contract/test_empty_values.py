@@ -18,6 +18,8 @@ from .projects import NAMES, exported, view
 from .test_kinds import import_one, plain, resource_of
 from .test_workloads import CLASSES, ground, move, servers, with_servers
 
+pytestmark = pytest.mark.thorough
+
 #: why a field can't be empty, or needs no saying → the fields
 EXEMPT = {
     "no resource of any cloud is without it": {

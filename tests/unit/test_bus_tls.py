@@ -18,6 +18,8 @@ from cryptography.x509.oid import NameOID
 from stackferry.bus import connect
 from stackferry.errors import BrokerUnavailable
 
+pytestmark = pytest.mark.thorough
+
 
 def certificate(folder: Path) -> Path:
     """A key, and a certificate for `localhost` that it has signed itself, in one file."""

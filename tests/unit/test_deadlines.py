@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from stackferry_runtime.certificates import identity
 
+pytestmark = pytest.mark.thorough
+
 PACKED = zlib.compressobj(wbits=31)
 
 

@@ -36,6 +36,7 @@ def world(seed, **changes):
     return World(DOCUMENTS[seed % len(DOCUMENTS)], seed, replace(faults, **changes))
 
 
+@pytest.mark.thorough
 def test_every_migration_ends_whole():
     phases = Counter(world(seed).run() for seed in range(SEEDS))
     assert set(phases) <= {"done", "undone", "cancelled", "stuck"}
@@ -52,6 +53,7 @@ def told_two(seed):
     return world(seed, controls=words, haste=HASTE[seed % len(HASTE)], planned="start" in words or seed % 4 == 0)
 
 
+@pytest.mark.thorough
 def test_every_migration_ends_whole_whatever_two_things_it_is_told():
     phases, said = Counter(), set()
     for seed in range(len(PAIRS) * len(DOCUMENTS) * len(HASTE)):
@@ -62,6 +64,7 @@ def test_every_migration_ends_whole_whatever_two_things_it_is_told():
     assert said >= {(one, other) for one, others in NEXT.items() for other in others if "cutover" not in (one, other)}
 
 
+@pytest.mark.thorough
 def test_payloads_meet_every_fate():
     fates = Counter()
     for seed in range(SEEDS // 2):

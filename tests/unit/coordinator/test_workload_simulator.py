@@ -45,6 +45,7 @@ def world(seed, **changes):
     return WorkloadWorld(DOCUMENTS[seed % len(DOCUMENTS)], seed, replace(unkind, **changes), slots=1 + seed % 2)
 
 
+@pytest.mark.thorough
 def test_every_server_is_whole_at_one_side():
     ends = Counter()
     for seed in range(SEEDS):
@@ -57,6 +58,7 @@ def test_every_server_is_whole_at_one_side():
     assert ends["failed"]
 
 
+@pytest.mark.thorough
 def test_what_ends_between_the_slices_of_a_cancel_is_taken_back_too():
     many = [*(server(f"s{n}", 0) for n in range(4)), *(server(f"d{n}", 1) for n in range(2)), volume("v")]
     for seed in range(3, 453, 9):  # a slice has one workload
@@ -71,6 +73,7 @@ def told_two(seed):
     return world(seed, controls=words, haste=HASTE[seed % len(HASTE)], planned="start" in words or seed % 4 == 0)
 
 
+@pytest.mark.thorough
 def test_every_server_is_whole_at_one_side_whatever_two_things_it_is_told():
     phases, said = Counter(), set()
     for seed in range(len(PAIRS) * len(DOCUMENTS)):
@@ -81,6 +84,7 @@ def test_every_server_is_whole_at_one_side_whatever_two_things_it_is_told():
     assert said >= {(one, other) for one, others in NEXT.items() for other in others}
 
 
+@pytest.mark.thorough
 def test_hosts_that_are_lost_take_nothing_back():
     for seed in range(SEEDS // 3):
         played = WorkloadWorld([server("a", 2), warm(server("w", 1))], seed, Unkind(0, 0, 0, 0, lose=0.01), slots=2)
