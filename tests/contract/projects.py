@@ -36,6 +36,7 @@ from stackferry_clouds import apply
 from stackferry_clouds.apply import Outcome
 from stackferry_clouds.export import documents as documents_of
 from stackferry_clouds.view import ProjectView
+from stackferry_coordinator.commands.resources import planned_hints
 from stackferry_coordinator.plan.node import Node
 
 from ..graphs import build
@@ -249,8 +250,8 @@ def migrate(
             node.document["params"],
             lambda _, ref, ids=ids, paths=paths: {**ref, "id": ids.get(next(paths)) or None},
         )
-        document, hints = {**node.document, "params": params}, dict(node.hints)
-        twins = [ended[key].destination_id for key in hints.pop("twin_keys", ()) if key in ended]
+        document, hints = {**node.document, "params": params}, planned_hints(node.planned)
+        twins = [ended[key].destination_id for key in node.planned.twin_keys if key in ended]
         if claims and twins:
             hints["claimed"] = twins
         if node.kind.takes_id:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.plan.step import Step
 from stackferry_coordinator.rules.reactions import opened
 from stackferry_coordinator.storage.identities import Known, learn
 from stackferry_coordinator.transactions.shell import Shell

@@ -83,7 +83,7 @@ def test_what_one_migration_makes_another_waits_for_and_then_looks_for_afresh(cl
     clock.pass_(3)
     asked = clock.step(later, key)
     assert (asked.state, asked.tries, asked.reason) == ("asked", 1, None)
-    assert asked.hints["met"] == asked.hints["first_asked"] == clock.now
+    assert asked.asked.met == asked.asked.first_asked == clock.now
     clock.ended(later, key, "unchanged", shell=1, destination_id="there")
     assert (clock.phase(first), clock.phase(later)) == ("done", "done")
     assert clock.step(later, key).made == ()
@@ -95,14 +95,14 @@ def test_what_another_migration_has_made_is_looked_for_afresh_though_nobody_wait
     clock.ended(first, "network/n-net", "created", destination_id="there")
     later = clock.ask([network("net")], shell=1)
     asked = clock.step(later, "network/n-net")
-    assert (asked.state, asked.hints.get("met")) == ("asked", clock.now)
+    assert (asked.state, asked.asked.met) == ("asked", clock.now)
 
 
 def test_other_things_and_other_projects_are_not_waited_for(clock: Clock) -> None:
     ids = [clock.ask([network("net")]), clock.ask([network("other")]), clock.ask([network("net")], project="p")]
     keys = ["network/n-net", "network/n-other", "network/n-net"]
     assert [clock.step(*pair).state for pair in zip(ids, keys, strict=True)] == ["asked"] * 3
-    assert not any(clock.step(*pair).hints.get("met") for pair in zip(ids, keys, strict=True))
+    assert not any(clock.step(*pair).asked.met for pair in zip(ids, keys, strict=True))
 
 
 def test_a_server_is_one_thing_with_all_that_is_done_for_it(clock: Clock) -> None:

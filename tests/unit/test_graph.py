@@ -13,6 +13,7 @@ from stackferry.resources import BY_TYPE, KINDS, Kind
 from stackferry.resources.fields import Ref, Text
 from stackferry.resources.server_fields import with_group
 from stackferry_coordinator.plan.node import Node
+from stackferry_coordinator.plan.step import Planned
 from stackferry_coordinator.plan.subjects import whole
 
 from ..graphs import build
@@ -198,7 +199,7 @@ def test_what_belongs_to_another_project_is_no_document_of_this_one(project: str
     rule_["_info"]["source_ids"] = {"security_group_ref": "g", "remote_group_ref": "a strangers"}
     node = built(document("security_group", "g", name="default"), rule_)["security_group_rule/ru"]
     assert node.links == {"security_group_ref": "security_group/g"}
-    assert node.hints.get("foreign") == (None if project else ["remote_group_ref"])
+    assert node.planned.foreign == (() if project else ("remote_group_ref",))
 
 
 def grouped(group: str) -> dict[str, Node]:
@@ -225,14 +226,14 @@ def test_a_group_that_is_no_document_is_left_to_the_destination() -> None:
 def test_twins_follow_one_another_in_the_order_of_documents_and_know_each_other() -> None:
     nodes = built(network("1"), network("2"), network("3"), network("4", "other"))
     assert [nodes[f"network/{n}"].after for n in "1234"] == [{}, {"network/1": False}, {"network/2": False}, {}]
-    assert nodes["network/2"].hints == {"twins": 3, "twin_keys": ["network/1", "network/3"]}
-    assert nodes["network/4"].hints == {}
+    assert nodes["network/2"].planned == Planned(twins=3, twin_keys=("network/1", "network/3"))
+    assert nodes["network/4"].planned == Planned()
 
 
 @pytest.mark.parametrize("kind", ["server_group", "free_trunk", "security_group", "router", "address_group", "image"])
 def test_things_of_one_name_are_twins_whatever_kind_they_are(kind: str) -> None:
     nodes = built(*(document(kind, str(n), name="web") for n in range(3)))
-    assert [nodes[f"{kind}/{n}"].hints["twins"] for n in range(3)] == [3, 3, 3]
+    assert [nodes[f"{kind}/{n}"].planned.twins for n in range(3)] == [3, 3, 3]
     assert nodes[f"{kind}/2"].after == {f"{kind}/1": False}
 
 
@@ -246,31 +247,31 @@ def test_a_server_is_in_that_of_two_groups_of_one_name_whose_id_it_says(meant: s
 
 def test_nameless_documents_are_twins() -> None:
     nodes = built(document("network", "1", name=""), document("network", "2", name=None), document("network", "3"))
-    assert nodes["network/3"].hints["twins"] == 3
+    assert nodes["network/3"].planned.twins == 3
 
 
 def test_names_of_subnets_are_their_networks_own() -> None:
     nodes = built(network("1", "a"), network("2", "b"), subnet("s1", "a"), subnet("s2", "b"), subnet("s3", "b"))
-    assert nodes["subnet/s1"].hints == {}
-    assert nodes["subnet/s2"].hints["twin_keys"] == ["subnet/s3"]
+    assert nodes["subnet/s1"].planned == Planned()
+    assert nodes["subnet/s2"].planned.twin_keys == ("subnet/s3",)
 
 
 def test_names_of_subnets_are_their_networks_own_when_those_are_not_moved() -> None:
     nodes = built(subnet("s1", "a", "1"), subnet("s2", "b", "2"))
-    assert (nodes["subnet/s1"].hints, nodes["subnet/s2"].hints) == ({}, {})
+    assert nodes["subnet/s1"].planned == nodes["subnet/s2"].planned == Planned()
 
 
 def test_servers_of_one_name_are_checked_one_after_the_other_and_moved_side_by_side() -> None:
     nodes = workload(server("a"), server("b"), server("c"), server("d", "other"))
     checks = [nodes[f"server/{id_}/check"] for id_ in "abcd"]
     assert [node.after for node in checks] == [{}, {"server/a/check": False}, {"server/b/check": False}, {}]
-    assert checks[1].hints == {"twins": 3, "twin_keys": ["server/a", "server/c"]}
+    assert checks[1].planned == Planned(twins=3, twin_keys=("server/a", "server/c"))
     assert not any("server/a" in key for key in nodes["server/b"].after)
 
 
 def test_kinds_without_names_have_no_twins() -> None:
     nodes = built(document("security_group", "g", name="g"), rule("1"), rule("2", ether_type="IPv6"))
-    assert nodes["security_group_rule/2"].hints == {}
+    assert nodes["security_group_rule/2"].planned == Planned()
 
 
 # -- late steps and automatic rules --------------------------------------------------------------------------
@@ -310,34 +311,34 @@ GROUPS = [document("security_group", "g", name="g"), document("security_group", 
 )
 def test_a_group_keeps_those_of_neutrons_own_rules_that_the_source_has(said: dict[str, Any], kept: list[str]) -> None:
     nodes = built(*GROUPS, rule("1", **said))
-    assert nodes["security_group/g"].hints == {"automatic_rules": kept, "prune": False}
-    assert nodes["security_group/h"].hints == {}  # the documents hold no rule of it: nothing is known
+    assert nodes["security_group/g"].planned == Planned(automatic_rules=tuple(kept))
+    assert nodes["security_group/h"].planned == Planned()  # the documents hold no rule of it: nothing is known
 
 
 def pruned(*documents: Document, **how: bool) -> dict[str, Any]:
     nodes = build([*GROUPS, *documents], **how)
-    return {node.key: node.hints.get("prune") for node in nodes if node.kind.kind == "security_group"}
+    return {node.key: node.planned.prune for node in nodes if node.kind.kind == "security_group"}
 
 
 def test_rules_are_taken_from_groups_that_are_there_only_where_the_documents_are_a_clouds_own() -> None:
     by_hand, ours = rule("1"), rule("2")
     ours["_info"]["source_ids"] = {"security_group_ref": "g"}
-    assert pruned(by_hand) == {"security_group/g": False, "security_group/h": None}
-    assert pruned(ours) == {"security_group/g": True, "security_group/h": None}
-    assert pruned(by_hand, prune=True) == {"security_group/g": True, "security_group/h": None}
+    assert pruned(by_hand) == {"security_group/g": False, "security_group/h": False}
+    assert pruned(ours) == {"security_group/g": True, "security_group/h": False}
+    assert pruned(by_hand, prune=True) == {"security_group/g": True, "security_group/h": False}
     assert pruned(ours, all_rules=True) == {"security_group/g": True, "security_group/h": True}
 
 
 def test_a_group_that_had_no_rules_at_the_source_gets_none() -> None:
     """Its export says so, or it would arrive with Neutron's own: everything may go out."""
     (locked,) = build([document("security_group", "g", {"rules": 0}, name="g")])
-    assert locked.hints == {"automatic_rules": [], "prune": True}
+    assert locked.planned == Planned(automatic_rules=(), prune=True)
     (unknown,) = build([document("security_group", "g", {"rules": 2}, name="g")])
-    assert unknown.hints == {}
+    assert unknown.planned == Planned()
 
 
 def test_nothing_is_said_of_automatic_rules_when_no_rules_are_moved() -> None:
-    assert "automatic_rules" not in built(*GROUPS)["security_group/g"].hints
+    assert built(*GROUPS)["security_group/g"].planned.automatic_rules is None
 
 
 # -- circles -------------------------------------------------------------------------------------------------
@@ -398,7 +399,7 @@ def test_a_floating_ip_and_the_look_whether_it_can_be_come_after_the_leg_of_its_
     for key in ("floating_ip/f", "server/a/check"):
         assert nodes[key].after.get("router_interface/i") is False, key
         assert "router_interface/i2" not in nodes[key].after
-    assert "led" not in nodes["server/a/check"].hints
+    assert nodes["server/a/check"].planned.led == ()
 
 
 @pytest.mark.parametrize(("gateway", "led"), [("ext", ["f"]), ("elsewhere", None)])
@@ -406,10 +407,10 @@ def test_a_plan_knows_the_ways_out_that_it_would_make(gateway: str, led: list[st
     documents = behind_a_router()
     documents[1]["params"]["external_gateway_refinfo"]["network_ref"]["name"] = gateway
     nodes = {node.key: node for node in build(documents, compared=True)}
-    assert nodes["server/a"].hints.get("led") == led
+    assert nodes["server/a"].planned.led == tuple(led or ())
     assert nodes["server/a"].after["router_interface/i"] is False
     without = build([d for d in documents if d["type"] != KINDS["router_interface"].type], compared=True)
-    assert all("led" not in node.hints for node in without)
+    assert all(node.planned.led == () for node in without)
 
 
 @pytest.mark.parametrize("how", [{"workloads": True}, {"compared": True}])

@@ -12,7 +12,6 @@ from stackferry.pages import pages
 from stackferry.progress import meter
 
 from .hosts import presence
-from .plan.ledger import COPIES
 from .storage import tables as t
 from .storage.retention import FORGOTTEN
 
@@ -180,7 +179,7 @@ def _missing_hosts(connection: Connection, head: dict[str, Any]) -> str | None:
     if head["mode"] != "plan":
         return None
     compared = select(c.key).where(c.migration == head["id"], c.action == "compare", c.outcome == "created")
-    copied = connection.execute(compared.where(cast(c.hints, String).contains(f'"{COPIES}": true')).limit(1)).first()
+    copied = connection.execute(compared.where(cast(c.hints, String).contains('"copies": true')).limit(1)).first()
     return presence.missing(connection, time.time(), head["source"], head["destination"]) if copied else None
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from unittest import mock
 
 import pytest
-from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.plan.ledger import Ledger
 from stackferry_coordinator.plan.states import STATES
+from stackferry_coordinator.plan.step import Step
 
 BEGIN = ("waiting", "ready")
 put = Ledger._put

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.plan.step import Step
 from stackferry_coordinator.rules.transitions import TRIES
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from typing import Any
 from stackferry import messages
 from stackferry_coordinator.commands.resources import command as command_of
 from stackferry_coordinator.hosts.offers import possible
-from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.plan.step import Step
 from stackferry_coordinator.rules.reactions import Do, granted, opened, react
 from stackferry_coordinator.rules.slices import GO_ON
 from stackferry_coordinator.rules.transitions import SETTLE

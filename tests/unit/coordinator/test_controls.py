@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.plan.ledger import Ledger, Step
+from stackferry_coordinator.plan.ledger import Ledger
+from stackferry_coordinator.plan.step import Asked, Copying, Passes, Planned, Reversal, Step, Trouble
 from stackferry_coordinator.rules import compensation
 from stackferry_coordinator.rules.reactions import granted, opened, react
 from stackferry_coordinator.rules.transitions import SETTLE, TRIES, known
@@ -76,8 +77,8 @@ def test_nothing_that_was_there_before_the_start_is_taken_for_what_a_lost_try_ha
     play.tell("step-ended", step=NETWORK, attempt=play.ledger.step(NETWORK).attempt, outcome="failed", reason="no")
     assert (play.ledger.head.phase, known(play.ledger, NETWORK).state) == ("planned", "failed")
     play.control("start")
-    hints = known(play.ledger, NETWORK).hints
-    assert (hints["first_asked"], "doubt" in hints) == (play.now, False)
+    step = known(play.ledger, NETWORK)
+    assert (step.asked.first_asked, step.trouble.doubt) == (play.now, False)
 
 
 @pytest.mark.parametrize("word", ["undo", "retry"])
@@ -139,14 +140,16 @@ def test_an_undo_removes_nothing_that_nobody_has_begun_to_make() -> None:
 
 def test_another_round_of_a_workload_knows_nothing_of_the_first() -> None:
     ledger = opened({"migration": MIGRATION, "destination": {"cloud": "dst"}, "parts": 1})
-    names = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode", "first_asked", "doubt")  # fmt: skip
-    hints: dict[str, Any] = {**dict.fromkeys(names, 1), "length": 9}
-    about: dict[str, Any] = {"hints": hints, "made": ("d1",), "destination_id": "d1", "results": {"over": 1.0}}
+    about: dict[str, Any] = {
+        "planned": Planned(length=9), "reversal": Reversal("it failed", True, True), "passes": Passes(2, True, 1.0),
+        "copying": Copying(mode="rehash", epoch=1, read_in=1), "asked": Asked(1.0, replaced={"d0": {"name": "n"}}),
+        "trouble": Trouble(doubt=True), "made": ("d1",), "destination_id": "d1", "results": {"over": 1.0},
+    }  # fmt: skip
     ledger.add(Step("server/a", "ensure", group="server/a", outcome="created", **about))
     ledger.add(Step("server/a/undo/d1", "remove", group="server/a", outcome="removed", **about))
     compensation.begin_again(ledger, "server/a")
     fresh = known(ledger, "server/a")
-    assert (fresh.hints, fresh.made, fresh.destination_id, fresh.results) == ({"length": 9}, (), None, {})
+    assert fresh == Step("server/a", "ensure", group="server/a", planned=Planned(length=9))
     assert known(ledger, "server/a/undo/d1").outcome == "removed"  # what was taken back, was
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from stackferry_coordinator.plan.ledger import Head, Ledger, Step
+from stackferry_coordinator.plan.ledger import Head, Ledger
+from stackferry_coordinator.plan.step import Copying, Planned, Step, concerns
 from stackferry_coordinator.rules.fetch_modes import destination_before, fetch_mode
 
 WARM, LAST = "volume/v/warm-copy/0", "volume/v/copy/0"
@@ -14,9 +16,9 @@ WARM, LAST = "volume/v/warm-copy/0", "volume/v/copy/0"
 def ledger(epoch: int, last_epoch: int = 0, **passes: Any) -> Ledger:
     """A volume that was so often on other hosts during the passes, and for the last one; *passes*: what these noted."""
     found = Ledger(Head("m", {}))
-    found.add(Step("volume/v/warm-assign", "assign", hints={"epoch": epoch}, results={"destination_host": "d1"}))
-    found.add(Step("volume/v/assign", "assign", hints={"epoch": last_epoch, "warm": True}))
-    found.add(Step(WARM, "copy", hints=passes))
+    found.add(Step("volume/v/warm-assign", "assign", copying=Copying(epoch=epoch), results={"destination_host": "d1"}))
+    found.add(Step("volume/v/assign", "assign", copying=Copying(epoch=last_epoch), planned=Planned(warm=True)))
+    found.add(Step(WARM, "copy", **concerns(passes)))
     found.add(Step(LAST, "copy"))
     return found
 
@@ -65,4 +67,4 @@ def test_the_last_pass_goes_to_the_host_of_the_passes_before_until_it_has_one_of
     played = ledger(0)
     place = played.steps["volume/v/assign"]
     assert destination_before(played, place) == "d1"
-    assert destination_before(played, Step(place.key, "assign", hints=place.hints, results={"destination_host": "d2"})) == "d2"  # fmt: skip
+    assert destination_before(played, replace(place, results={"destination_host": "d2"})) == "d2"

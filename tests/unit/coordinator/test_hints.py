@@ -57,7 +57,7 @@ def test_what_another_migration_made_until_it_was_met_is_no_lost_trys() -> None:
     react(ledger, "met", {"migration": MIGRATION, "step": KEY, "attempt": step.attempt}, 50.0)
     step = ledger.step(KEY)
     assert step is not None
-    assert step.hints["first_asked"] == 4.0  # how long it took is counted from there
+    assert step.asked.first_asked == 4.0  # how long it took is counted from there
     told(ledger, 60.0, outcome="interrupted", retryable=True)
     react(ledger, "tick", {"migration": MIGRATION}, 100.0)
     found = hints(ledger)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.plan.ledger import Step, verdict
 from stackferry_coordinator.plan.states import OPEN
+from stackferry_coordinator.plan.step import Step, verdict
 from stackferry_coordinator.rules import transitions
 from stackferry_coordinator.rules.answers import _downtime as downtime
 from stackferry_coordinator.rules.reactions import opened, react
@@ -51,7 +51,7 @@ def test_a_failure_that_may_pass_is_counted() -> None:
 def test_patience_with_a_busy_cloud_begins_with_the_wait(age: float) -> None:
     key = "volume/a-disk0/expose"
     world, _ = until_asked(key, [server("a")])
-    began = transitions.known(world.ledger, key).hints["first_asked"] + age
+    began = transitions.known(world.ledger, key).asked.first_asked + age
     assert ended(world, key, began, "pending").state == "resting"
     assert ended(world, key, began + PATIENT, "pending").state == "resting"
     assert ended(world, key, began + PATIENT + 1, "pending").state == "failed"
@@ -67,7 +67,7 @@ def test_people_may_take_longer_to_shut_a_server_down() -> None:
 
 def test_downtime_begins_when_a_server_is_first_told_to_stop_or_seen_stopped() -> None:
     world, _ = until_asked("server/a/stop", [server("a")])
-    since = transitions.known(world.ledger, "server/a/stop").hints["since"]
+    since = transitions.known(world.ledger, "server/a/stop").asked.since
     ended(world, "server/a/stop", since + 30, "pending")
     world._tell("tick", {"migration": MIGRATION})
     world.now = since + 60
@@ -85,9 +85,9 @@ def test_an_agent_that_is_back_is_waited_for_anew_the_next_time() -> None:
     world._tell("postponed", {**about, "reason": "no agent answers on host h"})
     world.now += 60
     world._tell("tick", {"migration": MIGRATION})
-    assert transitions.known(world.ledger, COPY).hints["postponed"] < world.now
+    assert transitions.known(world.ledger, COPY).trouble.postponed < world.now
     world._tell("segment-offered", {**about, "attempt": 2, "address": "h:1", "certificate": "pem", "size": 1 << 30})
-    assert "postponed" not in transitions.known(world.ledger, COPY).hints
+    assert transitions.known(world.ledger, COPY).trouble.postponed is None
 
 
 def test_an_export_that_is_silent_is_another_try() -> None:
@@ -103,7 +103,7 @@ def test_what_is_found_after_a_retry_is_ours_only_if_a_lost_try_may_have_made_it
     for outcome, kept in (("failed", False), ("interrupted", True)):
         ended(world, "port/port-a", 10.0, outcome)
         transitions.reopen(world.ledger, lambda step: step.key == "port/port-a")
-        assert ("first_asked" in transitions.known(world.ledger, "port/port-a").hints) is kept
+        assert (transitions.known(world.ledger, "port/port-a").asked.first_asked is not None) is kept
         react(world.ledger, "tick", {"migration": MIGRATION}, 20.0)
 
 

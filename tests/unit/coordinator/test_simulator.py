@@ -118,7 +118,7 @@ def _claim_always(ledger, data, now):
 
 def _fetch_any_offer(ledger, data, now):
     step = ledger.step(data["step"])
-    ledger.change(step, hints={**step.hints, "offer": data})
+    ledger.change(step, copying=replace(step.copying, offer=data))
     return [Do(step.key, step.attempt, "fetch")]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stackferry_coordinator.plan.ledger import Head, Ledger, Stale, Step
+from stackferry_coordinator.plan.ledger import Head, Ledger, Stale
+from stackferry_coordinator.plan.step import Step
 from stackferry_coordinator.rules import transitions
 
 from .documents import server

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stackferry_coordinator.plan.ledger import Head, Ledger, Step
+from stackferry_coordinator.plan.ledger import Head, Ledger
+from stackferry_coordinator.plan.step import Step
 from stackferry_coordinator.rules import undo
 
 

@@ -275,7 +275,7 @@ class WorkloadWorld:
             if (do.key, do.attempt) in self.served:
                 return  # an offer serves one guest
             self.served.add((do.key, do.attempt))
-        broken = action == self.unkind.broken and not (step.compensates or step.hints.get("only_look"))
+        broken = action == self.unkind.broken and not (step.compensates or step.reversal.only_look)
         if broken and not self.unkind.after:
             self._answer(do, alive, {"outcome": "failed", "reason": "broken", "retryable": False})
             return

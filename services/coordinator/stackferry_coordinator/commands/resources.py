@@ -12,7 +12,8 @@ from stackferry.resources import KINDS
 from stackferry.resources.view import FOREIGN, PENDING
 from stackferry.step_key import FINISH, read
 
-from ..plan.ledger import COPIES, LACKS, LATE, Ledger, Step
+from ..plan.ledger import Ledger
+from ..plan.step import Planned, Step
 from ..rules import quotas, source_cleanup
 from ..rules.reactions import Do
 from . import workloads
@@ -24,8 +25,6 @@ MESSAGES: dict[str, type[Message]] = {
     "finish": messages.FinishResource,
     "remove": messages.RemoveResource,
 }
-#: hints that only we read
-OURS = (COPIES, "twin_keys", "first_asked", "asked_before", "foreign", "held_up", "met", LATE, LACKS)
 Command = tuple[type[Message], dict[str, Any], str]
 #: (kind, source id) → id at this destination, from earlier migrations
 Known = Callable[[str, str], str | None]
@@ -85,7 +84,7 @@ def _transfer(
             **base, **there, **expected, "folder": request["image_blobs"], "source_id": step.source_id
         }  # fmt: skip
     if do.verb == "fetch":
-        return messages.FetchImage, {**base, **there, **step.hints["offer"]}
+        return messages.FetchImage, {**base, **there, **(step.copying.offer or {})}
     return messages.OfferImage, {**base, **here, "certificates": importers}
 
 
@@ -94,7 +93,7 @@ def _document(ledger: Ledger, step: Step) -> dict[str, Any]:
     if step.action == "remove":
         return {"type": KINDS[step.kind].type, "params": {"name": step.name}}
     document = workloads.sized(ledger, step) if step.group else ledger.documents[step.key]
-    ids, foreign = {path: _id_of(ledger, key) for path, key in step.links.items()}, step.hints.get("foreign") or ()
+    ids, foreign = {path: _id_of(ledger, key) for path, key in step.links.items()}, step.planned.foreign
     if not (ids or foreign):
         return document
 
@@ -118,35 +117,43 @@ def _outlives_migrations(step: Step) -> bool:
     return not step.group or step.action == "check" or (step.kind == "server" and step.key == step.group)
 
 
+def planned_hints(planned: Planned) -> dict[str, Any]:
+    """What an importer must know of the other documents."""
+    hints: dict[str, Any] = {"twins": planned.twins} if planned.twins > 1 else {}
+    if planned.automatic_rules is not None:
+        hints |= {"automatic_rules": list(planned.automatic_rules), "prune": planned.prune}
+    return hints | ({"led": list(planned.led)} if planned.led else {})
+
+
 def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
-    hints = {name: value for name, value in step.hints.items() if name not in OURS}
+    """What an importer must know of this step beside its document (see ``stackferry.resources.hints``)."""
+    planned, asked, hints = step.planned, step.asked, planned_hints(step.planned)
     destination_id = step.destination_id or (step.made[-1] if step.made else None)
     owner = (ledger.step(read(step.key).subject) if step.action == FINISH else None) or step
-    if step.action == "finish":
+    if step.action == FINISH:
         destination_id = owner.destination_id
     if destination_id is None and step.source_id and _outlives_migrations(step):
         destination_id = known(step.kind, step.source_id)
     if destination_id:
         hints["destination_id"] = destination_id
     if step.action == "remove":
-        hints["since"] = ledger.head.created
-    if step.action in ("ensure", "finish"):
-        hints = {"replaced": {}, **hints, "made": list(owner.made)}
+        hints |= {"since": ledger.head.created, **({"replaced": asked.replaced} if asked.replaced else {})}
+    if step.action in ("ensure", FINISH):
+        hints |= {"replaced": asked.replaced, "made": list(owner.made)}
     if step.action == "ensure" and KINDS[step.kind].takes_id:
         # The same in each try, and another one when the image of an earlier try is gone for good.
         hints["new_id"] = str(uuid.uuid5(uuid.UUID(ledger.head.id), f"{step.key} {len(step.made)}"))
-    others = [other for key in step.hints.get("twin_keys", ()) if (other := ledger.step(key))]
+    others = [other for key in planned.twin_keys if (other := ledger.step(key))]
     there = [o.destination_id or (known(o.kind, o.source_id) if o.source_id else None) for o in others]
     if claimed := [id_ for id_ in there if id_]:
         hints["claimed"] = claimed
-    if ledger.head.phase == "undoing" and step.action == "ensure":
+    if step.reversal.only_look or (ledger.head.phase == "undoing" and step.action == "ensure"):
         hints["only_look"] = True
     if step.group and step.action in ("ensure", "check", "remove"):
         hints |= workloads.hints(ledger, step)
-    if do.attempt > 1 or step.hints.get("met"):
+    if do.attempt > 1 or asked.met:
         hints["look"] = True
-    if step.hints.get("asked_before"):  # else no try has made anything: what is young is somebody else's
-        asked = step.hints.get("first_asked")
-        met = step.hints.get("met")  # what was made until then is the other migration's; clouds cut times to seconds
-        hints["first_asked"] = max(asked, met + 1) if asked and met else asked
+    if asked.asked_before and asked.first_asked is not None:  # else no try made anything: what is young isn't ours
+        # What was made until then is the other migration's; clouds cut times to seconds.
+        hints["first_asked"] = max(asked.first_asked, asked.met + 1) if asked.met else asked.first_asked
     return hints

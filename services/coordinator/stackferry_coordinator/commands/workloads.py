@@ -11,7 +11,8 @@ from stackferry.resources.server_parts import port_of
 from stackferry.step_key import WARM, of_resource, of_task, read
 
 from ..plan.itinerary import SOURCE, Task, place_of, task_of
-from ..plan.ledger import Ledger, Step, results_of
+from ..plan.ledger import Ledger, results_of
+from ..plan.step import Step
 from ..plan.subjects import AT_ONCE, RUNS, is_awaited, is_warm, reading, segments, size_of, subjects
 from ..rules.fetch_modes import epoch_of, fetch_mode
 
@@ -39,10 +40,10 @@ class Workload:
         """What is known of the volume by which a disk is read: in a pass while its server runs, or in the last one."""
         return self.results(of_task(subject, "warm-expose" if warm else "expose"))
 
-    def hint(self, key: str, name: str, otherwise: Any = None) -> Any:
-        """A hint of a step."""
-        step = self.ledger.step(key)
-        return step.hints.get(name, otherwise) if step else otherwise
+    def number_of_pass(self, subject: str) -> int:
+        """Which pass a volume is in."""
+        step = self.ledger.step(of_task(subject, "warm-expose"))
+        return step.passes.number if step else 1
 
     def marker(self, key: str) -> str:
         """The text by which what is made for a subject is found again: in its metadata, in either cloud."""
@@ -177,7 +178,7 @@ def _expose(work: Workload, subject: str, task: Task) -> tuple[Any, dict[str, An
     asked = "snapshot" if is_warm(work.document) else work.asked.get("source_access") or "auto"
     known: dict[str, Any] = {"access": asked, "marker": work.marker(subject)}
     if warm:
-        known["pass"] = work.hint(of_task(subject, "warm-expose"), "pass", 1)
+        known["pass"] = work.number_of_pass(subject)
     if attached := list(work.ledger.documents[subject]["_info"].get("attachments") or ()):
         known["device"] = attached[0].get("device")
         known |= {"delete_on_termination": True} if attached[0].get("delete_on_termination") else {}
@@ -243,8 +244,8 @@ def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certi
     # A journal says nothing about the volume of another round, and nothing once another host has written to it.
     copy = "/".join([ledger.head.id, str(work.id_of(subject)), *([str(epoch)] if epoch else [])])
     about = {
-        **base, "step": step.key, "copy": copy, "first": step.hints["first"],
-        "length": step.hints["length"], "engine": work.asked.get("engine") or "pump",
+        **base, "step": step.key, "copy": copy, "first": step.planned.first,
+        "length": step.planned.length, "engine": work.asked.get("engine") or "pump",
     }  # fmt: skip
     if not fetch:
         host, volume = hosts["source_host"], work.exposed(subject, warm=read(step.key).is_warm).get("volume")
@@ -252,7 +253,7 @@ def segment(ledger: Ledger, step: Step, fetch: bool, base: dict[str, Any], certi
         data["mode"] = fetch_mode(ledger, step)
         return messages.OfferSegment, data, topology.host_queue(host).name
     host = hosts["destination_host"]
-    offer = {**step.hints["offer"], "mode": step.hints["mode"]}
+    offer = {**(step.copying.offer or {}), "mode": step.copying.mode}
     return messages.FetchSegment, {
         **about, **offer, "host": host, "volume": work.id_of(subject)
     }, topology.host_queue(host).name  # fmt: skip

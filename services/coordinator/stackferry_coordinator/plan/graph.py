@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -123,12 +124,12 @@ class Outline:
         if stop.task.action == "ensure":
             _follow_links(node, self._index)
         if stop.task.action == "check":
-            node.links, node.hints = dict(workload.links), dict(workload.hints)
+            node.links, node.planned = dict(workload.links), workload.planned
             node.after = {self._checks.get(key, key): hard for key, hard in workload.after.items()}
         if stop.subject.warm and stop.task.action == "assign":
-            node.hints["warm"] = True
+            node.planned = replace(node.planned, warm=True)
         if stop.subject.each == "segment":
-            node.hints |= {"first": stop.subject.first, "length": stop.subject.length}
+            node.planned = replace(node.planned, first=stop.subject.first, length=stop.subject.length)
         node.after |= dict.fromkeys(stop.after, True)
         if node.action == "check" or kind.kind == "floating_ip":
             node.after = {**self._awaited.get(workload.key, {}), **node.after}
@@ -177,7 +178,7 @@ def _follow_links(node: Node, index: _Index) -> None:
         elif target is None and path in ids and value.get("project_name") is None:
             foreign.append(path)
     if foreign:
-        node.hints["foreign"] = foreign
+        node.planned = replace(node.planned, foreign=tuple(foreign))
 
 
 def _scope_of(kind: str) -> str | None:
@@ -231,8 +232,8 @@ def _chain_twins(nodes: list[Node]) -> None:
             later.after.setdefault(earlier.key, False)
         if len(same) > 1:
             for node in same:
-                node.hints["twins"] = len(same)
-                node.hints["twin_keys"] = [other.key for other in same if other is not node]
+                others = tuple(other.key for other in same if other is not node)
+                node.planned = replace(node.planned, twins=len(same), twin_keys=others)
 
 
 def _keep_automatic_rules(nodes: list[Node], all_rules: bool, prune: bool) -> None:
@@ -262,8 +263,8 @@ def _keep_automatic_rules(nodes: list[Node], all_rules: bool, prune: bool) -> No
             continue
         has_none = (node.document.get("_info") or {}).get("rules") == 0
         if node.key in kept or all_rules or has_none:
-            node.hints["automatic_rules"] = sorted(kept[node.key])
-            node.hints["prune"] = prune or all_rules or has_none or node.key in ours
+            pruned = prune or all_rules or has_none or node.key in ours
+            node.planned = replace(node.planned, automatic_rules=tuple(sorted(kept[node.key])), prune=pruned)
 
 
 def _late(nodes: list[Node]) -> list[Node]:

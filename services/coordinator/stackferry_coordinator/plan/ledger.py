@@ -10,16 +10,11 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stackferry.step_key import read
-
 from .graph import Outline
 from .states import OPEN
+from .step import Step, verdict
 
 Document = dict[str, Any]
-
-LATE = "late"  # a hint of a step that failed, or was skipped, while something was done with all of its migration
-LACKS = "lacks"  # a hint of a step that was reopened while something was over without which it can't be
-COPIES = "copies"  # a hint of a plan's step: conversion hosts are needed for what it compares
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,61 +45,6 @@ class Head:
     def open(self) -> int:
         """How many steps aren't over."""
         return sum(self.counts.get(state, 0) for state in OPEN)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One node of the graph, with its tries.
-
-    ``due``: until when an answer is expected (asked), or the end of the rest (resting).
-    """
-
-    key: str
-    action: str
-    kind: str = ""
-    name: str = ""
-    order: int = 0
-    state: str = "waiting"
-    waits: int = 0
-    attempt: int = 0
-    tries: int = 0  # since the last ``retry``; ``attempt`` only grows
-    due: float | None = None
-    claim: str | None = None  # of the delivery that may run this try
-    outcome: str | None = None
-    destination_id: str | None = None
-    made: tuple[str, ...] = ()  # ids that tries of this step reported as created
-    source_id: str | None = None
-    links: dict[str, str] = field(default_factory=dict)  # path of a reference → key of the step that makes it
-    hints: dict[str, Any] = field(default_factory=dict)
-    reason: str | None = None
-    notes: tuple[str, ...] = ()
-    changes: tuple[Any, ...] = ()
-    seconds: float = 0.0
-    done: int = 0
-    total: int | None = None
-    group: str = ""  # key of the workload that it's a step of
-    results: dict[str, Any] = field(default_factory=dict)  # what later steps of the workload need to know
-
-    @property
-    def compensates(self) -> bool:
-        """Whether it takes back what another step did."""
-        return read(self.key).is_undo
-
-    @property
-    def of(self) -> str:
-        """The key of the step whose doing it takes back; its own when it takes nothing back."""
-        return read(self.key).of
-
-
-def verdict(head: Step) -> str:
-    """What has become of a workload, by its own step: ``again`` while that isn't known.
-
-    A volume's own step makes it at the destination; it has arrived when all else is over, too (``results.over``).
-    """
-    is_empty = head.kind == "volume" and head.state == "done" and "over" not in head.results
-    if head.state in ("done", "failed", "skipped", "removed") and not is_empty:
-        return head.state
-    return "failing" if "failing" in head.hints else "again"
 
 
 class Stale(Exception):
@@ -226,11 +166,11 @@ class Ledger:
     def unsettled(self) -> list[Step]:
         """Return the steps of workloads that are over, take something back or look for it, and didn't do so."""
         over = [step for step in self._in("state", "failed", "skipped") if step.group]
-        return [step for step in over if step.compensates or step.hints.get("only_look")]
+        return [step for step in over if step.compensates or step.reversal.only_look]
 
     def unfreed(self, limit: int) -> list[Step]:
         """Return so many steps that wait though nothing stands before them, or for what may never be, in order."""
-        return [step for step in self._in("state", "waiting") if not step.waits or step.hints.get(LACKS)][:limit]
+        return [step for step in self._in("state", "waiting") if not step.waits or step.trouble.lacks][:limit]
 
     def failed(self) -> list[Step]:
         """Return the steps that failed, in order."""

@@ -6,6 +6,7 @@ Neutron leads no floating IP to a port, and forwards nothing to it, before a rou
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from stackferry.resources.server_parts import port_of
@@ -35,9 +36,9 @@ def awaited(nodes: list[Node]) -> dict[str, dict[str, bool]]:
                 routers = [by_key[leg.links["device_ref"]] for leg in legs if "device_ref" in leg.links]
                 outside = (part["params"].get("floating_network_ref") or {}).get("name")
                 if len(routers) < len(legs) or any(_gateway(router) == outside for router in routers):
-                    led.append((part.get("_info") or {}).get("id"))
+                    led.append(str((part.get("_info") or {}).get("id")))
         if not server.group and led:
-            server.hints["led"] = led
+            server.planned = replace(server.planned, led=tuple(led))
     return found
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackferry.resources import Kind
+
+from .step import Planned
 
 Document = dict[str, Any]
 
@@ -20,18 +22,18 @@ class Node:
     document: Document
     after: dict[str, bool] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    hints: dict[str, Any] = field(default_factory=dict)
+    planned: Planned = field(default_factory=Planned)
     group: str = ""
 
     @property
     def problem(self) -> str | None:
         """What is known to be wrong with it. Its step remembers: it isn't done by a later ``start`` or ``retry``."""
-        return self.hints.get("problem")
+        return self.planned.problem
 
     @problem.setter
     def problem(self, problem: str | None) -> None:
         if problem:
-            self.hints["problem"] = problem
+            self.planned = replace(self.planned, problem=problem)
 
     @property
     def source_id(self) -> str | None:

@@ -1,21 +1,22 @@
 """A segment is over when both ends say the same of it: how many blocks crossed, and what all of them were. Pure.
 
 Neither end is believed alone. The destination says how its try ended, the source what it has answered in it; whoever
-comes first waits for the other in the step's hints. A try whose source says nothing ends with its lease, and the next
-one begins where the journal says.
+comes first waits for the other in the step (``copying``). A try whose source says nothing ends with its lease, and the
+next one begins where the journal says.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
+from ..plan.step import Step
 from . import transitions
 
 SEGMENT = ("copy", "verify")
 #: what a block was answered with
 ANSWERS = ("same", "zero", "raw", "zstd")
-SAID, SERVED = "said", "served"  # hints: what either end has said of a try
 
 
 def judged(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> dict[str, Any] | None:
@@ -26,10 +27,10 @@ def judged(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> dict
     is_done = data["outcome"] == "done" and step.action in SEGMENT
     if not is_done or transitions.given_up(ledger, step) or _needs_nobody(step, data):
         return data
-    served = step.hints.get(SERVED)
+    served = step.copying.served
     if served is None or served["attempt"] != data["attempt"]:
         due: dict[str, Any] = {"due": now + transitions.MOVING_LEASE} if step.state == "asked" else {}
-        ledger.change(step, hints={**step.hints, SAID: data}, **due)
+        ledger.change(step, copying=replace(step.copying, said=data), **due)
         return None
     if why := _differs(step, data.get("results") or {}, served):
         about: dict[str, Any] = {name: data[name] for name in ("migration", "step", "attempt") if name in data}
@@ -43,8 +44,8 @@ def served(ledger: Ledger, data: dict[str, Any]) -> dict[str, Any] | None:
     if step is None or step.state not in ("asked", "resting") or step.attempt != data["attempt"]:
         return None
     told = {name: data.get(name) for name in ("attempt", "blocks", "digest")}
-    step = ledger.change(step, hints={**step.hints, SERVED: told})
-    waiting: dict[str, Any] | None = step.hints.get(SAID)
+    step = ledger.change(step, copying=replace(step.copying, served=told))
+    waiting = step.copying.said
     return waiting if waiting and waiting["attempt"] == step.attempt else None
 
 
@@ -56,12 +57,12 @@ def _looked_at(results: dict[str, Any]) -> int:
 
 def _needs_nobody(step: Step, data: dict[str, Any]) -> bool:
     """Whether nothing was to be asked for: the journal knew all of it from a try before. A later pass asks for all."""
-    return step.hints.get("mode") == "copy" and not _looked_at(data.get("results") or {})
+    return step.copying.mode == "copy" and not _looked_at(data.get("results") or {})
 
 
 def _differs(step: Step, said: dict[str, Any], served: dict[str, Any]) -> str | None:
     """What the two ends don't agree on; None when they do."""
-    if step.hints.get("mode") == "copy":
+    if step.copying.mode == "copy":
         crossed = _looked_at(said)
         if served["blocks"] in (None, crossed):  # nbdkit doesn't count; what it served is verified afterwards
             return None

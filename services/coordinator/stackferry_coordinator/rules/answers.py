@@ -12,7 +12,8 @@ from typing import Any
 from stackferry.messages import GOOD
 from stackferry.step_key import TRANSFER, of_task, read, surplus
 
-from ..plan.ledger import Ledger, Step, results_of
+from ..plan.ledger import Ledger, results_of
+from ..plan.step import Step, over_it
 from ..plan.subjects import RUNS
 from . import agreement, quotas, transitions
 from .fetch_modes import epoch_of
@@ -65,10 +66,10 @@ def _record(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
         reason = f"somebody else keeps changing it ({names}), between our looks at it"
         transitions.close(ledger, step, "failed", outcome="conflict", reason=reason, **_details(data))
         return
-    hints = {name: value for name, value in step.hints.items() if name != "first_asked"}  # nothing was asked of a cloud
-    known, id_ = hints.get("replaced", {}), data["destination_id"]
-    hints["replaced"] = {**known, id_: {**known.get(id_, {}), **data["replaces"]}}
-    ledger.change(step, state="ready", due=None, hints=hints, changes=tuple(data.get("changes") or ()))
+    known, id_ = step.asked.replaced, data["destination_id"]
+    replaced = {**known, id_: {**known.get(id_, {}), **data["replaces"]}}
+    asked = replace(step.asked, first_asked=None, replaced=replaced)  # nothing was asked of a cloud
+    ledger.change(step, state="ready", due=None, asked=asked, changes=tuple(data.get("changes") or ()))
 
 
 def _arrived(ledger: Ledger, step: Step, data: dict[str, Any]) -> bool:
@@ -93,7 +94,7 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
     outcome = data["outcome"]
     if step.made and outcome in ("unchanged", "updated") and data.get("destination_id") in step.made:
         outcome = "created"  # an earlier try of this step made it, and this one found it
-    elif outcome == "unchanged" and data.get("destination_id") in step.hints.get("replaced", ()):
+    elif outcome == "unchanged" and data.get("destination_id") in step.asked.replaced:
         outcome, data = "updated", {**data, "changes": step.changes}  # likewise
     if step.action == "remove":
         notes = tuple(data.get("notes") or ())
@@ -103,15 +104,15 @@ def succeeded(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> N
         transitions.close(ledger, step, "done", outcome=outcome, reason=None)
         return
     results = {**step.results, **(data.get("results") or {})}
-    hints = {name: value for name, value in step.hints.items() if name not in transitions.OF_A_TRY}
-    if step.action == "copy" and hints.get("mode") == "rehash":
-        hints["read_in"] = epoch_of(ledger, step)
+    forgets = over_it(step)
+    if step.action == "copy" and step.copying.mode == "rehash":
+        forgets["copying"] = replace(forgets["copying"], read_in=epoch_of(ledger, step))
     if step.action == "wait":
         results["down"] = now
     if step.group == step.key and step.kind == "server" and step.action == "ensure":
         results |= _downtime(ledger, step.group, now)
     there = data.get("destination_id") or step.destination_id
-    step = ledger.change(step, destination_id=there, results=results, hints=hints)
+    step = ledger.change(step, destination_id=there, results=results, **forgets)
     details = _details(data)
     if _somebody_elses(ledger, step):
         reason = f"volume {step.destination_id} was there before: copying would overwrite it"
@@ -177,9 +178,9 @@ def _downtime(ledger: Ledger, group: str, now: float) -> dict[str, Any]:
     looks = [step for name in ("look-again", "look") if (step := ledger.step(of_task(group, name)))]
     ran = next((step.results["status"] for step in looks if step.results.get("status")), None) == RUNS
     found: dict[str, Any] = {}
-    if stop is not None and "since" in stop.hints:
-        down = results_of(ledger, of_task(group, "wait")).get("down", stop.hints["since"])
-        found["stopped"] = stop.hints["since"]
+    if stop is not None and stop.asked.since is not None:
+        down = results_of(ledger, of_task(group, "wait")).get("down", stop.asked.since)
+        found["stopped"] = stop.asked.since
         found |= {"downtime": round(now - down, 1)} if ran else {}
     if cutover is not None and cutover.results.get("passes"):
         found["passes"] = cutover.results["passes"] + 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..plan.ledger import Ledger, verdict
+from ..plan.ledger import Ledger
+from ..plan.step import verdict
 from . import transitions
 
 OVER = ("done", "failed")
@@ -29,6 +30,6 @@ def facts(ledger: Ledger) -> list[dict[str, Any]]:
             "name": head.name,
             "state": verdict(head),
         }
-        reason = head.hints.get("failing") if about["state"] == "failing" else head.reason
+        reason = head.reversal.failing if about["state"] == "failing" else head.reason
         found.append({**about, "reason": reason, "destination_id": head.destination_id, "results": head.results})
     return found

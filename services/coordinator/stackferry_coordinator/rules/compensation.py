@@ -12,13 +12,10 @@ from typing import Any
 from stackferry.step_key import of_task, read, undo
 
 from ..plan.itinerary import COORDINATOR, Task, task_of
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
 from ..plan.states import OPEN
+from ..plan.step import Asked, Copying, Passes, Reversal, Step
 from . import transitions
-
-#: hints that say nothing about another round
-OF_A_ROUND = ("failing", "taken_back", "only_look", "pass", "asked", "ended", "epoch", "read_in", "mode", "first_asked",
-              "doubt", "replaced")  # fmt: skip
 
 
 def follow(ledger: Ledger, now: float) -> None:
@@ -45,15 +42,15 @@ def _note_arrival(ledger: Ledger, group: str, now: float) -> None:
 def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
     """Stop asking for a workload's steps; what is under way ends by itself."""
     head = transitions.known(ledger, group)
-    ledger.change(head, hints={**head.hints, "failing": reason})
+    ledger.change(head, reversal=replace(head.reversal, failing=reason))
     for step in ledger.fresh(ledger.of_group(group)):
         if step.compensates or step.state in ("asked", "holding", "done", "removed"):
             continue
         if transitions.doubtful(step):
-            hints = {**step.hints, "only_look": True}
+            look = replace(step.reversal, only_look=True)
             if step.state in ("failed", "skipped"):  # it will be over once more
                 transitions.wait_again(ledger, step)
-            ledger.change(step, state="resting", due=now + transitions.SETTLE, tries=0, hints=hints)
+            ledger.change(step, state="resting", due=now + transitions.SETTLE, tries=0, reversal=look)
         elif step.state in ("failed", "skipped"):
             continue
         elif not (step.state == "resting" and step.outcome == "interrupted"):  # else a request may still take effect
@@ -81,11 +78,11 @@ def _carry_on(ledger: Ledger, group: str) -> None:
         return
     wanted, head = _compensations(steps), transitions.known(ledger, group)
     if fresh := [step for step in wanted if ledger.step(step.key) is None]:
-        ledger.change(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"})
+        ledger.change(head, reversal=replace(head.reversal, taken_back=False))
         _order(ledger, steps, fresh)
         if again := {"done": "running", "undone": "undoing", "cancelled": "cancelling"}.get(ledger.head.phase):
             ledger.head = replace(ledger.head, phase=again)  # a try that was thought to be lost has made it
-    elif not head.hints.get("taken_back"):
+    elif not head.reversal.taken_back:
         for step in ledger.fresh(steps):
             if step.state == "holding":
                 transitions.release(ledger, step.key)
@@ -93,14 +90,14 @@ def _carry_on(ledger: Ledger, group: str) -> None:
             if step.action == "ensure" and step.state == "done" and step.made:
                 ledger.change(step, state="removed")
         head = transitions.known(ledger, group)
-        hints, reason = {**head.hints, "taken_back": True}, _verdict(ledger, head, wanted)
-        ledger.change(head, hints=hints, state="failed", reason=reason)
+        reversal, reason = replace(head.reversal, taken_back=True), _verdict(ledger, head, wanted)
+        ledger.change(head, reversal=reversal, state="failed", reason=reason)
 
 
 def _verdict(ledger: Ledger, head: Step, wanted: list[Step]) -> str:
     """What people are told of a workload that failed."""
     left = [step for one in wanted if (step := transitions.known(ledger, one.key)).state not in ("removed", "done")]
-    what = str(head.hints["failing"])
+    what = str(head.reversal.failing)
     if left:
         return f"{what}; {left[0].name or left[0].key} could not be taken back: {left[0].reason}"
     return f"{what}; taken back" if wanted else what
@@ -127,15 +124,16 @@ def _compensations(steps: list[Step]) -> list[Step]:
 
 def removals(step: Step) -> list[Step]:
     """The steps that take away what a step has made, and bring back what it has replaced, in this round."""
-    replaced = {id_: told for id_, told in step.hints.get("replaced", {}).items() if id_ not in step.made}
+    replaced = {id_: told for id_, told in step.asked.replaced.items() if id_ not in step.made}
     return [_removal(step, id_, id_, {}) for id_ in step.made] + [
-        _removal(step, f"{id_}/{step.attempt}", id_, {"replaced": {id_: told}}) for id_, told in replaced.items()
+        _removal(step, f"{id_}/{step.attempt}", id_, {id_: told}) for id_, told in replaced.items()
     ]
 
 
-def _removal(step: Step, name: str, id_: str, hints: dict[str, Any]) -> Step:
+def _removal(step: Step, name: str, id_: str, replaced: dict[str, Any]) -> Step:
     key = undo(step.key, name)
-    return Step(key, "remove", step.kind, step.name, -step.order, group=step.group, destination_id=id_, hints=hints)
+    return Step(key, "remove", step.kind, step.name, -step.order, group=step.group, destination_id=id_,
+                asked=Asked(replaced=replaced))  # fmt: skip
 
 
 def _taking_back(step: Step, task: Task) -> Step:
@@ -171,6 +169,7 @@ def begin_again(ledger: Ledger, group: str) -> None:
     for step in ledger.of_group(group):
         if step.compensates:
             continue
-        hints = {n: v for n, v in step.hints.items() if n not in OF_A_ROUND}
+        anew = {"reversal": Reversal(), "passes": Passes(), "copying": Copying()}
+        asked, trouble = replace(step.asked, first_asked=None, replaced={}), replace(step.trouble, doubt=False)
         nothing: dict[str, Any] = {"made": (), "destination_id": None, "results": {}, "outcome": None}
-        ledger.change(step, hints=hints, notes=(), changes=(), **nothing)
+        ledger.change(step, asked=asked, trouble=trouble, notes=(), changes=(), **anew, **nothing)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from stackferry import cleanup
 from stackferry.step_key import TRANSFER, of_task
 
-from ..plan.ledger import LATE, Ledger, Step
+from ..plan.ledger import Ledger
 from ..plan.states import OPEN
+from ..plan.step import Step
 from . import compensation, planning, quotas, slices, transitions, undo
 
 
@@ -49,7 +50,7 @@ def _retry_plain(ledger: Ledger, steps: list[Step], now: float) -> None:
 def _is_unfinished(ledger: Ledger, step: Step) -> bool:
     if step.action in cleanup.ACTIONS:  # only its own command deletes at the source
         return False
-    if ledger.head.agenda and step.hints.get(LATE) == ledger.head.agenda["since"]:
+    if ledger.head.agenda and step.trouble.late == ledger.head.agenda["since"]:
         return False
     if step.key == quotas.AT_SOURCE and step.results.get("refused"):
         return True
@@ -67,10 +68,10 @@ def _retry_workload(ledger: Ledger, group: str, now: float) -> None:
     chosen: set[str] = set()
     if left:
         head = transitions.known(ledger, group)
-        ledger.change(head, hints={n: v for n, v in head.hints.items() if n != "taken_back"})
+        ledger.change(head, reversal=replace(head.reversal, taken_back=False))
         chosen = left
     elif transitions.failing(ledger, group):
-        if transitions.known(ledger, group).hints.get("taken_back"):  # else it's still being taken back
+        if transitions.known(ledger, group).reversal.taken_back:  # else it's still being taken back
             compensation.begin_again(ledger, group)
             chosen = {s.key for s in steps if not s.compensates}
     else:

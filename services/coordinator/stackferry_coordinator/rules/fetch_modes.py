@@ -5,7 +5,8 @@ from __future__ import annotations
 from stackferry.step_key import of_task, read
 
 from ..plan.itinerary import place_of
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
+from ..plan.step import Step
 
 
 def fetch_mode(ledger: Ledger, step: Step) -> str:
@@ -16,21 +17,21 @@ def fetch_mode(ledger: Ledger, step: Step) -> str:
         return "verify"
     about, epoch = read(step.key), epoch_of(ledger, step)
     passes = ledger.step(of_task(about.subject, "warm-copy", about.number))
-    if passes is not None and passes.hints.get("read_in") == epoch:
+    if passes is not None and passes.copying.read_in == epoch:
         return "delta"
-    first = passes is None or (step.key == passes.key and "pass" not in passes.hints)
+    first = passes is None or (step.key == passes.key and passes.passes.number == 1)
     return "copy" if first and not epoch else "rehash"
 
 
 def epoch_of(ledger: Ledger, step: Step) -> int:
     """How often the volume's way has led to another host of the destination."""
     place = ledger.step(place_of(step.key))
-    return int(place.hints.get("epoch", 0)) if place else 0
+    return place.copying.epoch if place else 0
 
 
 def placed_before(ledger: Ledger, place: Step) -> Step:
     """The place that a volume had last: of this step, or of the passes before."""
-    passes = ledger.step(of_task(read(place.key).subject, "warm-assign")) if place.hints.get("warm") else None
+    passes = ledger.step(of_task(read(place.key).subject, "warm-assign")) if place.planned.warm else None
     return passes if passes is not None and not place.results else place
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..plan.ledger import Ledger
@@ -18,10 +19,10 @@ def assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if step is not None and step.state == "wanting":
         hosts = {name: data[name] for name in ("source_host", "destination_host")}
         before = destination_before(ledger, step)
-        epoch = placed_before(ledger, step).hints.get("epoch", 0)
+        epoch = placed_before(ledger, step).copying.epoch
         if before not in (None, hosts["destination_host"]):  # the journal of what is there stayed on that host
             epoch += 1
-        step = ledger.change(step, hints={**step.hints, "epoch": epoch})
+        step = ledger.change(step, copying=replace(step.copying, epoch=epoch))
         transitions.close(ledger, step, "holding", outcome="done", reason=None, results=hosts)
 
 
@@ -37,7 +38,7 @@ def unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is None or step.state != "wanting":
         return
-    looked = step.hints.get("looked")
+    looked = step.copying.looked
     if step.due is not None and looked is not None and now - looked <= LOOKED:
         if step.due <= now:
             transitions.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
@@ -46,4 +47,4 @@ def unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
             return
     else:
         step = ledger.change(step, due=now + HOSTLESS, reason=data["reason"])
-    ledger.change(step, hints={**step.hints, "looked": now})
+    ledger.change(step, copying=replace(step.copying, looked=now))

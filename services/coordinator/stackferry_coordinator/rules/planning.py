@@ -18,9 +18,10 @@ from stackferry.selection import filter_of, selects_kind
 
 from ..plan import subjects
 from ..plan.graph import Outline, keyed, outline
-from ..plan.ledger import COPIES, Head, Ledger, Step
+from ..plan.ledger import Head, Ledger
 from ..plan.node import Node
 from ..plan.states import OPEN
+from ..plan.step import Asked, Step, Trouble
 from . import quotas, slices, transitions
 
 KEPT = 4  # outlines of migrations that are being planned at once, large ones
@@ -129,7 +130,7 @@ def _add(ledger: Ledger, node: Node) -> None:
             waits=sum(1 for key in after if (one := ledger.step(key)) is None or one.state in OPEN),
             source_id=node.source_id,
             links=node.links,
-            hints=node.hints | ({COPIES: True} if head.mode == "plan" and _is_copied(head, node) else {}),
+            planned=replace(node.planned, copies=head.mode == "plan" and _is_copied(head, node)),
             group=node.group,
         )
     )
@@ -185,9 +186,9 @@ def _carry_out(ledger: Ledger, nodes: list[Node], also: Collection[str] = ()) ->
         for key, hard in _after(ledger, node).items():
             if key not in before:
                 ledger.link(key, node.key, hard)
-        hints = {n: v for n, v in step.hints.items() if n not in transitions.OF_A_TRY}  # a comparison makes nothing
-        own = {"links": node.links, "hints": node.hints} if node.group else {"hints": hints}
-        ledger.change(step, action="ensure", outcome=None, destination_id=None, group=node.group, **own)
+        own = {"links": node.links, "planned": node.planned} if node.group else {}
+        nothing = {"asked": Asked(), "trouble": Trouble()}  # a comparison makes nothing
+        ledger.change(step, action="ensure", outcome=None, destination_id=None, group=node.group, **nothing, **own)
     chosen = [*compared, *(key for key in also if ledger.step(key))]
     transitions.reopen_unfreed(ledger, dict.fromkeys(chosen, True))
 

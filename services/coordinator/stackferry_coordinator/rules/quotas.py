@@ -17,8 +17,9 @@ from stackferry import messages
 from stackferry.messages import Message
 from stackferry.resources.room import PLAIN, demand
 
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
 from ..plan.node import Node
+from ..plan.step import Step
 from ..plan.subjects import reading
 from . import transitions
 

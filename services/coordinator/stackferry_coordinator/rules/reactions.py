@@ -21,7 +21,8 @@ from typing import Any
 
 from stackferry.progress import meter
 
-from ..plan.ledger import Head, Ledger, Step
+from ..plan.ledger import Head, Ledger
+from ..plan.step import Step
 from . import (
     answers,
     arrivals,
@@ -123,8 +124,8 @@ def _export_ended(ledger: Ledger, data: dict[str, Any], now: float) -> None:
 def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is not None and step.state == "asked" and step.attempt == data["attempt"]:
-        kept = meter.noted(step.hints.get("meter"), step.attempt, data["done"] - step.done, now)
-        moved = {"done": data["done"], "total": data.get("total"), "hints": {**step.hints, "meter": kept}}
+        kept = meter.noted(step.asked.meter, step.attempt, data["done"] - step.done, now)
+        moved = {"done": data["done"], "total": data.get("total"), "asked": replace(step.asked, meter=kept)}
         ledger.change(step, due=now + transitions.MOVING_LEASE, **moved)
 
 
@@ -139,9 +140,9 @@ def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
     if ledger.head.phase != "running":
         return []
     offer = {name: data[name] for name in OFFERED if data.get(name) is not None}
-    mode = {"mode": fetch_mode(ledger, step)} if step.group else {}
-    hints = {name: value for name, value in step.hints.items() if name != "postponed"}  # who was away is there
-    ledger.change(step, hints={**hints, "offer": offer, **mode}, due=now + transitions.MOVING_LEASE)
+    mode = fetch_mode(ledger, step) if step.group else step.copying.mode
+    here = {"trouble": replace(step.trouble, postponed=None), "due": now + transitions.MOVING_LEASE}  # who was away
+    ledger.change(step, copying=replace(step.copying, offer=offer, mode=mode), **here)
     return [Do(step.key, step.attempt, "fetch")]
 
 
@@ -150,12 +151,11 @@ def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is None or (step.state, step.attempt) != ("asked", data["attempt"]):
         return
-    since = step.hints.get("postponed", now)
+    since = now if step.trouble.postponed is None else step.trouble.postponed
     if step.group and now - since > transitions.POSTPONED:
         transitions.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
         return
-    hints = {**step.hints, "postponed": since}
-    told = {"hints": hints, "tries": step.tries - 1, "reason": data["reason"]}
+    told = {"trouble": replace(step.trouble, postponed=since), "tries": step.tries - 1, "reason": data["reason"]}
     ledger.change(step, state="resting", due=now + transitions.SETTLE, **told)
 
 
@@ -164,18 +164,17 @@ def _held_up(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is None or (step.state, step.attempt) != ("asked", data["attempt"]):
         return
-    hints = {name: value for name, value in step.hints.items() if name != "first_asked"}  # nothing was asked for
-    since = hints.setdefault("held_up", now)
+    since = now if step.trouble.held_up is None else step.trouble.held_up
     pause = min(max(HELD_UP, (now - since) / 4), LONGEST_HELD_UP)
-    told = {"hints": hints, "tries": step.tries - 1, "reason": data["reason"]}
-    ledger.change(step, state="resting", due=now + pause, **told)
+    nothing = {"asked": replace(step.asked, first_asked=None), "trouble": replace(step.trouble, held_up=since)}
+    ledger.change(step, state="resting", due=now + pause, tries=step.tries - 1, reason=data["reason"], **nothing)
 
 
 def _met(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     """Another migration has been at the same thing: what it made is looked for, and isn't this one's."""
     step = ledger.step(data["step"])
     if step is not None and (step.state, step.attempt) == ("asked", data["attempt"]):
-        ledger.change(step, hints={**step.hints, "met": now}, reason=None)
+        ledger.change(step, asked=replace(step.asked, met=now), reason=None)
 
 
 def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -296,12 +295,11 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
     room = IN_FLIGHT + BY_PLACE * head.counts.get("holding", 0) - head.counts.get("asked", 0)
     due = []
     for step in ledger.ready(max(room, 0)):
-        hints = {"first_asked": now, **step.hints, "asked_before": "first_asked" in step.hints}
-        if step.action == "stop":
-            hints = {"since": now, **hints}
+        first = step.asked.first_asked
+        asked = replace(step.asked, first_asked=now if first is None else first, asked_before=first is not None)
+        if step.action == "stop" and asked.since is None:
+            asked = replace(asked, since=now)
         count = {"attempt": step.attempt + 1, "tries": step.tries + 1}
-        asked = ledger.change(
-            step, state="asked", claim=None, done=0, hints=hints, due=now + transitions.LEASE, **count
-        )
-        due.append(Do(asked.key, asked.attempt))
+        step = ledger.change(step, state="asked", claim=None, done=0, asked=asked, due=now + transitions.LEASE, **count)
+        due.append(Do(step.key, step.attempt))
     return due

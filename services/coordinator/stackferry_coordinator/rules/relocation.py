@@ -10,8 +10,9 @@ from __future__ import annotations
 from stackferry.step_key import move, of_task, read
 
 from ..plan.itinerary import place_of, task_of
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
 from ..plan.states import OPEN
+from ..plan.step import Step
 from . import transitions
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
+from ..plan.step import Step
 from . import transitions
 
 GO_ON = "go-on"  # the message by which the coordinator tells itself to

@@ -14,7 +14,8 @@ from stackferry.cleanup import ACTIONS, ARRIVED, AT_REST, CLEAN_UP, Candidate, c
 from stackferry.messages import Message
 from stackferry.step_key import read
 
-from ..plan.ledger import Ledger, Step, results_of
+from ..plan.ledger import Ledger, results_of
+from ..plan.step import Step
 from . import transitions
 
 ASKED = "clean-up-source"  # the message

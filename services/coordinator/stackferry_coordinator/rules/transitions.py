@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..plan.itinerary import place_of, task_of
-from ..plan.ledger import LACKS, LATE, Ledger, Step, verdict
+from ..plan.ledger import Ledger
 from ..plan.states import OPEN
+from ..plan.step import Step, over_it, verdict
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
 LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again
@@ -20,8 +22,6 @@ AWAITED = 10.0  # the same for what people do; they may take days
 POSTPONED = 900.0  # seconds without an agent on a host after which its volume's workload is given up
 OUTAGE = 900.0  # seconds of an outage (of a cloud, of the network between hosts) after which a workload is given up
 PATIENT = 6 * 3600.0  # seconds after which nothing is expected of it any more
-#: hints about tries that didn't end well: since when it's postponed, interrupted, waited for; how far it came
-OF_A_TRY = ("doubt", "held_up", "postponed", "outage", "reached", "pending", "said", "served", LATE, LACKS)
 LOST = ("failed", "skipped")
 
 
@@ -38,7 +38,7 @@ def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
     if (
         ledger.head.agenda and state in ("failed", "skipped") and not step.group
     ):  # a retry that is under way isn't for it
-        changes["hints"] = {**step.hints, LATE: ledger.head.agenda["since"]}
+        changes["trouble"] = replace(step.trouble, late=ledger.head.agenda["since"])
     ledger.change(step, state=state, due=None, **changes)
     if state == "failed" and step.group and not step.compensates and not tolerated(step):
         ledger.troubled.setdefault(step.group, f"{label(step)}: {changes.get('reason') or step.reason}")
@@ -71,7 +71,7 @@ def free(ledger: Ledger, step: Step) -> None:
 
     One that makes no sense fails instead.
     """
-    if problem := step.hints.get("problem"):
+    if problem := step.planned.problem:
         close(ledger, step, "failed", outcome="conflict", reason=problem)
     elif step.action == "assign":
         ledger.change(step, state="wanting", due=None)
@@ -109,7 +109,7 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Let the step rest and come back, unless its tries are used up."""
     if data["outcome"] in ("interrupted", "pending"):
         # It may have made something, until a try has looked.
-        step = ledger.change(step, hints={**step.hints, "doubt": True})
+        step = ledger.change(step, trouble=replace(step.trouble, doubt=True))
     step = _interrupted(ledger, step, now) if data["outcome"] == "interrupted" else step
     if step.action == "transfer" and ledger.head.phase == "undoing":
         close(ledger, step, "skipped", outcome=data["outcome"], reason="undone before it was complete")
@@ -125,7 +125,7 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
         return
     if step.tries >= TRIES * (2 if step.compensates else 1):
         out = data["outcome"] == "interrupted" and not data.get("answered")
-        if step.group and out and now - step.hints["outage"] <= OUTAGE:
+        if step.group and out and step.trouble.outage is not None and now - step.trouble.outage <= OUTAGE:
             _rest(ledger, ledger.change(step, tries=step.tries - 1), data, now + BACKOFF[-1])
             return
         reason = f"gave up after {step.tries} tries: {data.get('reason') or data['outcome']}"
@@ -152,14 +152,15 @@ def _rest(ledger: Ledger, step: Step, data: dict[str, Any], until: float) -> Non
 
 def _interrupted(ledger: Ledger, step: Step, now: float) -> Step:
     """Note since when tries are interrupted; one that came further than any before it begins a new count."""
-    reached = step.hints.get("reached", 0)
-    since = now if step.done > reached else step.hints.get("outage", now)
-    return ledger.change(step, hints={**step.hints, "outage": since, "reached": max(step.done, reached)})
+    reached, since = step.trouble.reached, step.trouble.outage
+    if since is None or step.done > reached:
+        since = now
+    return ledger.change(step, trouble=replace(step.trouble, outage=since, reached=max(step.done, reached)))
 
 
 def failing(ledger: Ledger, group: str) -> bool:
     """Whether a workload is given up, and being taken back."""
-    return "failing" in known(ledger, group).hints
+    return known(ledger, group).reversal.failing is not None
 
 
 def arrived(ledger: Ledger, group: str) -> bool:
@@ -175,15 +176,15 @@ def given_up(ledger: Ledger, step: Step) -> bool:
 def doubtful(step: Step) -> bool:
     """Whether a lost try may have made something that nobody knows of."""
     half_made = bool(step.group) and step.outcome == "failed"  # such as a server that ended in ERROR
-    return step.action == "ensure" and (half_made or bool(step.hints.get("doubt")))
+    return step.action == "ensure" and (half_made or step.trouble.doubt)
 
 
 def _leave(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """A try of a workload that is given up didn't work: only what it may have made is looked for."""
     step = ledger.change(step, outcome=data["outcome"])
     if doubtful(step) and step.tries < 2 * TRIES:
-        hints = {**step.hints, "only_look": True}
-        ledger.change(step, state="resting", due=now + SETTLE, hints=hints)
+        look = replace(step.reversal, only_look=True)
+        ledger.change(step, state="resting", due=now + SETTLE, reversal=look)
     elif data["outcome"] == "interrupted":  # its request may still take effect; only then it can be taken back
         ledger.change(step, state="resting", due=now + SETTLE, reason=data.get("reason"))
     else:
@@ -192,14 +193,15 @@ def _leave(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None
 
 def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Look again soon: the cloud, or somebody, is still busy with it. This is no failure, and no try is used up."""
-    since, by_people = step.hints.get("pending", now), step.action == "wait"
+    since, by_people = step.trouble.pending, step.action == "wait"
+    since = now if since is None else since
     if now - since > PATIENT and not by_people:
         close(ledger, step, "failed", outcome="failed", reason=f"not over after {PATIENT:.0f} s: {data.get('reason')}")
         return
     results = {**step.results, **(data.get("results") or {})}
     due = now + (AWAITED if by_people else PATIENCE)
     step = ledger.change(step, state="resting", due=due, tries=step.tries - 1, reason=data.get("reason"))
-    ledger.change(step, outcome="pending", results=results, hints={**step.hints, "pending": since})
+    ledger.change(step, outcome="pending", results=results, trouble=replace(step.trouble, pending=since))
 
 
 def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
@@ -217,11 +219,9 @@ def reopen_unfreed(ledger: Ledger, chosen: dict[str, bool]) -> None:
     """The same, but that none of them is freed: more may be reopened that they wait for."""
     for key in chosen:
         step = known(ledger, key)
-        hints = {n: v for n, v in step.hints.items() if n == "doubt" or n not in OF_A_TRY}
-        hints.pop("since", None)
-        if "doubt" not in hints:  # no try of it can have made what is found from now on
-            hints.pop("first_asked", None)
-        ledger.change(step, state="waiting", tries=0, reason=None, due=None, hints=hints)
+        doubt = step.trouble.doubt  # else no try of it can have made what is found from now on
+        asked = replace(step.asked, since=None, first_asked=step.asked.first_asked if doubt else None)
+        ledger.change(step, state="waiting", tries=0, reason=None, due=None, asked=asked, **over_it(step, doubt=doubt))
     for key, over in chosen.items():
         for later, _ in ledger.after(key):
             after = known(ledger, later)
@@ -231,17 +231,17 @@ def reopen_unfreed(ledger: Ledger, chosen: dict[str, bool]) -> None:
         before = [(known(ledger, other), hard) for other, hard in ledger.before(key)]
         step, waits = known(ledger, key), sum(1 for one, _ in before if one.state in OPEN)
         lacks = any(hard and one.state in LOST and not tolerated(one) for one, hard in before)
-        ledger.change(step, waits=waits, hints={**step.hints, LACKS: True} if lacks else step.hints)
+        ledger.change(step, waits=waits, trouble=replace(step.trouble, lacks=lacks))
 
 
 def free_reopened(ledger: Ledger, keys: Iterable[str]) -> None:
     """Free those of these steps that wait for nothing; one that can't be without what failed is skipped again."""
     for key in keys:
         step = known(ledger, key)
-        if step.state != "waiting" or (step.waits and LACKS not in step.hints):
+        if step.state != "waiting" or (step.waits and not step.trouble.lacks):
             continue
         lost = next((before for before in _needed(ledger, key) if before.state in LOST), None)
-        step = ledger.change(step, hints={name: value for name, value in step.hints.items() if name != LACKS})
+        step = ledger.change(step, trouble=replace(step.trouble, lacks=False))
         if lost is not None:
             close(ledger, step, "skipped", outcome=None, reason=_why_skipped(lost, lost.state))
         elif not step.waits:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from stackferry.step_key import surplus
 
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
+from ..plan.step import Step
 from . import compensation, slices, transitions
 
 UNBEGUN = "undone before it was begun"

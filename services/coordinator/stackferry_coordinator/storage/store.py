@@ -9,12 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, cast, insert, select, update
 from stackferry.step_key import UNDO
 
-from ..plan.ledger import LACKS, Document, Head, Ledger, Step
+from ..plan.ledger import Document, Head, Ledger
+from ..plan.step import CONCERNS, Step, concerns, stored
 from . import tables as t
 from .retention import FORGOTTEN
 
-_STEP, _HEAD = Step.__slots__, Head.__slots__
+_HEAD = Head.__slots__
+_STEP = (*(name for name in Step.__slots__ if name not in CONCERNS), "hints")
 _KEY, *_TUPLES = (_STEP.index(name) for name in ("key", "made", "notes", "changes"))
+_NAMES = _STEP[:-1]
 # Statements that each message needs are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
 _STEPS = select(*(t.step.c[name] for name in _STEP)).where(t.step.c.migration == bindparam("m"))
 _BY_KEY = _STEPS.where(t.step.c.key == bindparam("k"))
@@ -39,7 +42,7 @@ _UNSETTLED = _STEPS.where(
     t.step.c.key.contains(UNDO) | cast(t.step.c.hints, String).contains('"only_look": true'),
 )
 _UNFREED = _STEPS.where(
-    t.step.c.state == "waiting", (t.step.c.waits == 0) | cast(t.step.c.hints, String).contains(f'"{LACKS}": true')
+    t.step.c.state == "waiting", (t.step.c.waits == 0) | cast(t.step.c.hints, String).contains('"lacks": true')
 ).order_by(t.step.c.order)
 FEW = 500  # keys in one statement
 _STEPS_AFTER = (
@@ -271,7 +274,8 @@ class Store(Ledger):
                 values = list(row)
                 for place in _TUPLES:
                     values[place] = tuple(values[place])
-                self._clean[row[_KEY]] = step = Step(*values)
+                said = dict(zip(_NAMES, values, strict=False))
+                self._clean[row[_KEY]] = step = Step(**said, **concerns(values[-1]))
                 self._hold(step)
         return keys
 
@@ -337,8 +341,10 @@ class _Documents(dict[str, Document]):
 
 
 def _row(record: Head | Step) -> dict[str, Any]:
-    row = {name: getattr(record, name) for name in record.__slots__}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    names = _NAMES if isinstance(record, Step) else _HEAD
+    row = {name: getattr(record, name) for name in names}
+    row = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    return row | {"hints": stored(record)} if isinstance(record, Step) else row
 
 
 def _bound(record: Head | Step) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, or_, select
 from stackferry.phases import OVER
 
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
 from ..plan.states import OPEN
+from ..plan.step import Step
 from ..rules.reactions import Do, react
 from ..storage import tables as t
 
@@ -53,7 +54,7 @@ class Turns:
     def _wanted(self, due: Do) -> list[str]:
         """What a try is about to look for and to make; nothing of most."""
         step = self.ledger.step(due.key)
-        if step is None or due.verb or step.hints.get("only_look"):
+        if step is None or due.verb or step.reversal.only_look:
             return []
         if step.action != "check" and (step.action != "ensure" or step.group):
             return []

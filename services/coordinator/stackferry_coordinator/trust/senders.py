@@ -15,7 +15,8 @@ from stackferry.messages import GOOD
 
 from ..commands import workloads
 from ..plan.itinerary import SOURCE, place_of, task_of
-from ..plan.ledger import Ledger, Step
+from ..plan.ledger import Ledger
+from ..plan.step import Step
 from ..rules import quotas
 from ..rules.agreement import SEGMENT
 from ..rules.reactions import MOVING
