@@ -13,7 +13,7 @@ ORDER = ("keypair", "address_group", "security_group", "rule", "network", "subne
 MUST = {
     "subnet": ("network", "ip_version"), "rule": ("group", "direction", "ethertype"), "port": ("network",),
     "keypair": ("name",), "port_forwarding": ("floating_ip",), "trunk": ("port",), "snapshot": ("volume",),
-    "rbac_policy": ("object_type", "object"),
+    "rbac_policy": ("object_type", "object"), "image": ("payload",),
 }  # fmt: skip
 #: what tells more than other fields
 WEIGHT = {"name": 4, "cidr": 6, "mac_address": 6, "fixed_ips": 4, "content": 5, "payload": 5, "nics": 5, "volumes": 4,
