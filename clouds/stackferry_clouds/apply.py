@@ -32,6 +32,7 @@ from typing import Any
 from marshmallow import ValidationError
 from stackferry.errors import EndedInError
 from stackferry.resources.comparing import body_of, differences, said, sendable
+from stackferry.resources.hints import Hints
 from stackferry.resources.kind import KINDS, Kind, Replaced
 from stackferry.resources.marks import made_by_an_earlier_try
 from stackferry.resources.nested import nested_in
@@ -42,7 +43,6 @@ from .replacing import bring_back, stale, unrecorded
 from .settling import await_end, settle
 
 Document = dict[str, Any]
-Hints = dict[str, Any]
 #: seconds that a try waits, after all its patience, until what failed is gone
 CLEARING = 30.0
 

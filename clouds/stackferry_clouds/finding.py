@@ -6,11 +6,11 @@ from typing import Any
 
 from stackferry.resources import Kind
 from stackferry.resources.comparing import same
+from stackferry.resources.hints import Hints
 from stackferry.resources.marks import MARK, made_by_an_earlier_try, marked, unix
 from stackferry.resources.view import Ambiguous, Record, View
 
 Document = dict[str, Any]
-Hints = dict[str, Any]
 CLOCKS = 3600.0  # seconds that a cloud's clock may differ from the coordinator's
 
 

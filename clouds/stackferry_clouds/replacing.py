@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackferry.resources.fields import Portable
+from stackferry.resources.hints import Hints
 from stackferry.resources.kind import Kind, Replaced
 from stackferry.resources.view import Record, View
 
@@ -18,7 +19,7 @@ def stale(kind: type[Kind], body: dict[str, Any], changes: Changes) -> dict[str,
 
 
 def unrecorded(
-    kind: type[Kind], found: Record, body: dict[str, Any], changes: Changes, view: View, hints: dict[str, Any]
+    kind: type[Kind], found: Record, body: dict[str, Any], changes: Changes, view: View, hints: Hints
 ) -> Replaced:
     """What an update would replace, as far as ``hints.replaced`` doesn't tell; without it nobody will undo it."""
     if "replaced" not in hints or not changes or found["id"] in hints.get("made", ()):

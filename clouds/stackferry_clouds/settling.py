@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from stackferry.errors import EndedInError, Unfinished
 from stackferry.resources import Kind
+from stackferry.resources.hints import Hints
 from stackferry.resources.kind import named
 from stackferry.resources.view import Record, View
 
@@ -15,7 +15,7 @@ from stackferry.resources.view import Record, View
 PATIENCE = 240.0
 
 
-def settle(kind: type[Kind], record: Record, view: View, hints: dict[str, Any]) -> Record:
+def settle(kind: type[Kind], record: Record, view: View, hints: Hints) -> Record:
     """Return the record once it's ready; raise EndedInError, or Unfinished when ``hints.patience`` is over."""
     what, pauses = named(kind, record), _pauses(hints)
     while not kind.settled(record):
@@ -32,7 +32,7 @@ def settle(kind: type[Kind], record: Record, view: View, hints: dict[str, Any]) 
     raise Unfinished(f"{what} is still being made ({record.get('status')})")
 
 
-def await_end(kind: type[Kind], record: Record, view: View, hints: dict[str, Any]) -> None:
+def await_end(kind: type[Kind], record: Record, view: View, hints: Hints) -> None:
     """Return once a resource is gone; raise EndedInError when it won't go."""
     what, before = named(kind, record), record.get("status")
     for pause in _pauses(hints):
@@ -46,7 +46,7 @@ def await_end(kind: type[Kind], record: Record, view: View, hints: dict[str, Any
     raise Unfinished(f"{what} is still being deleted")
 
 
-def _pauses(hints: dict[str, Any]) -> Iterator[float]:
+def _pauses(hints: Hints) -> Iterator[float]:
     """Ever longer pauses, until patience is over."""
     end, pause = time.monotonic() + float(hints.get("patience", PATIENCE)), 0.2
     while time.monotonic() < end:

@@ -11,6 +11,7 @@ import pytest
 from stackferry.progress import Amount, Meter, Progress
 from stackferry.progress.meter import noted, told
 from stackferry_coordinator.events import telling
+from stackferry_coordinator.plan.step import CONCERNS, stored
 from stackferry_coordinator.queries import _step
 from stackferry_coordinator.rules import arrivals
 from stackferry_coordinator.rules.reactions import opened, react
@@ -28,8 +29,8 @@ def rows(ledger: Any, now: float = 0.0) -> list[dict[str, Any]]:
     """The steps as a client gets them."""
     found = []
     for step in ledger.all():
-        row = dataclasses.asdict(step)
-        found.append(_step(row, now))
+        row = {**dataclasses.asdict(step), "hints": stored(step)}
+        found.append(_step({name: value for name, value in row.items() if name not in CONCERNS}, now))
     return found
 
 

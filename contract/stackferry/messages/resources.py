@@ -18,7 +18,7 @@ class _ResourceCommand(StepFields):
     document = DocumentField(required=True)
     hints = fields.Dict(
         load_default=dict,
-        metadata={"description": "what the coordinator knows: destination_id, claimed ids, look (look afresh)"},
+        metadata={"description": "what only the coordinator knows: see stackferry.resources.hints"},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .fields import Cidr, Many, Text
+from .hints import Hints
 from .kind import Kind
 from .view import Record, View
 
@@ -27,7 +28,7 @@ class AddressGroup(Kind):
         return sorted(record["addresses"] or [])
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Addresses are added and removed by calls of their own."""
         network, wanted = view.proxy("network"), body.pop("addresses", None)
         group = network.update_address_group(record["id"], **body) if body else None

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import quotas
 from .fields import Address, Many, Ref, Text
+from .hints import Hints
 from .kind import Kind, Replaced
 from .port import owner
 from .view import Record, Taken, View
@@ -57,11 +58,11 @@ class FloatingIp(Kind):
         return str(params.get("floating_ip_address") or "(no address)")
 
     @classmethod
-    def unwanted(cls, hints: dict[str, Any]) -> str | None:
+    def unwanted(cls, hints: Hints) -> str | None:
         return "left out: floating_ip_mode is skip" if hints.get("mode") == "skip" else None
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """The address that the port has already; else the same one as at the source, if it's free."""
         mode, port, known = hints.get("mode", "auto"), hints.get("port_id"), view.records(cls.kind)
         canonical, behind = Address().canonical, body.get("fixed_ip_address")
@@ -79,24 +80,24 @@ class FloatingIp(Kind):
         return [r for r in same if not r["port_id"]]
 
     @classmethod
-    def extra_changes(cls, view: View, record: Record, hints: dict[str, Any]) -> list[dict[str, Any]]:
+    def extra_changes(cls, view: View, record: Record, hints: Hints) -> list[dict[str, Any]]:
         """The port that it leads to."""
         return [{"field": "port", "from": was, "to": to} for was, to in cls.also_replaced(view, record, hints).values()]
 
     @classmethod
-    def also_replaced(cls, view: View, record: Record, hints: dict[str, Any]) -> Replaced:
+    def also_replaced(cls, view: View, record: Record, hints: Hints) -> Replaced:
         port = hints.get("port_id")
         return {"port_id": [record["port_id"], port]} if port and port != record["port_id"] else {}
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         """The address that must be there, or room for one more."""
         if hints.get("mode") == "existing":
             return [f"there is no floating IP {cls.title(document['params'])} in this project"]
         return quotas.beyond(view, {"floating_ips": 1})
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """A member can't choose the address."""
         body.pop("floating_ip_address", None)
         if port := hints.get("port_id"):
@@ -106,7 +107,7 @@ class FloatingIp(Kind):
         return super().create(view, body, hints)
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Change it, and let it lead to the port."""
         if cls.extra_changes(view, record, hints):
             body["port_id"] = hints["port_id"]

@@ -9,6 +9,7 @@ from .comparing import same
 from .fields import Address
 from .floating_ip import FloatingIp
 from .free_port import is_free, is_of_server
+from .hints import Hints
 from .marks import made_by_an_earlier_try
 from .port import owner
 from .port_ref import PortRef
@@ -60,7 +61,7 @@ class FreeFloatingIp(FloatingIp):
         return {n: v for n, v in params.items() if n != "fixed_ip_address" or params.get("port_ref")}, notes
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """What leads to its port; else the same address, or others that are unused, if they're all that it says."""
         canonical, port = Address().canonical, body.get("port_id")
         known, address = view.records(cls.kind), canonical(body.get("floating_ip_address"))
@@ -112,14 +113,14 @@ class FreeFloatingIp(FloatingIp):
         return [f"it gets another address than {address}: {why}"]
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """With the same address where it can be chosen."""
         chosen = {"floating_ip_address": body["floating_ip_address"]} if cls._choosable(view, body) else {}
         told = {n: v for n, v in body.items() if n != "floating_ip_address"}
         return super(FloatingIp, cls).create(view, {**told, **chosen}, hints)
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Change it; the address behind it is told with its port."""
         if "fixed_ip_address" in body and "port_id" not in body:
             body["port_id"] = record["port_id"]

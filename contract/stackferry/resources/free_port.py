@@ -8,6 +8,7 @@ from ..errors import EndedInError
 from . import quotas
 from .comparing import same
 from .fields import Text
+from .hints import Hints
 from .marks import made_by_an_earlier_try
 from .port import Port, addresses, owner
 from .view import OWN, Record, View
@@ -48,7 +49,7 @@ class FreePort(Port):
         return params.get("name") or "", tuple(sorted(addresses(known))) if own else ()
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """By an address; without one, free ports that are all that the document says."""
         if addresses(body):
             return super().candidates(view, body, hints)
@@ -56,15 +57,15 @@ class FreePort(Port):
         return [r for r in mine if made_by_an_earlier_try(r, hints) or same(cls, body, r)]
 
     @classmethod
-    def in_use(cls, record: Record, hints: dict[str, Any]) -> bool:
+    def in_use(cls, record: Record, hints: Hints) -> bool:
         return record["device_owner"] != IN_TRUNK and super().in_use(record, hints)
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         return quotas.beyond(view, {"ports": 1})
 
     @classmethod
-    def take_back(cls, view: View, record: Record, hints: dict[str, Any]) -> None:
+    def take_back(cls, view: View, record: Record, hints: Hints) -> None:
         """Delete it, unless somebody has begun to use it: Neutron would take it away from a server."""
         now = view.refresh(cls.kind, record["id"])
         if now is not None and now["device_id"] and now["device_owner"] != IN_TRUNK:

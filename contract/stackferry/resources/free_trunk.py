@@ -6,6 +6,7 @@ from typing import Any
 
 from .fields import Flag, Many, Number, Struct, Text
 from .free_port import is_free, is_of_server
+from .hints import Hints
 from .kind import Kind
 from .port_ref import PortRef
 from .trunk import Trunk, offered
@@ -49,16 +50,16 @@ class FreeTrunk(Kind):
         return None if all(port and is_free(view, port) for port in ports) else "one of its ports does not cross"
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """The trunk of its port."""
         return [record for record in view.records(cls.kind) if record["port_id"] == body["port_id"]]
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         return [] if offered(view) else ["this cloud has no trunks (Neutron's extension 'trunk')"]
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Ports go out of it and into it by calls of their own."""
         if "sub_ports" in body:
             wanted, network = body.pop("sub_ports"), view.proxy("network")

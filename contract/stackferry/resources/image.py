@@ -10,6 +10,7 @@ from typing import Any
 
 from .answer import checked
 from .fields import Flag, Many, Number, Ref, Text
+from .hints import Hints
 from .image_fields import Algorithm, Hash, Members, Properties, Property
 from .kind import Kind
 from .view import Ambiguous, Missing, Record, View
@@ -192,12 +193,12 @@ class Image(Kind):
         return params, notes
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         """A payload, if OS Migrate has exported one that lies elsewhere."""
         return [ELSEWHERE] if (document["params"].get("properties") or {}).get("block_device_mapping") else []
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """Create it without a payload. With an id of our choice, Glance refuses to make it twice."""
         members, image = body.pop("members", []), view.proxy("image")
         content = _for_glance(body)
@@ -208,7 +209,7 @@ class Image(Kind):
         return image.get_image(id_)
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Change what describes it; properties that only this cloud has stay."""
         members, image = body.pop("members", []), view.proxy("image")
         have = record["properties"] or {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from .answer import checked
 from .fields import Portable, Text
+from .hints import Hints
 from .kind import Kind
 from .view import View
 
@@ -43,7 +44,7 @@ class Keypair(Kind):
         yield from view.proxy("compute").keypairs()
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """Names with @ and . exist since microversion 2.92; openstacksdk speaks an older one."""
         if re.fullmatch(r"[\w -]+", body["name"], re.ASCII):
             return super().create(view, body, hints)

@@ -13,11 +13,11 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from .declaration import Declaration
+from .hints import Hints
 
 if TYPE_CHECKING:
     from .view import Record, View
 
-Hints = dict[str, Any]
 #: SDK attribute → [its value before an update, its value afterwards], as JSON
 Replaced = dict[str, list[Any]]
 KINDS: dict[str, type[Kind]] = {}

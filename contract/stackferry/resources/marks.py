@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from .hints import Hints
+
 Record = dict[str, Any]
-Hints = dict[str, Any]
 #: key in the metadata of what is made for one document alone, and must not be taken for anything else
 MARK = "stackferry"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from . import network_zones
 from .fields import Bag, Flag, Many, Number, Ref, Text
+from .hints import Hints
 from .kind import Kind
 from .view import Record, Taken, View
 
@@ -74,7 +75,7 @@ class Network(Kind):
         return super().usable(view, record) or bool(record["is_router_external"])
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         """Its availability zones; and a segment of a physical network is one network's."""
         zones = network_zones.missing(view, "network", body.get("availability_zone_hints"))
         names = ("provider_network_type", "provider_physical_network", "provider_segmentation_id")

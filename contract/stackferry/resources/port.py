@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .fields import Address, Cidr, Flag, Many, Number, Partial, Pattern, Ref, Struct, Text
+from .hints import Hints
 from .kind import Kind
 from .marks import made_by_an_earlier_try
 from .subnet import choosable
@@ -107,7 +108,7 @@ class Port(Kind):
         return params, notes
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """The network's ports that have one of its addresses. One of somebody else is a conflict.
 
         A free one is ours when an earlier try made it. One that is what the document says was reserved for it.
@@ -127,12 +128,12 @@ class Port(Kind):
         return found
 
     @classmethod
-    def in_use(cls, record: Record, hints: dict[str, Any]) -> bool:
+    def in_use(cls, record: Record, hints: Hints) -> bool:
         """Whether something else than what the document is about uses it."""
         return bool(record["device_id"]) and record["device_id"] != hints.get("device_id")
 
     @classmethod
-    def _taken(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> str | None:
+    def _taken(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> str | None:
         """Why a port with one of the addresses is none that may be used or changed; None when it may."""
         shared = ", ".join(sorted(addresses(record) & addresses(body)))
         if cls.in_use(record, hints):
@@ -147,14 +148,14 @@ class Port(Kind):
         return f"{what}: delete that port, or change it to what is wanted"
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """A subnet that is for servers only, by its service types, takes a port as one of a server; so does Nova."""
         if service := _service_type(view, body):
             body = {**body, "device_owner": service}
         return super().create(view, body, hints)
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Change it; a DHCP option goes away when it's set to nothing."""
         if "extra_dhcp_opts" in body:
             kept = {option["opt_name"] for option in body["extra_dhcp_opts"]}

@@ -7,6 +7,7 @@ from typing import Any
 
 from .extensions import offered
 from .fields import Address, Number, Ref, Text
+from .hints import Hints
 from .kind import Kind
 from .port_ref import PortRef
 from .view import Record, View
@@ -55,13 +56,13 @@ class PortForwarding(Kind):
         return None if record["internal_port"] else "it forwards a range of ports"
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """The one that has the same place outside."""
         place = ("floatingip_id", "protocol", "external_port")
         return [r for r in view.records(cls.kind) if all(r[n] == body[n] for n in place)]
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         return [] if offered(view, EXTENSION) else [f"this cloud forwards no ports (Neutron's extension {EXTENSION!r})"]
 
     @classmethod
@@ -70,7 +71,7 @@ class PortForwarding(Kind):
         return None
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Change it; what is inside is told as a whole."""
         inside = ("internal_port_id", "internal_ip_address", "internal_port")
         whole = {n: record[n] for n in inside} if body.keys() & set(inside) else {}

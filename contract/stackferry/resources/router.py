@@ -7,6 +7,7 @@ from typing import Any
 
 from . import network_zones
 from .fields import Address, Cidr, Flag, Many, Pattern, Ref, Struct, Text
+from .hints import Hints
 from .kind import Kind
 from .view import Ambiguous, Missing, Record, View
 
@@ -62,7 +63,7 @@ class Router(Kind):
         return "external_gateway_info" if name == _GATEWAY else super().attribute(name)
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         """Its availability zones."""
         return network_zones.missing(view, "router", body.get("availability_zone_hints"))
 

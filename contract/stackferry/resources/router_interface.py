@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .fields import Address, Flag, Many, Pattern, Ref, Struct, Text
+from .hints import Hints
 from .kind import Kind, set_tags
 from .marks import made_by_an_earlier_try
 from .port import Mac
@@ -88,7 +89,7 @@ class RouterInterface(Kind):
         return {**params, "fixed_ips_refs": asked}, notes
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """Ports in the network that hold one of the wanted addresses; none that a lost try has made and not plugged."""
         wanted = _pairs(body.get("fixed_ips"))
         return [
@@ -103,7 +104,7 @@ class RouterInterface(Kind):
         ]
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         """Nothing; a router may not stand in ranges that overlap."""
         legs = view.records_of(cls.kind, "device_id", body["device_id"])
         mine = [view.get("subnet", id_) for id_ in sorted(_subnets(body))]
@@ -115,7 +116,7 @@ class RouterInterface(Kind):
         return []
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """The port is made first, then plugged; in others' networks one call makes it on the gateway's address."""
         network, router = view.proxy("network"), body["device_id"]
         fixed_ips = body.get("fixed_ips") or []
@@ -160,7 +161,7 @@ class RouterInterface(Kind):
         network.remove_interface_from_router(record["device_id"], port=record["id"])
 
 
-def _half_made(port: Record, hints: dict[str, Any]) -> bool:
+def _half_made(port: Record, hints: Hints) -> bool:
     """Whether an earlier try has made this port, and not plugged it: its answer was lost."""
     return not port["device_id"] and made_by_an_earlier_try(port, hints)
 

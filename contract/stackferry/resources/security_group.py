@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .fields import Flag, Many, Text
+from .hints import Hints
 from .kind import Kind, Replaced
 from .view import Record, View
 
@@ -45,20 +46,20 @@ class SecurityGroup(Kind):
         return sorted(" ".join(str(rule[key]) for key in keys if rule[key] is not None) for rule in rules)
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """Create, then take away the automatic rules that the source doesn't have."""
         group = super().create(view, body, hints)
         _remove(view, _unwanted(group.id, group.security_group_rules or [], hints))
         return group
 
     @classmethod
-    def extra_changes(cls, view: View, record: Record, hints: dict[str, Any]) -> list[dict[str, Any]]:
+    def extra_changes(cls, view: View, record: Record, hints: Hints) -> list[dict[str, Any]]:
         """Automatic rules here that the source took away."""
         unwanted = _superfluous(view, record, hints)
         return [{"field": "automatic_rules", "from": automatic(record["id"], r), "to": None} for r in unwanted]
 
     @classmethod
-    def also_replaced(cls, view: View, record: Record, hints: dict[str, Any]) -> Replaced:
+    def also_replaced(cls, view: View, record: Record, hints: Hints) -> Replaced:
         gone = [{n: rule[n] for n in OF_AUTOMATIC} for rule in _superfluous(view, record, hints)]
         return {"automatic_rules": [gone, []]} if gone else {}
 
@@ -74,7 +75,7 @@ class SecurityGroup(Kind):
             super().bring_back(view, record, body)
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Set the fields, and take away the automatic rules that the source doesn't have."""
         _remove(view, _superfluous(view, record, hints))
         return super().update(view, record, body, hints)
@@ -90,7 +91,7 @@ def automatic(group_id: str, rule: dict[str, Any]) -> str | None:
     return f"{rule['direction']} {rule.get('ether_type') or rule.get('ethertype')}"
 
 
-def _superfluous(view: View, record: Record, hints: dict[str, Any]) -> list[dict[str, Any]]:
+def _superfluous(view: View, record: Record, hints: Hints) -> list[dict[str, Any]]:
     """What is to be taken away from a group that is here already."""
     if hints.get("automatic_rules") is None or not hints.get("prune"):
         return []
@@ -105,7 +106,7 @@ def _said(rule: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rule.items() if value}
 
 
-def _unwanted(group_id: str, rules: Any, hints: dict[str, Any]) -> list[dict[str, Any]]:
+def _unwanted(group_id: str, rules: Any, hints: Hints) -> list[dict[str, Any]]:
     wanted = hints.get("automatic_rules")
     if wanted is None:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .fields import Cidr, Number, Portable, Ref, Text
+from .hints import Hints
 from .kind import Kind
 from .security_group import automatic
 from .view import PENDING, Record, View
@@ -80,7 +81,7 @@ class SecurityGroupRule(Kind):
         return f"{ref('security_group_ref') or '(no name)'}: {' '.join(str(p) for p in parts if p)}"
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """The group's rules that allow the same."""
         if body["security_group_id"] == PENDING and (automatic(PENDING, body) or "").startswith("egress"):
             return [{**dict.fromkeys(cls.attributes()), **body, "id": None}]  # Neutron makes it with its group

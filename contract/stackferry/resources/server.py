@@ -16,6 +16,7 @@ from . import server_disks, server_lacks, server_parts
 from .answer import checked
 from .fields import Many, Ref, Text
 from .floating_ip import FloatingIp
+from .hints import Hints
 from .kind import Kind, named
 from .marks import MARK, marked
 from .migration_params import SERVER
@@ -153,7 +154,7 @@ class Server(Kind):
         return {} if record["image"] and view.get("image", record["image"]) else {"boot_disk_copy": True}
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """What carries the document's mark; without one, servers of the same name that carry none."""
         if hints.get("marker"):
             return [r for r in view.records(cls.kind) if marked(r, hints)]
@@ -165,7 +166,7 @@ class Server(Kind):
         return server_parts.fixed_addresses(record)
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         return server_lacks.lacks(cls, view, document, hints)
 
     @classmethod
@@ -173,7 +174,7 @@ class Server(Kind):
         return server_lacks.provisos(view, document)
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """Ports and disks are there; groups are the ports' own."""
         plain = ("availability_zone", "config_drive", "description", "disk_config", "key_name", "metadata", "name",
                  "tags", "user_data")  # fmt: skip
@@ -202,7 +203,7 @@ class Server(Kind):
         return record["status"] not in (None, "BUILD")
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Tags and metadata have calls of their own."""
         compute, url = view.proxy("compute"), f"/servers/{record['id']}"
         if "tags" in body:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .boot_disk import boot_volume
+from .hints import Hints
 
 Document = dict[str, Any]
 
 
-def mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
+def mapping(body: dict[str, Any], hints: Hints) -> dict[str, Any]:
     """Return what a creation says of disks: an image, volumes, or both; those whose tag is known with their tag."""
     found, tags = _mapping(body, hints), hints.get("device_tags") or {}
     for entry in found.get("block_device_mapping", ()):
@@ -18,7 +19,7 @@ def mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
+def _mapping(body: dict[str, Any], hints: Hints) -> dict[str, Any]:
     documents = body.get("volumes") or []
     ids = list(hints.get("volume_ids") or [])
     copy, boot = hints.get("boot_volume_id"), hints.get("boot_volume")
@@ -27,8 +28,8 @@ def _mapping(body: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
     first: list[dict[str, Any]] = []
     if copy:
         first = [_entry(copy, 0, True)]
-    elif boot is not None and boot < len(ids) and ids[boot]:
-        first = [_entry(ids[boot], 0, _dies(documents[boot], True))]
+    elif boot is not None and boot < len(ids) and (id_ := ids[boot]):
+        first = [_entry(id_, 0, _dies(documents[boot], True))]
     rest = [
         _entry(id_, -1, _dies(documents[n] if n < len(documents) else {}, False))
         for n, id_ in enumerate(ids)

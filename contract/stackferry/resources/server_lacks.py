@@ -9,6 +9,7 @@ from marshmallow import ValidationError
 
 from . import quotas, trunk
 from .comparing import body_of, said
+from .hints import Hints
 from .kind import Kind
 from .migration_params import SERVER, chosen
 from .nested import within_owners
@@ -22,7 +23,6 @@ from .volume import missing_names
 from .ways_out import ways_missing
 
 Document = dict[str, Any]
-Hints = dict[str, Any]
 
 
 def lacks(kind: type[Kind], view: View, document: Document, hints: Hints) -> list[str]:

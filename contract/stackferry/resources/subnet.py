@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 
 from .fields import Address, Cidr, Flag, Many, Number, Ref, Struct, Text
+from .hints import Hints
 from .kind import Kind
 from .network import Network
 from .view import Record, Taken, View
@@ -75,7 +76,7 @@ class Subnet(Kind):
         return [record["cidr"]]
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         """Nothing; ranges of one network may not overlap."""
         beside = [s for s in view.records(cls.kind) if s["network_id"] == body.get("network_id")]
         if other := overlapping(body.get("cidr"), beside):

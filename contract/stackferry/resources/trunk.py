@@ -10,6 +10,7 @@ from typing import Any
 
 from . import extensions
 from .fields import Flag, Many, Number, Text
+from .hints import Hints
 from .kind import Kind
 from .port import Mac, Port
 from .view import Record, Taken, View
@@ -31,7 +32,7 @@ class SubPort(Port):
     trunk_mac_address = Mac("MAC address of the server's port whose trunk it's in", required=True)
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """Its place in the trunk is told to the trunk."""
         return super().create(view, {n: v for n, v in body.items() if n not in cls.initial}, hints)
 
@@ -54,7 +55,7 @@ class Trunk(Kind):
     tags = Many(Text(), "labels")
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """The trunk of the port, if an earlier try has made it; somebody else's has other ports inside."""
         port, wanted = hints.get("port_id"), {sub["port_id"] for sub in hints.get("sub_ports") or ()}
         found = [record for record in view.records(cls.kind) if port and record["port_id"] == port]
@@ -64,7 +65,7 @@ class Trunk(Kind):
         return found
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """Make it with all its sub-ports."""
         told = {name: value for name, value in body.items() if name not in cls.initial}
         return super().create(view, {**told, "port_id": hints["port_id"], "sub_ports": hints["sub_ports"]}, hints)

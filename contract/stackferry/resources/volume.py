@@ -13,6 +13,7 @@ from ..errors import EndedInError, Unfinished
 from . import quotas, volume_types
 from .answer import checked
 from .fields import Bag, Flag, Number, Partial, Text
+from .hints import Hints
 from .image_fields import Property
 from .kind import Kind, named
 from .marks import MARK, marked
@@ -155,7 +156,7 @@ class Volume(Kind):
         return elsewhere | {n: v for n, v in document["params"].items() if v is not None}
 
     @classmethod
-    def candidates(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> list[Record]:
+    def candidates(cls, view: View, body: dict[str, Any], hints: Hints) -> list[Record]:
         """What carries the document's mark; without one, detached volumes of the same name that carry none."""
         if hints.get("marker"):
             return [r for r in view.records(cls.kind) if marked(r, hints)]
@@ -163,7 +164,7 @@ class Volume(Kind):
         return [r for r in named_so if not r["attachments"] and MARK not in (r["metadata"] or {})]
 
     @classmethod
-    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: dict[str, Any]) -> list[str]:
+    def lacks(cls, view: View, document: dict[str, Any], body: dict[str, Any], hints: Hints) -> list[str]:
         """Its type, its availability zone, or room for it."""
         size, type_ = int(body.get("size") or 0), body.get("volume_type")
         unsaid = [] if size else [f"{cls.title(document['params'])!r} has no size"]
@@ -173,7 +174,7 @@ class Volume(Kind):
         return unsaid + missing_names(view, document) + quotas.beyond(view, needed)
 
     @classmethod
-    def create(cls, view: View, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def create(cls, view: View, body: dict[str, Any], hints: Hints) -> Any:
         """Make it empty; what it's good for is said once it's there."""
         told = {n: v for n, v in body.items() if n not in ("is_bootable", "is_read_only", "volume_image_metadata")}
         if hints.get("marker"):
@@ -188,7 +189,7 @@ class Volume(Kind):
         return status is not None and status not in MAKING
 
     @classmethod
-    def update(cls, view: View, record: Record, body: dict[str, Any], hints: dict[str, Any]) -> Any:
+    def update(cls, view: View, record: Record, body: dict[str, Any], hints: Hints) -> Any:
         """Each kind of property has a call of its own."""
         storage, id_ = view.proxy("block_storage"), record["id"]
         if wanted := body.pop("volume_image_metadata", None):

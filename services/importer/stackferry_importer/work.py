@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from stackferry.resources import KINDS
+from stackferry.resources.hints import Hints
 from stackferry.resources.view import View
 from stackferry_clouds.apply import Outcome
 from stackferry_clouds.failures import answered, failure
 
-Verb = Callable[[str, dict[str, Any], View, dict[str, Any]], Outcome]
+Verb = Callable[[str, dict[str, Any], View, Hints], Outcome]
 
 
 def attempt(verb: Verb, view: Callable[[], View], data: dict[str, Any]) -> dict[str, Any]:
@@ -25,8 +26,9 @@ def attempt(verb: Verb, view: Callable[[], View], data: dict[str, Any]) -> dict[
         "name": KINDS[data["kind"]].title(data["document"]["params"]),
     }
     began = time.monotonic()
+    hints: Hints = data.get("hints") or Hints()
     try:
-        outcome = dataclasses.asdict(verb(data["kind"], data["document"], view(), data.get("hints") or {}))
+        outcome = dataclasses.asdict(verb(data["kind"], data["document"], view(), hints))
     except Exception as error:
         word, reason, retryable = failure(error)
         outcome = {"outcome": word, "reason": reason, "retryable": retryable, "answered": answered(error)}

@@ -9,6 +9,7 @@ from typing import Any
 from stackferry import cleanup, messages
 from stackferry.messages import Message
 from stackferry.resources import KINDS
+from stackferry.resources.hints import Hints
 from stackferry.resources.view import FOREIGN, PENDING
 from stackferry.step_key import FINISH, read
 
@@ -117,15 +118,15 @@ def _outlives_migrations(step: Step) -> bool:
     return not step.group or step.action == "check" or (step.kind == "server" and step.key == step.group)
 
 
-def planned_hints(planned: Planned) -> dict[str, Any]:
+def planned_hints(planned: Planned) -> Hints:
     """What an importer must know of the other documents."""
-    hints: dict[str, Any] = {"twins": planned.twins} if planned.twins > 1 else {}
+    hints: Hints = {"twins": planned.twins} if planned.twins > 1 else {}
     if planned.automatic_rules is not None:
         hints |= {"automatic_rules": list(planned.automatic_rules), "prune": planned.prune}
     return hints | ({"led": list(planned.led)} if planned.led else {})
 
 
-def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> dict[str, Any]:
+def _hints(ledger: Ledger, step: Step, do: Do, known: Known) -> Hints:
     """What an importer must know of this step beside its document (see ``stackferry.resources.hints``)."""
     planned, asked, hints = step.planned, step.asked, planned_hints(step.planned)
     destination_id = step.destination_id or (step.made[-1] if step.made else None)

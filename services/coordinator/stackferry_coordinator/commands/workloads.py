@@ -7,6 +7,7 @@ from typing import Any
 from stackferry import messages, topology
 from stackferry.messages import Message
 from stackferry.resources.boot_disk import boot_volume
+from stackferry.resources.hints import Hints, SubPort
 from stackferry.resources.server_parts import port_of
 from stackferry.step_key import WARM, of_resource, of_task, read
 
@@ -67,7 +68,7 @@ class Workload:
         return [one.key for one in found if (one.document["params"].get(field) or "").lower() == wanted]
 
 
-def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
+def hints(ledger: Ledger, step: Step) -> Hints:
     """What an importer must know to make one part of a workload."""
     if step.action == "check":  # nothing of it is made yet, and everything is to be looked for
         return {}
@@ -88,20 +89,20 @@ def hints(ledger: Ledger, step: Step) -> dict[str, Any]:
     return {"marker": work.marker(step.of)}
 
 
-def _trunk_hints(work: Workload, mac_address: str) -> dict[str, Any]:
+def _trunk_hints(work: Workload, mac_address: str) -> Hints:
     """The port that a trunk is made of, and the ports inside of it."""
     inside = []
     for key in work.of_port(mac_address, "sub_port", "trunk_mac_address"):
         said = work.ledger.documents[key]["params"]
-        place = {name: said[name] for name in ("segmentation_id", "segmentation_type")}
-        inside.append({"port_id": work.id_of(key), **place})
+        inside.append(SubPort(port_id=work.id_of(key), segmentation_id=said["segmentation_id"],
+                              segmentation_type=said["segmentation_type"]))  # fmt: skip
     ports = work.of_port(mac_address, "port", "mac_address")
     return {"port_id": work.id_of(ports[0]) if ports else None, "sub_ports": inside}
 
 
-def _server_hints(work: Workload) -> dict[str, Any]:
+def _server_hints(work: Workload) -> Hints:
     ports, volumes = work.parts("port"), work.document["params"].get("volumes") or []
-    found: dict[str, Any] = {"marker": work.marker(work.group), "port_ids": [work.id_of(key) for key in ports]}
+    found: Hints = {"marker": work.marker(work.group), "port_ids": [work.id_of(key) for key in ports]}
     found |= _device_tags(work)
     if work.asked.get("data_copy") is False:
         given = [(work.asked.get("boot_volume") or {}).get("uuid"),
@@ -113,11 +114,11 @@ def _server_hints(work: Workload) -> dict[str, Any]:
     return {**found, "boot_volume_id": work.id_of(boot)} if work.id_of(boot) else found
 
 
-def _device_tags(work: Workload) -> dict[str, Any]:
+def _device_tags(work: Workload) -> Hints:
     """What its guest calls its ports and volumes, by what these have become."""
     said = looked(work).get("device_tags") or {}
     became = {read(key).id: work.id_of(key) for each in ("port", "volume") for key in work.parts(each)}
-    tags = {became[id_]: tag for id_, tag in said.items() if became.get(id_)}
+    tags = {there: tag for id_, tag in said.items() if (there := became.get(id_))}
     return {"device_tags": tags} if tags else {}
 
 
