@@ -65,9 +65,13 @@ scoreboard: install sandbox ## Break everything, and count what comes of it (SEE
 	@deploy/system-packages scoreboard
 	SEED=$(SEED) SCALE=$(SCALE) $(BIN)/python -m pytest -m scoreboard tests/scoreboard $(if $(ROWS),-k "$(ROWS)") $(ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/.installed .tools/.installed ## Change the code in N small ways, drawn by SEED; do tests notice? (N: 100 take an hour)
+	N=$(N) SEED=$(SEED) $(BIN)/python -m tests.mutants
+
 .tools/.installed:
 	$(PYTHON) -m venv .tools
-	.tools/bin/pip install -q --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	.tools/bin/pip install -q --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0 cosmic-ray==8.7.0
 	@touch $@
 
 .PHONY: audit

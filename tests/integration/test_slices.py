@@ -152,6 +152,7 @@ def test_a_coordinator_that_dies_while_it_plans_is_followed_by_another(clock: Cl
     assert head(clock, whole).agenda is None
     asked = commands(clock)
     migration = clock.ask(tenant(), mode=mode)
+    clock.shells[0].go_on()
     assert (head(clock, migration).phase, head(clock, migration).agenda["after"]) == ("new", "10")
     kill_amid_a_slice(clock)
     assert everything(clock, migration) == everything(clock, whole)
@@ -179,6 +180,7 @@ def test_a_coordinator_that_dies_while_it_begins_a_plan_is_followed_by_another(c
     asked = commands(clock)
     compared(clock, migration)
     tell(clock, migration, "start")
+    clock.shells[0].go_on()
     assert (head(clock, migration).phase, head(clock, migration).agenda["after"]) == ("running", "10")
     assert commands(clock) == asked
     kill_amid_a_slice(clock)

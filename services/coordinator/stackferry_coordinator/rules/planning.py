@@ -89,6 +89,13 @@ def _as_asked(document: dict[str, Any], params: dict[str, Any] | None) -> dict[s
     return {**document, "_migration_params": {**document["_migration_params"], **params}}
 
 
+def _make_outline(ledger: Ledger, after: str, now: float) -> str:
+    """Make the outline, of a large migration in a slice of its own."""
+    found = _outline(ledger)
+    is_large = len(found.plain) > slices.PLAIN or len(found.workloads) > slices.GROUPS
+    return "made" if is_large and not after else ""
+
+
 def _add_plain(ledger: Ledger, after: str, now: float) -> str:
     """Add some steps of no workload."""
     found, first = _outline(ledger), int(after or 0)
@@ -195,9 +202,13 @@ def _carry_out(ledger: Ledger, nodes: list[Node], also: Collection[str] = ()) ->
 
 slices.WORKS |= {
     "plan": slices.Work(
-        {"plain": _add_plain, "workloads": _add_workloads, "free": slices.free}, finish=_planned, is_whole=True
+        {"outline": _make_outline, "plain": _add_plain, "workloads": _add_workloads, "free": slices.free},
+        finish=_planned,
+        is_whole=True,
     ),
     "start": slices.Work(
-        {"plain": _start_plain, "workloads": _start_workloads, "free": slices.free}, finish=_planned, is_whole=True
+        {"outline": _make_outline, "plain": _start_plain, "workloads": _start_workloads, "free": slices.free},
+        finish=_planned,
+        is_whole=True,
     ),
 }
