@@ -7,6 +7,7 @@ ROOMS := contract runtime clouds services/exporter services/importer services/tr
 export STACKFERRY_SANDBOX ?= $(CURDIR)/.sandbox
 SEED ?= 1
 JOBS ?= 2
+PYTHONS ?= python3.12 python3.13
 
 .PHONY: help
 help: ## Show this list
@@ -64,6 +65,17 @@ scoreboard: install sandbox ## Break everything, and count what comes of it (SEE
 	@deploy/system-packages data-plane
 	@deploy/system-packages scoreboard
 	SEED=$(SEED) SCALE=$(SCALE) $(BIN)/python -m pytest -m scoreboard tests/scoreboard $(if $(ROWS),-k "$(ROWS)") $(ARGS)
+
+.PHONY: pythons
+pythons: system ## What needs no cloud, on each other Python that is found (PYTHONS)
+	@for python in $(PYTHONS); do \
+	  command -v $$python > /dev/null || { echo "$$python: not found"; continue; }; \
+	  $(MAKE) -s PYTHON=$$python VENV=.pythons/$$(basename $$python) others || exit 1; \
+	done
+
+.PHONY: others
+others: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not clouds and not chaos and not guest and not tenants and not scoreboard" tests $(ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/.installed .tools/.installed ## Change the code in N small ways, drawn by SEED; do tests notice? (N: 100 take an hour)

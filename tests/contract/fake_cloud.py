@@ -10,7 +10,6 @@ hops), fills in the same defaults, shows a tenant only what a tenant sees, and w
 from __future__ import annotations
 
 import ipaddress
-import itertools
 import json
 import re
 import uuid
@@ -212,7 +211,7 @@ class Cloud:
     def __init__(self) -> None:
         self.rows: dict[type, dict[str, dict[str, Any]]] = {}
         self.writes: list[tuple[str, str]] = []
-        self.clock = itertools.count(1)
+        self.seconds = 0
         self.nics: dict[str, list[str]] = {}  # server → its ports in order
         self.soon: dict[str, list[str]] = {}  # the states that a resource will have at the next looks
         self.fates = {SERVER: ["BUILD", "ACTIVE"], VOLUME: ["creating", "available"]}  # of new ones
@@ -225,7 +224,8 @@ class Cloud:
 
     def now(self) -> str:
         """A second later each time."""
-        return f"{datetime.fromtimestamp(1_700_000_000 + next(self.clock), UTC):%Y-%m-%dT%H:%M:%SZ}"
+        self.seconds += 1
+        return f"{datetime.fromtimestamp(1_700_000_000 + self.seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def connect(self, admin: bool = False) -> SimpleNamespace:
         """A connection of the tenant, or of an administrator, to its project."""

@@ -12,13 +12,14 @@ from unittest import mock
 import pytest
 from sqlalchemy import Engine, func, select, text
 from stackferry import messages, topology
-from stackferry_coordinator.rules import slices
+from stackferry.errors import InvalidMessage
+from stackferry_coordinator.rules import planning, slices
 from stackferry_coordinator.rules.transitions import known
-from stackferry_coordinator.storage import database
+from stackferry_coordinator.storage import database, retention
 from stackferry_coordinator.storage import tables as t
 from stackferry_coordinator.storage.store import Store
 
-from ..unit.coordinator.documents import interface, network, router, server, subnet
+from ..unit.coordinator.documents import forwarding, interface, network, router, server, subnet, warm
 from .test_store import empty, engine  # noqa: F401 - a fixture
 from .test_turns import Clock
 
@@ -87,7 +88,7 @@ def test_a_coordinator_that_dies_amid_the_slices_is_followed_by_another(clock: C
     assert (head(clock, migration).phase, commands(clock)) == ("running", before)
     clock.pass_(1)
     go_on(clock, 1)
-    assert clock.shells[0].agendas == {migration}  # who has begun it finds that it's over
+    assert clock.shells[0].agendas == {migration: "retry"}  # who has begun it finds that it's over
     assert clock.shells[0].go_on()
     assert not clock.shells[0].go_on()
     counts = head(clock, migration).counts
@@ -128,7 +129,9 @@ def kill_amid_a_slice(clock: Clock) -> None:
 def tenant() -> list[dict[str, Any]]:
     found = [network("net"), subnet("s", "net"), router("r"), interface("r", "net", "s")]
     found += [network(f"n{number}") for number in range(NETWORKS)]
-    return found + [server(f"s{number}", number % 2, net="net") for number in range(SERVERS)]
+    found += [forwarding("s0"), forwarding("wrong")]  # they come after servers, which are added later
+    found += [server(f"s{number}", number % 2, net="net") for number in range(SERVERS)]
+    return [*found, warm(server("wrong", 2), source_access="detach")]
 
 
 @pytest.fixture
@@ -186,6 +189,51 @@ def test_a_coordinator_that_dies_while_it_begins_a_plan_is_followed_by_another(c
     kill_amid_a_slice(clock)
     assert everything(clock, migration) == everything(clock, whole)
     assert commands(clock) > asked
+
+
+def test_an_id_that_is_used_again_is_planned_from_its_own_documents(clock: Clock) -> None:
+    """Another coordinator has done the last slice: the first one keeps nothing of what has been forgotten."""
+    migration = clock.ask([network(f"old{n}") for n in range(NETWORKS)])
+    clock.pass_(1)
+    go_on(clock, 1)
+    tell(clock, migration, "cancel")
+    go_on(clock)
+    clock.shells[1].forget_migrations(
+        messages.ForgetMigrations.make("tests", {"migrations": [migration], "reply_to": "x"})
+    )
+    while retention.sweep(clock.engine):
+        pass
+    clock.now += 1
+    clock.ask([network(f"new{n}") for n in range(NETWORKS)], id_=migration)
+    go_on(clock)
+    with clock.engine.begin() as connection:
+        store = Store.open(connection, migration)
+        assert store is not None
+        assert {step.name[:3] for step in store.all() if step.kind == "network"} == {"new"}
+
+
+def test_many_large_plans_at_once_have_one_outline_each(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    real = planning.outline
+    monkeypatch.setattr(planning, "outline", lambda *args, **how: made.append(1) or real(*args, **how))
+    migrations = [clock.ask([network(f"m{m}-{n}") for n in range(NETWORKS)]) for m in range(3 * planning.KEPT)]
+    made.clear()  # each has had one, of which the last ones are kept
+    go_on(clock)
+    assert len(made) <= len(migrations)
+    assert {head(clock, migration).phase for migration in migrations} == {"running"}
+    assert not clock.shells[0].consequences.outlines
+
+
+def test_a_cutover_while_a_plan_is_begun_is_refused_and_not_half_heard(clock: Clock) -> None:
+    migration = planned(clock, [warm(server(f"w{n}", 1), cutover="manual") for n in range(SERVERS)], mode="plan")
+    compared(clock, migration)
+    tell(clock, migration, "start")
+    with pytest.raises(InvalidMessage, match="not all of its servers are begun yet"):
+        tell(clock, migration, "cutover")
+    go_on(clock)
+    tell(clock, migration, "cutover")
+    asked = [clock.step(migration, f"server/w{n}/cutover").passes.asked for n in range(SERVERS)]
+    assert asked == [True] * SERVERS
 
 
 def test_a_word_while_it_is_sliced_takes_its_place(clock: Clock) -> None:

@@ -26,9 +26,11 @@ class Clock:
             Shell(database, None, clock=lambda: self.now, authority=Authority(own_user="")) for _ in range(2)
         ]  # type: ignore[arg-type]
 
-    def ask(self, documents: list[dict[str, Any]], shell: int = 0, mode: str = "run", **destination: str) -> str:
+    def ask(
+        self, documents: list[dict[str, Any]], shell: int = 0, mode: str = "run", id_: str = "", **destination: str
+    ) -> str:
         """Request an import with a source; return its id."""
-        id_ = str(uuid.uuid4())
+        id_ = id_ or str(uuid.uuid4())
         request = {"migration": id_, "source": {"cloud": "src"}, "destination": {"cloud": "dst", **destination},
                    "mode": mode, "parts": 1}  # fmt: skip
         self.shells[shell].take(messages.RequestMigration.make("tests", request))

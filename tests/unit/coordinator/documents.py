@@ -36,6 +36,12 @@ def interface(router_name: str, net: str, sub: str) -> dict[str, Any]:
     return document("openstack.network.RouterInterface", f"i-{router_name}-{sub}", params)
 
 
+def forwarding(to: str) -> dict[str, Any]:
+    """What comes after a server, by its port."""
+    params = {"internal_port_ref": ref("p"), "protocol": "tcp", "internal_port": 22, "external_port": 22}
+    return document("openstack.network.PortForwarding", f"pf-{to}", params, internal_port_ref=f"port-{to}")
+
+
 def image(name: str, kernel: str | None = None, size: int | None = 3) -> dict[str, Any]:
     params = {"name": name, **({"kernel_ref": ref(kernel)} if kernel else {})}
     found = document("openstack.image.Image", f"i-{name}", params)

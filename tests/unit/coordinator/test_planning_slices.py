@@ -14,7 +14,7 @@ from stackferry_coordinator.plan.ledger import Ledger
 from stackferry_coordinator.rules import slices
 from stackferry_coordinator.rules.reactions import Do, opened, react
 
-from .documents import as_found, awaited, document, image, network, ref, server, stack, trunked, volume, warm
+from .documents import as_found, awaited, forwarding, image, network, ref, server, stack, trunked, volume, warm
 
 MIGRATION = "6b6f4f0c-5d3c-4c59-9d0b-0b6f1c1f0002"
 SOURCE = {"source": {"cloud": "src"}}
@@ -26,16 +26,17 @@ def size(number: int) -> Iterator[None]:
         yield
 
 
-def forwarding(to: str) -> dict[str, Any]:
-    """What waits for a server, though it's planned before any."""
-    params = {"internal_port_ref": ref("p"), "protocol": "tcp", "internal_port": 22, "external_port": 22}
-    return document("openstack.network.PortForwarding", f"pf-{to}", params, internal_port_ref=f"port-{to}")
-
-
 def tenant(seed: int) -> list[dict[str, Any]]:
     """Networks, twins, images, servers of every sort, some with what can't be moved, in any order."""
     rng = random.Random(seed)
-    found = [*stack(0), network("net0", "n-twin"), image("i"), image("k", kernel="i"), forwarding("a")]
+    found = [
+        *stack(0),
+        network("net0", "n-twin"),
+        image("i"),
+        image("k", kernel="i"),
+        forwarding("a"),
+        forwarding("wrong"),
+    ]
     shapes = [lambda s: s, trunked, awaited, as_found, warm]
     found += [rng.choice(shapes)(server(name, rng.randrange(3), net="net0")) for name in "abcde"]
     found += [server(f"imaged{n}", 0, "SHUTOFF") for n in range(3)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stackferry_coordinator.plan.step import CONCERNS, Step, concerns, stored
+from stackferry_coordinator.plan.step import CONCERNS, Planned, Step, concerns, stored
 
 TEXT = st.text(max_size=5)
 BY_TYPE = {
@@ -43,6 +43,11 @@ def _other(type_: type[Any]) -> Any:
         name: others.get(said, ("x",) if "tuple" in said else {"x": 1}) for name, said in type_.__annotations__.items()
     }
     return type_(**found)
+
+
+def test_a_segment_at_the_beginning_says_so() -> None:
+    """A coordinator of the version before looks for it in the same row."""
+    assert stored(Step("volume/v/copy/0", "copy", planned=Planned(first=0, length=0))) == {"first": 0, "length": 0}
 
 
 def test_a_row_of_an_older_program_has_what_is_known_of_it() -> None:

@@ -6,7 +6,7 @@ The core only uses the methods of :class:`Ledger`. The database has one of its o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,7 +65,9 @@ class Ledger:
         self.begun: list[dict[str, Any]] = []  # tries that somebody has begun to work on
         self.counted: list[dict[str, Any]] = []  # what was said of tries that are over, as far as it has counted
         self.heads: set[str] = set()  # workloads of which there is something to tell (see ``arrivals``)
-        self.outlines: dict[Hashable, Outline] = {}  # what is being planned, kept between two slices; may get lost
+        self.outlines: dict[
+            tuple[Any, ...], Outline
+        ] = {}  # what is being planned, kept between two slices; may get lost
         self.places_changed = False  # whether places on the hosts are wanted, or given back
         self._after: dict[str, list[tuple[str, bool]]] = {}
         self._before: dict[str, list[tuple[str, bool]]] = {}

@@ -22,8 +22,8 @@ class Planned:
     prune: bool = False  # whether the others are taken away from a group that is there already
     led: tuple[str, ...] = ()  # ids of floating IPs for which there'll be a router
     warm: bool = False
-    first: int = 0  # byte of a segment
-    length: int = 0  # bytes of a segment; 0: to the end
+    first: int | None = None  # byte of a segment
+    length: int | None = None  # bytes of a segment; 0: to the end
     copies: bool = False  # whether conversion hosts are needed for what a plan compares
 
 

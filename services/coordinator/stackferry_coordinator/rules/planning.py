@@ -53,7 +53,7 @@ def _outline(ledger: Ledger) -> Outline:
 
 def _tag(ledger: Ledger) -> tuple[Any, ...]:
     head = ledger.head
-    return head.id, head.mode, head.attempt, head.got
+    return head.id, head.created, head.mode, head.attempt, head.got  # an id may be used again for what is forgotten
 
 
 def _made(ledger: Ledger) -> Outline:

@@ -282,7 +282,8 @@ class Store(Ledger):
     # -- writing -----------------------------------------------------------------------------------------
 
     def add(self, step: Step) -> Step:
-        self._linked_to.setdefault(step.key, Links())  # the database has none of it, but for those that come
+        if self.head.agenda is None:  # else an earlier slice may have linked it to what comes after it
+            self._linked_to.setdefault(step.key, Links())
         return super().add(step)
 
     def link(self, before: str, after: str, hard: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -38,7 +38,7 @@ class Consequences:
 
     def __init__(self, upsert: Callable[..., Any], listening: Listening, per_cloud: int) -> None:
         self.upsert, self.listening, self.per_cloud = upsert, listening, per_cloud
-        self.outlines: dict[Hashable, Outline] = {}  # of what is being planned, slice by slice
+        self.outlines: dict[tuple[Any, ...], Outline] = {}  # of what is being planned, slice by slice
 
     def of(
         self, connection: Connection, store: Store, name: str, data: dict[str, Any], now: float, cause: Envelope | None
@@ -56,6 +56,9 @@ class Consequences:
         dues = offers.possible(store, dues, peers.of, facts, now)
         if store.head.mode == "run":
             dues = Turns(connection, self.upsert, store, now).possible(dues, facts)
+        if store.head.agenda is None:
+            for tag in [tag for tag in self.outlines if tag[0] == store.head.id]:
+                del self.outlines[tag]
         store.flush(now)
         identities.learn(connection, self.upsert, store, name, data)
         if facts:
@@ -106,5 +109,7 @@ def _check_control(store: Store, data: dict[str, Any]) -> None:
     """Raise InvalidMessage when a migration can't be told that now."""
     if why := refusal(store.head.phase, store.head.paused, data["action"], store.head.reason):
         raise InvalidMessage("invalid", {"action": why})
+    if data["action"] == "cutover" and store.head.agenda:  # those that a later slice adds would not hear of it
+        raise InvalidMessage("invalid", {"action": "not all of its servers are begun yet; ask again in a moment"})
     if data["action"] == "cutover" and (why := warm_passes.refusal(store, data.get("servers"))):
         raise InvalidMessage("invalid", {"servers": why})

@@ -32,7 +32,7 @@ from ..events.telling import SOURCE
 from ..hosts import operators, presence
 from ..plan.itinerary import place_of
 from ..plan.ledger import Head
-from ..rules import slices, source_cleanup, transitions
+from ..rules import planning, slices, source_cleanup, transitions
 from ..rules.reactions import granted, opened
 from ..storage import outbox, retention
 from ..storage import tables as t
@@ -62,7 +62,7 @@ class Shell:
         self.authority, self.fleeting = authority or Authority(), Fleeting()
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
-        self.agendas: set[str] = set()  # migrations of which another slice is to be done
+        self.agendas: dict[str, str] = {}  # migration of which another slice is to be done → of what
         self.asked: dict[str, float] = {}  # migration → when it was first asked for, with clouds that nobody knows
         self.listening, self.queues = Listening(), Queues(publisher, clock)
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
@@ -171,8 +171,8 @@ class Shell:
             is_late = t.step.c.state.in_(("asked", "resting")) & (t.step.c.due <= now)
             late = list(connection.execute(select(t.step.c.migration).distinct().where(is_late)).scalars())
             late += [id_ for id_ in presence.wanting(connection, now) if id_ not in late]
-            slow = select(t.migration.c.id).where(t.migration.c.agenda.is_not(None))
-            self.agendas |= set(connection.execute(slow).scalars())  # also of a coordinator that is gone
+            slow = select(t.migration.c.id, t.migration.c.agenda).where(t.migration.c.agenda.is_not(None))
+            self.agendas |= {id_: agenda["do"] for id_, agenda in connection.execute(slow)}  # whoever began it
             # While no agent at all was heard, it was the broker, or this process, that was away.
             hears = now - self.listening.hears_since >= self.host_lost
             lost = presence.lost(connection, now, self.host_lost) if hears else []
@@ -229,7 +229,7 @@ class Shell:
         return {"forgotten": [id_ for id_ in asked if id_ not in kept], "kept": kept}
 
     def _internal(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
-        self.agendas.discard(migration)
+        self.agendas.pop(migration, None)
         with self.engine.begin() as connection:
             store = Store.open(connection, migration)
             due = store is not None and self.consequences.of(connection, store, name, data, now, None)
@@ -239,11 +239,15 @@ class Shell:
 
     def _note_agenda(self, store: Store) -> None:
         if store.head.agenda is not None:
-            self.agendas.add(store.head.id)
+            self.agendas[store.head.id] = store.head.agenda["do"]
 
     def go_on(self) -> bool:
-        """Do another slice of what concerns a whole migration, of each that has one; return whether there was any."""
-        begun, now = list(self.agendas), self.clock()
+        """Do another slice of what concerns a whole migration, of each that has one; return whether there was any.
+
+        Only so many are planned at once as outlines are kept: those of more would be made anew for each slice.
+        """
+        plans, now = [id_ for id_, what in sorted(self.agendas.items()) if slices.WORKS[what].is_whole], self.clock()
+        begun = [id_ for id_ in self.agendas if id_ not in plans[planning.KEPT :]]
         for migration in begun:
             self._timely(migration, slices.GO_ON, {"migration": migration}, now)
         return bool(begun)
