@@ -11,6 +11,8 @@ PHASES = ("new", "planning", "planned", "running", "done", "undoing", "undone", 
 OVER = ("planned", "done", "undone", "cancelled")
 #: the reason of a migration that was under way when a backup was made which was put back
 RESTORED = "restored from a backup: nobody knows what was done since; migrate again, which looks at what is there"
+#: begins the reason of a migration of which there is half a plan, that an error keeps from being made whole
+UNPLANNED = "its plan can't be made"
 #: action → the phases in which it makes sense
 FITS = {
     "start": ("planned",),
@@ -28,6 +30,8 @@ def refusal(phase: str, paused: bool, action: str, reason: str | None = None) ->
     """Return why an action makes no sense now; None when it does. *reason*: the migration's own."""
     if reason == RESTORED:
         return f"it was {reason}"
+    if reason and reason.startswith(UNPLANNED):
+        return f"{reason}; request another one"
     if phase in FITS[action] and {"pause": not paused, "resume": paused}.get(action, True):
         return None
     return f"a migration that is {phase}{' and paused' if paused else ''} can't be told to {action}"

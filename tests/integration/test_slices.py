@@ -224,6 +224,35 @@ def test_many_large_plans_at_once_have_one_outline_each(clock: Clock, monkeypatc
     assert not clock.shells[0].consequences.outlines
 
 
+@pytest.mark.parametrize("mode", ["run", "plan"])
+def test_a_plan_that_an_error_keeps_from_being_made_is_over_and_says_why(
+    clock: Clock, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migration = clock.ask([network(f"n{n}") for n in range(NETWORKS)], mode=mode)
+    add = planning._add
+
+    def spoilt(ledger: Any, node: Any) -> None:
+        if node.key == "network/n-n17":
+            raise ValueError("nobody thought of this")
+        add(ledger, node)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "_add", spoilt)
+        for _ in range(10):  # an error that passes would not end it
+            clock.pass_(1)
+            clock.shells[1].go_on()
+    go_on(clock, 1)
+    now = head(clock, migration)
+    assert (now.phase, now.agenda, now.counts.keys()) == ("cancelled", None, {"skipped"})
+    assert now.reason == "its plan can't be made: ValueError: nobody thought of this"
+    for action in ("retry", "undo"):  # half a plan is never carried out
+        with pytest.raises(InvalidMessage, match="nobody thought of this; request another one"):
+            tell(clock, migration, action)
+    assert commands(clock) == 0
+    forgotten = messages.ForgetMigrations.make("tests", {"migrations": [migration], "reply_to": "x"})
+    assert clock.shells[0].forget_migrations(forgotten)["forgotten"] == [migration]
+
+
 def test_a_cutover_while_a_plan_is_begun_is_refused_and_not_half_heard(clock: Clock) -> None:
     migration = planned(clock, [warm(server(f"w{n}", 1), cutover="manual") for n in range(SERVERS)], mode="plan")
     compared(clock, migration)

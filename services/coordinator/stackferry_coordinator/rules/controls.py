@@ -84,7 +84,7 @@ def _cancel(ledger: Ledger, now: float) -> None:
     """Ask nothing more; what is under way ends. What was made stays (``undo`` removes it), except of
     workloads that are under way: half a server is of no use."""
     ledger.head = replace(ledger.head, phase="cancelling", paused=False)
-    slices.begin(ledger, "cancel", now)
+    slices.begin(ledger, slices.CANCEL, now)
 
 
 def _cancel_plain(ledger: Ledger, steps: list[Step], now: float) -> None:
@@ -100,7 +100,7 @@ slices.WORKS |= {
     what: slices.Work({"plain": slices.with_plain(plain), "groups": slices.with_groups(workload), "free": slices.free})
     for what, plain, workload in (
         ("retry", _retry_plain, _retry_workload),
-        ("cancel", _cancel_plain, _cancel_workload),  # frees what a retry has reopened that it follows on
+        (slices.CANCEL, _cancel_plain, _cancel_workload),  # frees what a retry has reopened that it follows on
         ("undo", undo.plain, undo.workload),
     )
 }

@@ -259,6 +259,7 @@ HANDLERS: dict[str, Handler] = {
     "met": _met,
     "tick": _ticked,
     slices.GO_ON: slices.go_on,
+    slices.BROKEN: slices.broken,
 }
 
 

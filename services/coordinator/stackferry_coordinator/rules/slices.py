@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
+
+from stackferry.phases import UNPLANNED
 
 from ..plan.ledger import Ledger
 from ..plan.step import Step
 from . import transitions
 
 GO_ON = "go-on"  # the message by which the coordinator tells itself to
+BROKEN = "go-on-failed"  # and that it can't
 PLAIN = 500  # steps of no workload in a slice
 GROUPS = 10  # workloads in a slice
 
@@ -33,6 +37,7 @@ class Work:
 
 
 WORKS: dict[str, Work] = {}
+CANCEL = "cancel"
 
 
 def with_plain(do: Callable[[Ledger, list[Step], float], None]) -> Stage:
@@ -90,3 +95,12 @@ def go_on(ledger: Ledger, _: object, now: float) -> None:
     work.finish(ledger, now)
     if then := agenda.get("then"):
         begin(ledger, then, now)
+
+
+def broken(ledger: Ledger, data: dict[str, Any], now: float) -> None:
+    """An error keeps a plan from being made whole: nothing is done of it. Other works wait until it's mended."""
+    agenda = ledger.head.agenda
+    if agenda and WORKS[agenda["do"]].is_whole:
+        reason = f"{UNPLANNED}: {data['reason']}"
+        ledger.head = replace(ledger.head, agenda=None, phase="cancelling", paused=False, reason=reason)
+        begin(ledger, CANCEL, now)

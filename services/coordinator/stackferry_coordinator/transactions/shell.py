@@ -48,6 +48,7 @@ log = logger(__name__)
 DAY = 86400.0
 ASKED, ASKED_KEPT = 64, 60.0  # requests that were put off for a second, and seconds in which they come again, for sure
 INBOX_KEPT = 7 * DAY
+GIVE_UP, MOST_SAID = 3, 500  # tries of a slice that fails, and characters of the error that people are told
 
 
 class Shell:
@@ -63,6 +64,7 @@ class Shell:
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
         self.agendas: dict[str, str] = {}  # migration of which another slice is to be done → of what
+        self.failed: dict[str, int] = {}  # migration → how often in a row its slice has failed
         self.asked: dict[str, float] = {}  # migration → when it was first asked for, with clouds that nobody knows
         self.listening, self.queues = Listening(), Queues(publisher, clock)
         self.upsert = upsert_postgresql if engine.dialect.name == "postgresql" else upsert_sqlite
@@ -194,14 +196,19 @@ class Shell:
             for table in (t.agent, t.worker):
                 connection.execute(update(table).where(table.c.seen > now).values(seen=now))
 
-    def _timely(self, migration: str, name: str, data: dict[str, Any], now: float) -> None:
-        """Take in what time has brought; what one migration can't digest mustn't stop the clock of the others."""
+    def _timely(self, migration: str, name: str, data: dict[str, Any], now: float) -> Exception | None:
+        """Take in what time has brought; what one migration can't digest mustn't stop the clock of the others.
+
+        Return the error that it can't digest.
+        """
         try:
             self._internal(migration, name, data, now)
         except SQLAlchemyError:  # the database is away, for all of them
             raise
-        except Exception:
+        except Exception as error:
             log.exception("a migration can't be taken on", migration=migration, because=name)
+            return error
+        return None
 
     def forget(self) -> None:
         """Forget the ids of messages that can't come again, workers that left without a word, and old migrations."""
@@ -249,7 +256,13 @@ class Shell:
         plans, now = [id_ for id_, what in sorted(self.agendas.items()) if slices.WORKS[what].is_whole], self.clock()
         begun = [id_ for id_ in self.agendas if id_ not in plans[planning.KEPT :]]
         for migration in begun:
-            self._timely(migration, slices.GO_ON, {"migration": migration}, now)
+            if (error := self._timely(migration, slices.GO_ON, {"migration": migration}, now)) is None:
+                self.failed.pop(migration, None)
+                continue
+            self.failed[migration] = self.failed.get(migration, 0) + 1
+            if self.failed[migration] >= GIVE_UP:
+                data = {"migration": migration, "reason": f"{type(error).__name__}: {error}"[:MOST_SAID]}
+                self._timely(migration, slices.BROKEN, data, now)
         return bool(begun)
 
     @property
