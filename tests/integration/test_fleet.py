@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 from stackferry import __version__
 from stackferry.errors import InvalidMessage
 from stackferry_coordinator.hosts import operators, presence
+from stackferry_coordinator.hosts.offers import IMPORTERS, Peers
 from stackferry_coordinator.storage import tables as t
 from stackferry_coordinator.transactions.shell import Shell
 from stackferry_coordinator.trust.authority import Authority
@@ -243,3 +244,15 @@ def test_hosts_are_lost_only_when_others_were_heard_all_along(known: Known) -> N
         coordinator.now += 5
     coordinator.tick()
     assert coordinator.told == [("server/a/assign", ["d1"])]
+
+
+def test_an_offer_is_made_to_the_agents_of_one_host_that_were_heard_lately(known: Known) -> None:
+    known.seen("s1", "1", certificate="one")
+    known.seen("s1", "2", certificate="two")
+    known.seen("s1", "3", certificate="silent", at=NOW - presence.AGENT_SILENT - 1)
+    known.seen("s2", "1", certificate="another's")
+    with known.engine.begin() as connection:
+        peers = Peers(connection, NOW)
+        assert sorted(peers.of("s1")) == ["one", "two"]
+        assert peers.of("s1") is peers.of("s1")  # asked for once
+        assert peers.of(IMPORTERS) == []

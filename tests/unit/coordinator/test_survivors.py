@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stackferry_coordinator.plan.ledger import Head, Ledger
 from stackferry_coordinator.plan.step import Step, Trouble
-from stackferry_coordinator.rules import transitions, undo
+from stackferry_coordinator.rules import transitions, undo, warm_passes
 from stackferry_coordinator.rules.reactions import opened, react
 from stackferry_coordinator.rules.transitions import LEASE, known
 
@@ -61,3 +61,9 @@ def test_an_exporter_has_time_again_with_each_part_of_the_documents() -> None:
     react(reading, "request-migration", request, 0.0)
     react(reading, "documents-exported", {"migration": MIGRATION, "attempt": 1, "part": 1, "documents": []}, 200.0)
     assert known(reading, "export").due == 200.0 + LEASE
+
+
+@pytest.mark.parametrize(("many", "why"), [(19, None), (20, "20 passes were made")])
+def test_passes_come_to_an_end_however_they_shrink(many: int, why: str | None) -> None:
+    written = [1 << (40 - number) for number in range(many)]
+    assert warm_passes._due({"cutover": "auto", "cutover_below": 0}, written, asked=False, now=0.0) == why
