@@ -178,5 +178,5 @@ def test_queues_that_somebody_has_deleted_are_made_anew(uri: str, stack: Stack) 
         own = [queue.name for queue in topology.WORK_QUEUES if queue.service == "coordinator"]
         assert until(lambda: all(map(readers, own)), 60)
         migration = ferry.migrate("src", "dst")  # its export goes to a queue that is gone
-        assert ferry.wait_for(migration, "stuck", 60)["reason"].startswith("the source can't be read")
+        assert ferry.wait_for(migration, "stuck", 150)["reason"].startswith("the source can't be read")
         assert readers("stackferry.exporter") == 1
