@@ -14,15 +14,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from stackferry import __version__, topology
-from stackferry.bus import Publisher
+from stackferry.bus import Publisher, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import Claimed, Error, NotNow
 from stackferry.messages import AgentSeen, OfferSegment
 from stackferry_runtime import logs, settings
 from stackferry_runtime.certificates import identity
+from stackferry_runtime.claims import Claims
 from stackferry_runtime.logs import logger
 
-from .claims import Claims
 from .consumer import Consumer
 from .disk import journal
 from .nbd import programs
@@ -68,7 +68,10 @@ class Agent:
             stack.callback(self.publisher.close)
             server = stack.enter_context(Server(listener, self.identity, shared))
             self.segments = Segments(config, self.identity, server, self.reports, self.stop)
-            self.claims = stack.enter_context(Claims(self.uri, self.publisher, self.source, self.stop))
+            self.claims = Claims(self.uri, self.publisher, self.source, user_of(self.uri), self.stop)
+            asking = threading.Thread(target=self.claims.run, name="claims")
+            asking.start()
+            stack.callback(asking.join)
             self.pool = stack.enter_context(ThreadPoolExecutor(self.room, thread_name_prefix="segment"))
             queue = topology.host_queue(self.host)
             consumer = Consumer(self.uri, queue, self.publisher, self.take, self.has_room, self.stop)
