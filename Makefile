@@ -78,7 +78,7 @@ others: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not clouds and not chaos and not guest and not tenants and not scoreboard" tests $(ARGS)
 
 .PHONY: mutants
-mutants: $(VENV)/.installed .tools/.installed ## Change the code in N small ways, drawn by SEED; do tests notice? (N: 100 take an hour)
+mutants: $(VENV)/.installed .tools/.installed ## Change the code in N small ways, drawn by SEED; do tests notice? (N=100 takes 1½ hours)
 	N=$(N) SEED=$(SEED) $(BIN)/python -m tests.mutants
 
 .tools/.installed:
