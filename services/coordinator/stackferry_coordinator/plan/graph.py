@@ -94,7 +94,6 @@ class Outline:
     ) -> None:  # fmt: skip
         self.plain, self.workloads = plain, workloads
         self._index, self._awaited, self._earlier = index, awaited, earlier
-        self._heads = {node.key: node for node in workloads}
         self._checks = {node.key: of_task(node.key, "check") for node in workloads}
         self._known = {node.key for node in [*plain, *workloads]}
         self._known |= {self._checks[node.key] for node in workloads if not node.problem}
