@@ -8,7 +8,7 @@
     <key>/surplus/<id>         takes away what a late try has made once more
     <key>/move/<attempt>       lets a disk go from its hosts, for others
 
-An id has no slash. (Documents whose ids look like a part of a key are refused when they come in.)
+An id has no slash: a document whose id has one is refused when it comes in (``resources/source_id``).
 """
 
 from __future__ import annotations

@@ -253,6 +253,25 @@ def test_a_plan_that_an_error_keeps_from_being_made_is_over_and_says_why(
     assert clock.shells[0].forget_migrations(forgotten)["forgotten"] == [migration]
 
 
+def test_a_work_that_an_error_holds_up_waits_and_leaves_nothing_behind(clock: Clock) -> None:
+    migration = planned(clock, [network(f"n{n}") for n in range(NETWORKS)])
+    tell(clock, migration, "cancel")
+
+    def facts() -> int:
+        with clock.engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(t.fact)).scalar_one())
+
+    before = facts()
+    with mock.patch.object(Store, "plain", side_effect=ValueError("nobody thought of this")):
+        for _ in range(10):
+            clock.pass_(1)
+            clock.shells[1].go_on()
+    assert (head(clock, migration).phase, facts(), clock.shells[1].failed) == ("cancelling", before, {})
+    clock.pass_(1)
+    go_on(clock, 1)
+    assert head(clock, migration).phase == "cancelled"
+
+
 def test_a_cutover_while_a_plan_is_begun_is_refused_and_not_half_heard(clock: Clock) -> None:
     migration = planned(clock, [warm(server(f"w{n}", 1), cutover="manual") for n in range(SERVERS)], mode="plan")
     compared(clock, migration)

@@ -98,7 +98,7 @@ def go_on(ledger: Ledger, _: object, now: float) -> None:
 
 
 def broken(ledger: Ledger, data: dict[str, Any], now: float) -> None:
-    """An error keeps a plan from being made whole: nothing is done of it. Other works wait until it's mended."""
+    """An error keeps a plan from being made whole: nothing is done of it."""
     agenda = ledger.head.agenda
     if agenda and WORKS[agenda["do"]].is_whole:
         reason = f"{UNPLANNED}: {data['reason']}"

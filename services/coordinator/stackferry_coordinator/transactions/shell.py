@@ -256,13 +256,15 @@ class Shell:
         plans, now = [id_ for id_, what in sorted(self.agendas.items()) if slices.WORKS[what].is_whole], self.clock()
         begun = [id_ for id_ in self.agendas if id_ not in plans[planning.KEPT :]]
         for migration in begun:
-            if (error := self._timely(migration, slices.GO_ON, {"migration": migration}, now)) is None:
-                self.failed.pop(migration, None)
+            error = self._timely(migration, slices.GO_ON, {"migration": migration}, now)
+            failed = self.failed.pop(migration, 0) + 1
+            if error is None or migration not in plans:  # other works wait until it's mended, or people say otherwise
                 continue
-            self.failed[migration] = self.failed.get(migration, 0) + 1
-            if self.failed[migration] >= GIVE_UP:
-                data = {"migration": migration, "reason": f"{type(error).__name__}: {error}"[:MOST_SAID]}
-                self._timely(migration, slices.BROKEN, data, now)
+            if failed < GIVE_UP:
+                self.failed[migration] = failed
+                continue
+            data = {"migration": migration, "reason": f"{type(error).__name__}: {error}"[:MOST_SAID]}
+            self._timely(migration, slices.BROKEN, data, now)
         return bool(begun)
 
     @property
