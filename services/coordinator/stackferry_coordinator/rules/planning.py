@@ -161,7 +161,6 @@ def _is_copied(head: Head, node: Node) -> bool:
 
 
 def _planned(ledger: Ledger, now: float) -> None:
-    ledger.outlines.pop(_tag(ledger), None)
     if ledger.head.phase == "new":  # or it has been cancelled meanwhile
         ledger.head = replace(ledger.head, phase={"plan": "planning"}.get(ledger.head.mode, "running"))
 
@@ -208,7 +207,6 @@ slices.WORKS |= {
     ),
     "start": slices.Work(
         {"outline": _make_outline, "plain": _start_plain, "workloads": _start_workloads, "free": slices.free},
-        finish=_planned,
         is_whole=True,
     ),
 }

@@ -56,7 +56,7 @@ class Consequences:
         dues = offers.possible(store, dues, peers.of, facts, now)
         if store.head.mode == "run":
             dues = Turns(connection, self.upsert, store, now).possible(dues, facts)
-        if store.head.agenda is None:
+        if store.head.agenda is None:  # whichever coordinator has done the last slice
             for tag in [tag for tag in self.outlines if tag[0] == store.head.id]:
                 del self.outlines[tag]
         store.flush(now)
