@@ -17,13 +17,13 @@ PATIENCE = 240.0
 
 def settle(kind: type[Kind], record: Record, view: View, hints: Hints) -> Record:
     """Return the record once it's ready; raise EndedInError, or Unfinished when ``hints.patience`` is over."""
-    what, pauses = named(kind, record), _pauses(hints)
+    what, pauses, look = named(kind, record), _pauses(hints), view.waiting(kind.kind, record["id"])
     while not kind.settled(record):
         pause = next(pauses, None)
         if pause is None:
             break
         time.sleep(pause)
-        fresh = view.refresh(kind.kind, record["id"])
+        fresh = look()
         if fresh is None:
             raise EndedInError(f"{what} vanished while it was made")
         record = fresh
@@ -34,9 +34,9 @@ def settle(kind: type[Kind], record: Record, view: View, hints: Hints) -> Record
 
 def await_end(kind: type[Kind], record: Record, view: View, hints: Hints) -> None:
     """Return once a resource is gone; raise EndedInError when it won't go."""
-    what, before = named(kind, record), record.get("status")
+    what, before, look = named(kind, record), record.get("status"), view.waiting(kind.kind, record["id"])
     for pause in _pauses(hints):
-        fresh = view.refresh(kind.kind, record["id"])
+        fresh = look()
         status = str((fresh or {}).get("status") or "")
         if fresh is None or "DELETED" in status:
             return

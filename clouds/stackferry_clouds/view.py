@@ -5,10 +5,13 @@ A view holds plain dictionaries, not SDK objects: a few hundred bytes a resource
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keystoneauth1.exceptions import EndpointNotFound
@@ -16,6 +19,13 @@ from openstack.exceptions import HttpException, ServiceDisabledException
 from stackferry.resources import KINDS
 from stackferry.resources.staying import Staying
 from stackferry.resources.view import FOREIGN, OWN, PENDING, WITHIN, Ambiguous, Missing, Record
+
+from .watching import Look, Watch
+
+#: what has changed in it is looked at together; a clock that is wrong by more costs a request for each
+LATELY = timedelta(hours=1)
+#: seconds in which an answer is good for others who ask the same
+FRESH = 10.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class ProjectView:
         self._named: dict[tuple[str, str], list[Record]] = {}
         self._projects: dict[str, tuple[str | None, str | None]] = {}
         self._answers: dict[str, Any] = {}
+        self._recent: dict[str, tuple[float, Any]] = {}
+        self._watches: dict[str, Watch] = {}
         self._locks: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self.notes: list[str] = []  # what an export leaves out of what crosses, and why
         self.staying: list[Staying] = []  # what doesn't cross at all
@@ -141,13 +153,33 @@ class ProjectView:
         found = self._now(kind, id_)
         self.forget(kind, id_)
         if found is not None:
-            with self._locks[kind]:
-                known = self._records.get(kind)
-                if known is not None:
-                    known[id_] = found
-                else:
-                    self._others[(kind, id_)] = found
+            self._keep(kind, found)
         return found
+
+    def waiting(self, kind: str, id_: str) -> Look:
+        """What refreshes one resource, for somebody who looks again and again; one listing may serve all who do."""
+        with self._locks[kind]:
+            if kind not in self._watches:
+                self._watches[kind] = Watch(lambda id_: self.refresh(kind, id_), lambda: self._changed(kind))
+            return self._watches[kind].wait(id_)
+
+    def _changed(self, kind: str) -> list[Record] | None:
+        """What has changed lately and is still there; None where nobody can be asked for it."""
+        listed = KINDS[kind].changed(self, datetime.now(UTC) - LATELY)
+        if listed is None:
+            return None
+        found = [record(kind, item) for item in listed]
+        for one in found:
+            self._keep(kind, one)
+        return found
+
+    def _keep(self, kind: str, found: Record) -> None:
+        with self._locks[kind]:
+            known = self._records.get(kind)
+            if known is not None:
+                known[found["id"]] = found
+            else:
+                self._others[(kind, found["id"])] = found
 
     def _now(self, kind: str, id_: str) -> Record | None:
         declared = KINDS[kind]
@@ -164,6 +196,14 @@ class ProjectView:
             if question not in self._answers:
                 self._answers[question] = ask()
             return self._answers[question]
+
+    def lately(self, question: str, ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+        """The answer to a question that was asked in the last seconds, if it's still *good*; else a new one."""
+        with self._locks[question]:
+            at, answer = self._recent.get(question, (-math.inf, None))
+            if time.monotonic() - at > FRESH or not good(answer):
+                self._recent[question] = (time.monotonic(), ask())
+            return self._recent[question][1]
 
     def is_absent(self, error: Exception) -> bool:
         """Whether a cloud says that it doesn't have an API at all: no such path, or no such service."""

@@ -14,8 +14,8 @@ from stackferry import documents
 from stackferry.errors import Unfinished
 from stackferry.resources import KINDS
 from stackferry.resources.server_parts import port_of
-from stackferry.resources.volume import unmark
 from stackferry_clouds import apply
+from stackferry_clouds.actions.settling import unmark
 from stackferry_clouds.export import documents as documents_of
 from stackferry_clouds.failures import failure
 from stackferry_clouds.view import ProjectView
@@ -256,7 +256,7 @@ def test_servers_cross_with_all_that_they_have(world: World, sandbox: Any, tmp_p
 
     volumes = [o.destination_id for path, o in made["pet"].items() if path.startswith("volumes")]
     for id_ in volumes:
-        unmark(view, id_)
+        unmark(view, KINDS["volume"], id_)
     assert [v.metadata for v in world.destination.connect().block_storage.volumes() if "stackferry" in v.metadata] == []
     check_updates(world, pet)
     undo(world, made)

@@ -25,6 +25,9 @@ class View:
     def refresh(self, kind: str, id_: str) -> Any:
         return self.volume
 
+    def waiting(self, kind: str, id_: str) -> Any:
+        return lambda: self.refresh(kind, id_)
+
     def forget(self, kind: str) -> None: ...
 
     def records(self, kind: str) -> list[Any]:

@@ -29,6 +29,9 @@ class View:
     def refresh(self, kind: str, id_: str) -> Any:
         return self.volume
 
+    def waiting(self, kind: str, id_: str) -> Any:
+        return lambda: self.refresh(kind, id_)
+
     def proxy(self, service: str) -> Any:
         return self
 

@@ -22,6 +22,9 @@ class View:
     def refresh(self, kind: str, id_: str) -> Any:
         return self.server
 
+    def waiting(self, kind: str, id_: str) -> Any:
+        return lambda: self.refresh(kind, id_)
+
     def proxy(self, service: str) -> Any:
         return SimpleNamespace(stop_server=self._stop)
 

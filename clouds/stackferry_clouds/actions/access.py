@@ -74,7 +74,7 @@ def _delete_made(view: View, volume: str, mine: Mine) -> None:
         if attachments.users(copy):
             raise EndedInError(f"volume {copy['id']} is still attached to {attachments.users(copy)[0]}")
         view.proxy("block_storage").delete_volume(copy["id"], ignore_missing=True)
-        until(lambda c=copy: view.refresh(Volume.kind, c["id"]), _gone, f"volume {copy['id']} is still being deleted")  # type: ignore[misc]
+        until(view.waiting(Volume.kind, copy["id"]), _gone, f"volume {copy['id']} is still being deleted")
     _delete_snapshots(view, volume, mine)
 
 
@@ -147,7 +147,7 @@ def _marked_volume(view: View, known: dict[str, Any], body: dict[str, Any]) -> R
         made = storage.create_volume(name=f"{NAME}{_subject(known['marker'])}", metadata={MARK: mark}, **told)
         found = [{"id": made.id}]
     id_ = found[0]["id"]
-    made = until(lambda: view.refresh(Volume.kind, id_), _available("volume"), f"volume {id_} is still being made")
+    made = until(view.waiting(Volume.kind, id_), _available("volume"), f"volume {id_} is still being made")
     return made or {}
 
 

@@ -139,7 +139,7 @@ def _delete_server(view: View, server: str, known: dict[str, Any], kept: Kept) -
     if record is not None and record["task_state"] != "deleting" and "DELETED" not in str(record["status"]):
         kept.reasons |= _unmoved(view, record, known)
         view.proxy("compute").delete_server(server, ignore_missing=True)
-    found = until(lambda: view.refresh(Server.kind, server), _is_gone, f"server {server} is still being deleted")
+    found = until(view.waiting(Server.kind, server), _is_gone, f"server {server} is still being deleted")
     if found is not None:
         raise Unfinished(f"server {server} is {found['status']}: its volumes are free once this cloud has reclaimed it")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from openstack import exceptions
@@ -30,7 +31,7 @@ def look(view: View, server: str, known: dict[str, Any]) -> Done:
             f"(new: {', '.join(more) or 'none'}; gone: {', '.join(less) or 'none'}): export it again"
         )
     _check_quotas(view, record, known.get("needed") or {})
-    tags = device_tags(view, server)
+    tags = device_tags(view, record)
     return Done({"status": record["status"], **({"device_tags": tags} if tags else {})})
 
 
@@ -46,12 +47,13 @@ def _check_quotas(view: View, record: Record, needed: dict[str, int]) -> None:
     raise EndedInError(why)
 
 
-def device_tags(view: View, server: str) -> dict[str, str]:
+def device_tags(view: View, server: Record) -> dict[str, str]:
     """What its guest calls its ports and volumes: id → tag, as Nova shows them from 2.70 on, to whom it shows them."""
-    compute = view.proxy("compute")
+    compute, id_ = view.proxy("compute"), server["id"]
     try:
-        found = {port.port_id: port.tag for port in compute.server_interfaces(server)}
-        found |= {attachment.volume_id: attachment.tag for attachment in compute.volume_attachments(server)}
+        found = {port.port_id: port.tag for port in compute.server_interfaces(id_)}
+        if server["attached_volumes"]:
+            found |= {attachment.volume_id: attachment.tag for attachment in compute.volume_attachments(id_)}
     except exceptions.ForbiddenException:
         return {}
     return {str(id_): str(tag) for id_, tag in found.items() if tag}
@@ -72,7 +74,7 @@ def stop(view: View, server: str, known: dict[str, Any]) -> Done:
         raise EndedInError(f"server {record['name']!r} was started again after it had been shut down")
     if record["status"] == "ACTIVE" and not record["task_state"]:
         view.proxy("compute").stop_server(server)
-    until(lambda: _server(view, server), _is("SHUTOFF"), f"server {record['name']!r} is still stopping")
+    until(_waiting(view, server), _is("SHUTOFF"), f"server {record['name']!r} is still stopping")
     return Done()
 
 
@@ -83,7 +85,7 @@ def start(view: View, server: str, known: dict[str, Any]) -> Done:
     record = _server(view, server)
     if record["status"] == "SHUTOFF" and not record["task_state"]:
         view.proxy("compute").start_server(server)
-    until(lambda: _server(view, server), _is("ACTIVE"), f"server {record['name']!r} is still starting")
+    until(_waiting(view, server), _is("ACTIVE"), f"server {record['name']!r} is still starting")
     return Done()
 
 
@@ -96,7 +98,15 @@ def power(view: View, server: str, known: dict[str, Any]) -> Done:
 
 
 def _server(view: View, id_: str) -> Record:
-    record = view.refresh(Server.kind, id_)
+    return _there(view.refresh(Server.kind, id_), id_)
+
+
+def _waiting(view: View, id_: str) -> Callable[[], Record]:
+    look = view.waiting(Server.kind, id_)
+    return lambda: _there(look(), id_)
+
+
+def _there(record: Record | None, id_: str) -> Record:
     if record is None:
         raise EndedInError(f"server {id_} is gone")
     return record

@@ -44,7 +44,7 @@ def delete_volumes(view: View, volumes: list[str], kept: Kept) -> None:
 
 
 def _delete_volume(view: View, id_: str, what: str, kept: Kept) -> None:
-    found = until(lambda: view.refresh(Volume.kind, id_), _steady, f"{what} is still in use")
+    found = until(view.waiting(Volume.kind, id_), _steady, f"{what} is still in use")
     if found is None:
         return
     if found["status"] not in ("available", "deleting"):
@@ -54,7 +54,7 @@ def _delete_volume(view: View, id_: str, what: str, kept: Kept) -> None:
         lambda: view.proxy("block_storage").delete_volume(id_, ignore_missing=True), id_, what, kept
     ):
         return
-    until(lambda: view.refresh(Volume.kind, id_), _volume_gone, f"{what} is still being deleted")
+    until(view.waiting(Volume.kind, id_), _volume_gone, f"{what} is still being deleted")
 
 
 def delete_floating_ips(view: View, ids: list[str], ports: list[str], kept: Kept) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,11 @@ class Kind(Declaration):
     def afresh(cls, view: View, record: Record) -> Record | None:
         """The record as it is now; None when it's gone."""
         return view.refresh(cls.kind, record["id"])
+
+    @classmethod
+    def changed(cls, view: View, since: datetime) -> Iterable[Any] | None:
+        """What is there and has changed since then (UTC), by one listing; None where the API has none for that."""
+        return None
 
     # -- finding -----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from .view import View
@@ -55,28 +56,44 @@ def _too_big(part: Part, size: int) -> str:
 
 def _short(view: View, needed: Mapping[str, int]) -> Iterator[tuple[str, Part]]:
     wanted = {name: many for name, many in needed.items() if many}
-    found: dict[str, Part] = {}
     for service in sorted({_service(name) for name in wanted}):
-        found |= _parts(view, service, [name for name in wanted if _service(name) == service])
+        mine = {name: many for name, many in wanted.items() if _service(name) == service}
+        known = view.lately(f"quotas of {service}", partial(_known, view, service), partial(_suffice, mine))
+        yield from _lacking(mine, known)
+
+
+def _suffice(wanted: Mapping[str, int], known: Any) -> bool:
+    return not any(_lacking(wanted, known))
+
+
+def _lacking(wanted: Mapping[str, int], known: Any) -> Iterator[tuple[str, Part]]:
     for name, many in wanted.items():
-        left = _left(found.get(name) or {})
+        part = _part(known, name)
+        left = _left(part)
         if left is not None and left < many:
-            yield name, found[name]
+            yield name, part
 
 
-def _parts(view: View, service: str, names: list[str]) -> dict[str, Part]:
+def _known(view: View, service: str) -> Any:
+    """The quotas of a service, as openstacksdk has them; None when a cloud doesn't tell."""
     proxy = view.proxy(service)
     try:
         if service == "network":
-            details = proxy.get_quota(view.project_id, details=True)
-            return {n: getattr(details, n, None) or {} for n in names}
-        known = proxy.get_quota_set(view.project_id, usage=True)
+            return proxy.get_quota(view.project_id, details=True)
+        return proxy.get_quota_set(view.project_id, usage=True)
     except Exception as error:
         if getattr(error, "status_code", None) in (403, 404):
-            return {}
+            return None
         raise
+
+
+def _part(known: Any, name: str) -> Part:
+    """What is known of one quota: Networking says that of each in one, the others in three places."""
+    limit = getattr(known, name, None)
+    if known is None or _service(name) == "network":
+        return limit or {}
     used, reserved = known.usage or {}, known.reservation or {}
-    return {n: {"limit": getattr(known, n, None), "used": used.get(n), "reserved": reserved.get(n)} for n in names}
+    return {"limit": limit, "used": used.get(name), "reserved": reserved.get(name)}
 
 
 def _used(part: Part) -> int:

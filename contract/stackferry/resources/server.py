@@ -9,6 +9,7 @@ what is made, until it has arrived: only what carries it is found again, whateve
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from ..errors import EndedInError
@@ -122,6 +123,12 @@ class Server(Kind):
         yield from view.proxy("compute").servers()
 
     @classmethod
+    def changed(cls, view: View, since: datetime) -> Iterable[Any]:
+        """Nova shows those that were deleted since, too: they're left out."""
+        changed = view.proxy("compute").servers(changes_since=f"{since:%Y-%m-%dT%H:%M:%SZ}")
+        return [server for server in changed if server.status != "DELETED"]
+
+    @classmethod
     def taken(cls, record: Record) -> Record:
         return {**record, **server_parts.in_short(record)}
 
@@ -213,11 +220,3 @@ class Server(Kind):
         if body:
             compute.update_server(record["id"], **body)
         return compute.get_server(record["id"])
-
-
-def unmark(view: View, id_: str) -> None:
-    """Take our mark off a server; one that has none, or is gone, stays as it is."""
-    record = view.refresh(Server.kind, id_)
-    if record and MARK in (record["metadata"] or {}):
-        view.proxy("compute").delete_server_metadata(id_, keys=[MARK])
-        view.refresh(Server.kind, id_)

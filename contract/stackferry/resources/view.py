@@ -70,6 +70,12 @@ class View(Protocol):
     def refresh(self, kind: str, id_: str) -> Record | None:
         """One resource as it is now; None when it's gone, not when the cloud refuses to say."""
 
+    def waiting(self, kind: str, id_: str) -> Callable[[], Record | None]:
+        """What refreshes one resource, for somebody who looks again and again."""
+
+    def lately(self, question: str, ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+        """The answer to a question that was asked in the last seconds, if it's still *good*; else a new one."""
+
     def once(self, question: str, ask: Callable[[], Any]) -> Any:
         """The answer to a question that this cloud is asked once."""
 

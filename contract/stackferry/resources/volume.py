@@ -234,14 +234,6 @@ def make_read_only(view: View, id_: str, is_read_only: bool = True) -> None:
     checked(view.proxy("block_storage").post(f"/volumes/{id_}/action", json=action))
 
 
-def unmark(view: View, id_: str) -> None:
-    """Take our mark off a volume; one that has none, or is gone, stays as it is."""
-    record = view.refresh(Volume.kind, id_)
-    if record and MARK in (record["metadata"] or {}):
-        view.proxy("block_storage").delete_volume_metadata(id_, keys=[MARK])
-        view.refresh(Volume.kind, id_)
-
-
 def missing_names(view: View, document: dict[str, Any]) -> list[str]:
     """Say which of the names that a volume's document has mean nothing here."""
 
