@@ -1,13 +1,14 @@
 """The coordinator's work with large migrations of servers: planning, each message, cancel, retry, what people ask.
 
-    python benchmarks/coordinator.py [--servers 1000 10000] [--volumes 3] [--hosts 8] [--slots 4] [--messages 6000]
-                                     [--database postgresql+psycopg://...]
+    python benchmarks/coordinator.py [--servers 1000 10000] [--migrations 1] [--volumes 3] [--hosts 8] [--slots 4]
+                                     [--messages 6000] [--database postgresql+psycopg://...]
 
 Servers with volumes are planned and assigned to the hosts of two clouds; workers and agents that answer at once are
 played by this program. Measured are the CPU seconds of everything that the coordinator does in its process, but for
-AMQP: transactions, core, outbox; and the longest transaction, by the clock. Then people cancel the migration, and retry
-it. After each message that gave places back, no host may have a free slot while a volume waits for one. Each size runs
-in a process of its own, so that its memory is its own.
+AMQP: transactions, core, outbox; and the longest transaction, by the clock. Once every slot is busy, each tells its
+progress for a while, once a second. Then people cancel the migrations, and retry them. After each message that gave
+places back, no host may have a free slot while a volume waits for one. Each size runs in a process of its own, so that
+its memory is its own.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from stackferry_coordinator.storage import database
 from stackferry_coordinator.storage import tables as t
 from stackferry_coordinator.transactions.shell import Shell
 from stackferry_coordinator.trust.authority import Authority
-from stackferry_runtime import logs
+from stackferry_runtime import garbage, logs
 
-MIGRATION = str(uuid.uuid4())
 CLOUDS = ("src", "dst")
 BY_MESSAGE = 50  # documents
 SEEN_EVERY = 10.0
+TOLD = 30  # times that each busy slot tells its progress, a second apart
 
 
 class Outbox:
@@ -82,9 +83,17 @@ class Bench:
         self.longest, self.begun = 0.0, 0.0
         event.listen(self.engine, "begin", self._begins)
         event.listen(self.engine, "commit", self._ends)
-        self.options, self.made = options, 0
-        self.coordinator = Shell(self.engine, self.outbox, authority=Authority(own_user=""))  # type: ignore[arg-type]
+        self.options, self.made, self.ahead = options, 0, 0.0
+        self.migrations = [str(uuid.uuid4()) for _ in range(options.migrations)]
+        self.coordinator = Shell(
+            self.engine,
+            self.outbox,
+            clock=lambda: time.time() + self.ahead,
+            authority=Authority(own_user=""),  # type: ignore[arg-type]
+        )
         self.cpu: list[float] = []
+        self.progress: list[float] = []
+        self.fetches: deque[Envelope] = deque()  # of busy slots
         self.idle = 0
         self.be_seen()
 
@@ -106,20 +115,23 @@ class Bench:
         self.longest = max(self.longest, time.monotonic() - self.begun)
 
     def control(self, action: str) -> dict[str, float]:
-        """Let somebody control the migration; return the CPU seconds until nothing more follows, and the longest transaction."""
+        """Let somebody control all migrations; return the CPU seconds until nothing more follows, and the longest
+        transaction."""
         self.longest, began = 0.0, time.process_time()
-        self.coordinator.take(messages.ControlMigration.make("bench", {"migration": MIGRATION, "action": action}, None))
+        for migration in self.migrations:
+            told = {"migration": migration, "action": action}
+            self.coordinator.take(messages.ControlMigration.make("bench", told, None))
         self.finish()
         return {"cpu": time.process_time() - began, "longest": self.longest, "phase": self.phase()}  # type: ignore[dict-item]
 
     def finish(self) -> None:
-        """Do all slices of what concerns the whole migration."""
+        """Do all slices of what concerns whole migrations."""
         while self.coordinator.relay() or self.coordinator.go_on():
             pass
 
     def phase(self) -> str:
         with self.engine.connect() as connection:
-            return str(connection.execute(select(t.migration.c.phase)).scalar_one())
+            return ", ".join(connection.execute(select(t.migration.c.phase).distinct()).scalars())
 
     def first_page(self, **asked: Any) -> float:
         """CPU seconds of the first page that people get."""
@@ -128,24 +140,47 @@ class Bench:
         return time.process_time() - began
 
     def plan(self) -> float:
-        """Request the migration; return the CPU seconds of planning."""
-        began, count = time.process_time(), self.options.servers[0]
+        """Request the migrations; return the CPU seconds of planning."""
+        began, count = time.process_time(), self.options.servers[0] // len(self.migrations)
         parts = range(0, count, BY_MESSAGE)
-        request = {"migration": MIGRATION, "source": {"cloud": "src"}, "destination": {"cloud": "dst"}, "mode": "run"}
-        self.coordinator.take(messages.RequestMigration.make("bench", {**request, "parts": len(parts)}, None))
-        for number, first in enumerate(parts, 1):
-            found = [server(n, self.options.volumes) for n in range(first, min(first + BY_MESSAGE, count))]
-            data = {"migration": MIGRATION, "part": number, "documents": found}
-            self.coordinator.take(messages.SubmitDocuments.make("bench", data, None))
+        for migration in self.migrations:
+            request = {"migration": migration, "source": {"cloud": "src"}, "destination": {"cloud": "dst"}}
+            about = {**request, "mode": "run", "parts": len(parts)}
+            self.coordinator.take(messages.RequestMigration.make("bench", about, None))
+            for number, first in enumerate(parts, 1):
+                found = [server(n, self.options.volumes) for n in range(first, min(first + BY_MESSAGE, count))]
+                data = {"migration": migration, "part": number, "documents": found}
+                self.coordinator.take(messages.SubmitDocuments.make("bench", data, None))
         self.finish()
         return time.process_time() - began
 
-    def run(self) -> None:
-        """Answer whatever is asked, until it's done or enough messages were measured."""
+    def run(self, hold: bool = False) -> None:
+        """Answer whatever is asked, until it's done or enough messages were measured. *hold*: but nothing is copied."""
         while len(self.cpu) < self.options.messages and (self.coordinator.relay() or self.outbox.sent):
             while self.outbox.sent and len(self.cpu) < self.options.messages:
-                self.answer(Envelope.from_bytes(self.outbox.sent.popleft(), "application/cloudevents+json"))
+                sent = Envelope.from_bytes(self.outbox.sent.popleft(), "application/cloudevents+json")
+                if hold and sent.type.endswith("fetch-segment.v1"):
+                    self.fetches.append(sent)
+                else:
+                    self.answer(sent)
             self.watch()
+
+    def tell_progress(self) -> None:
+        """Each busy slot says how far it is, once a second; then all of them are done."""
+        told = [{name: sent.data[name] for name in ("migration", "step", "attempt")} for sent in self.fetches]
+        for second in range(TOLD):
+            self.ahead += 1
+            if second % SEEN_EVERY == 0:
+                self.be_seen()
+            for about in told:
+                data = {**about, "done": second << 20, "total": 10 << 30}
+                envelope, began = messages.StepProgressed.make("bench", data, None), time.process_time()
+                self.coordinator.take(envelope)
+                self.coordinator.relay()
+                self.progress.append(time.process_time() - began)
+            self.outbox.sent.clear()  # events
+        for sent in self.fetches:
+            self.answer(sent)
 
     def take(self, function: Callable[[Envelope], Any], message: type[messages.Message], data: dict[str, Any]) -> None:
         """Let the coordinator take in one message, and note what that cost, with the sending of what follows."""
@@ -161,7 +196,7 @@ class Bench:
         name, data = sent.type.split(".")[1], sent.data
         if "step" not in data:
             return
-        about = {"migration": MIGRATION, "step": data["step"], "attempt": data["attempt"]}
+        about = {name: data[name] for name in ("migration", "step", "attempt")}
         if name != "fetch-segment":
             claim = {**about, "token": uuid.uuid4().hex, "again": False, "reply_to": "bench"}
             self.take(self.coordinator.claim, messages.StepClaimed, claim)
@@ -187,9 +222,10 @@ class Bench:
     def watch(self) -> None:
         """Count free slots while a volume waits."""
         with self.engine.connect() as connection:
-            counts = connection.execute(select(t.migration.c.counts)).scalar_one()
-            hosts = presence.hosts(connection, time.time()).hosts
-        if counts.get("wanting"):
+            counts = connection.execute(select(t.migration.c.counts)).scalars()
+            hosts = presence.hosts(connection, time.time() + self.ahead).hosts
+            is_wanted = any(one.get("wanting") for one in counts)
+        if is_wanted:
             self.idle += min(sum(h.slots - h.used for h in hosts if h.cloud == cloud) for cloud in CLOUDS)
 
 
@@ -197,16 +233,21 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one size."""
     with tempfile.TemporaryDirectory(prefix="stackferry-bench-") as folder:
         bench = Bench(Path(folder), options)
+        garbage.collect_rarely()
         found: dict[str, Any] = {"servers": options.servers[0], "plan": bench.plan(), "plan longest": bench.longest}
         bench.longest = 0.0
+        bench.run(hold=True)
+        found |= {"busy": len(bench.fetches)}
+        bench.tell_progress()
         bench.run()
         found |= {
+            "progress": statistics.mean(bench.progress) if bench.progress else None,
             "messages": len(bench.cpu),
             "mean": statistics.mean(bench.cpu),
             "median": statistics.median(bench.cpu),
         }
         found |= {"message longest": bench.longest, "idle": bench.idle}
-        found |= {"list": bench.first_page(), "show": bench.first_page(migration=MIGRATION)}
+        found |= {"list": bench.first_page(), "show": bench.first_page(migration=bench.migrations[0])}
         for action in ("cancel", "retry"):
             found[action] = bench.control(action)
             bench.options.messages += 10**6 if action == "cancel" else 0  # what is under way ends
@@ -221,7 +262,7 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--servers", type=int, nargs="+", default=[1000, 10000])
-    for name, default in (("volumes", 3), ("hosts", 8), ("slots", 4), ("messages", 6000)):
+    for name, default in (("migrations", 1), ("volumes", 3), ("hosts", 8), ("slots", 4), ("messages", 6000)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--database", default="")
     options = parser.parse_args()
@@ -229,7 +270,7 @@ def main() -> None:
     if len(options.servers) == 1:
         print(json.dumps(one(options)))
         return
-    rest = [word for name in ("volumes", "hosts", "slots", "messages", "database")
+    rest = [word for name in ("migrations", "volumes", "hosts", "slots", "messages", "database")
             for word in (f"--{name}", str(getattr(options, name)))]  # fmt: skip
     for number in options.servers:
         words = [sys.executable, __file__, "--servers", str(number), *rest]
@@ -237,7 +278,8 @@ def main() -> None:
         print(
             f"{number} servers: planned in {row['plan']:.1f} s of CPU (longest transaction {row['plan longest']:.2f} s); "
             f"{row['messages']} messages: {1000 * row['mean']:.2f} ms of CPU each (mean), {1000 * row['median']:.2f} "
-            f"(median), longest {row['message longest']:.2f} s; slots idle while a volume waited: {row['idle']}"
+            f"(median), longest {row['message longest']:.2f} s; slots idle while a volume waited: {row['idle']}; "
+            f"progress of {row['busy']} slots: {1000 * (row['progress'] or 0):.2f} ms"
         )
         for action in ("cancel", "retry"):
             print(

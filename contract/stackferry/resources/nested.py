@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
@@ -67,6 +68,7 @@ class Nested(Portable):
             yield from field.refs()
 
 
+@cache
 def nested_in(kind: type[Kind]) -> dict[str, type[Kind]]:
     """Return field → kind of the documents that documents of *kind* hold lists of."""
     return {

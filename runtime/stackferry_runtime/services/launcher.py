@@ -19,7 +19,7 @@ from nameko.containers import ServiceContainer  # noqa: E402
 from stackferry.bus import connect, declare  # noqa: E402
 from stackferry.errors import BrokerUnavailable, Error  # noqa: E402
 
-from .. import logs, settings  # noqa: E402
+from .. import garbage, logs, settings  # noqa: E402
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg's C waits would stop every greenlet
 DRAIN_EXIT = 75  # handlers were abandoned; the broker delivers their messages again
@@ -45,6 +45,7 @@ def launch(service: str, settings_class: type[settings.Common]) -> None:
     except Error as error:  # such as a file that a setting names, and that can't be used
         print(error, file=sys.stderr)
         sys.exit(2)
+    garbage.collect_rarely()
     log.info("ready", pid=os.getpid())
     if config.ready_file:
         Path(config.ready_file).write_text(str(os.getpid()))

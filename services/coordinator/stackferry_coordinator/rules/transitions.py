@@ -217,21 +217,21 @@ def reopen_keys(ledger: Ledger, chosen: dict[str, bool]) -> None:
 
 def reopen_unfreed(ledger: Ledger, chosen: dict[str, bool]) -> None:
     """The same, but that none of them is freed: more may be reopened that they wait for."""
-    for key in chosen:
-        step = known(ledger, key)
-        doubt = step.trouble.doubt  # else no try of it can have made what is found from now on
-        asked = replace(step.asked, since=None, first_asked=step.asked.first_asked if doubt else None)
-        ledger.change(step, state="waiting", tries=0, reason=None, due=None, asked=asked, **over_it(step, doubt=doubt))
     for key, over in chosen.items():
         for later, _ in ledger.after(key):
             after = known(ledger, later)
             if over and later not in chosen and after.state in ("waiting", "ready"):
                 ledger.change(after, state="waiting", waits=after.waits + 1)
+    again: dict[str, Any] = {"state": "waiting", "tries": 0, "reason": None, "due": None}
     for key in chosen:
-        before = [(known(ledger, other), hard) for other, hard in ledger.before(key)]
-        step, waits = known(ledger, key), sum(1 for one, _ in before if one.state in OPEN)
-        lacks = any(hard and one.state in LOST and not tolerated(one) for one, hard in before)
-        ledger.change(step, waits=waits, trouble=replace(step.trouble, lacks=lacks))
+        step, waits, lacks = known(ledger, key), 0, False
+        for other, hard in ledger.before(key):
+            before = known(ledger, other)
+            waits += other in chosen or before.state in OPEN
+            lacks |= hard and other not in chosen and before.state in LOST and not tolerated(before)
+        doubt = step.trouble.doubt  # else no try of it can have made what is found from now on
+        asked = replace(step.asked, since=None, first_asked=step.asked.first_asked if doubt else None)
+        ledger.change(step, waits=waits, asked=asked, **again, **over_it(step, doubt=doubt, lacks=lacks))
 
 
 def free_reopened(ledger: Ledger, keys: Iterable[str]) -> None:

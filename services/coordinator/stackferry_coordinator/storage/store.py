@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, cast, insert, select, update
@@ -18,6 +19,8 @@ _HEAD = Head.__slots__
 _STEP = (*(name for name in Step.__slots__ if name not in CONCERNS), "hints")
 _KEY, *_TUPLES = (_STEP.index(name) for name in ("key", "made", "notes", "changes"))
 _NAMES = _STEP[:-1]
+_BOUND = tuple(tuple(f"b_{name}" for name in names) for names in (_HEAD, _STEP))
+_HEAD_VALUES, _STEP_VALUES = attrgetter(*_HEAD), attrgetter(*_NAMES)
 # Statements that each message needs are made once: SQLAlchemy takes longer to make one than SQLite to answer it.
 _STEPS = select(*(t.step.c[name] for name in _STEP)).where(t.step.c.migration == bindparam("m"))
 _BY_KEY = _STEPS.where(t.step.c.key == bindparam("k"))
@@ -109,7 +112,7 @@ class Store(Ledger):
 
     def step(self, key: str) -> Step | None:
         if key not in self.steps and key not in self._absent and not self._complete:
-            self._take(self.connection.execute(_BY_KEY, {"m": self.head.id, "k": key}))
+            self._take(self._ask(_BY_KEY, k=key))
             if key not in self.steps:
                 self._absent.add(key)
         return self.steps.get(key)
@@ -117,13 +120,13 @@ class Store(Ledger):
     def near(self, key: str, place: str) -> None:
         """Load a step with that of its workload and that of its place: who changes one looks at the others."""
         if key not in self.steps and not self._complete:
-            self._take(self.connection.execute(_WITH_HEAD, {"m": self.head.id, "k": key, "p": place}))
+            self._take(self._ask(_WITH_HEAD, k=key, p=place))
 
     def all(self) -> list[Step]:
         if not self._complete:
             self._load()
             self._complete = True
-            self._take_links(self.connection.execute(_EDGES, {"m": self.head.id}), self.steps)
+            self._take_links(self._ask(_EDGES), self.steps)
         return super().all()
 
     def bring(self, keys: Iterable[str]) -> None:
@@ -135,7 +138,7 @@ class Store(Ledger):
         if not self._complete:
             key = self._as_here(t.step.c.key)
             query = _PLAIN.where(key > after).order_by(key).limit(limit)
-            keys = self._take(self.connection.execute(query, {"m": self.head.id}))
+            keys = self._take(self._ask(query))
             self._surround(keys)
         return super().plain(after, limit)
 
@@ -146,7 +149,7 @@ class Store(Ledger):
         group = self._as_here(c.group)
         query = select(group).distinct().where(*self._mine(t.step), group > after).order_by(group).limit(limit)
         groups = list(self.connection.execute(query).scalars())
-        self._surround(self._take(self.connection.execute(_STEPS.where(c.group.in_(groups)), {"m": self.head.id})))
+        self._surround(self._take(self._ask(_STEPS.where(c.group.in_(groups)))))
         return groups
 
     def has_plain_undo(self) -> bool:
@@ -156,13 +159,13 @@ class Store(Ledger):
 
     def unsettled(self) -> list[Step]:
         if not self._complete:
-            self._take(self.connection.execute(_UNSETTLED, {"m": self.head.id}))
+            self._take(self._ask(_UNSETTLED))
         return super().unsettled()
 
     def unfreed(self, limit: int) -> list[Step]:
         if not self._complete:
             here = sum(1 for step in self._clean.values() if step.state == "waiting")  # these may have changed
-            self._surround(self._take(self.connection.execute(_UNFREED.limit(limit + here), {"m": self.head.id})))
+            self._surround(self._take(self._ask(_UNFREED.limit(limit + here))))
         return super().unfreed(limit)
 
     def failed(self) -> list[Step]:
@@ -175,11 +178,7 @@ class Store(Ledger):
         keys = [key for key in keys if key not in self._linked_to]
         c = t.edge.c
         for few in _batches(keys):
-            links = {
-                tuple(row)
-                for side in (c.before, c.after)
-                for row in self.connection.execute(_EDGES.where(side.in_(few)), {"m": self.head.id})
-            }
+            links = {tuple(row) for side in (c.before, c.after) for row in self._ask(_EDGES.where(side.in_(few)))}
             self._take_links(links, few)
             others = {key for before, after, _ in links for key in (before, after)} - self.steps.keys()
             for some in _batches(sorted(others)):
@@ -201,7 +200,7 @@ class Store(Ledger):
 
     def of_group(self, group: str) -> list[Step]:
         if not self._complete:
-            self._take(self.connection.execute(_BY_GROUP, {"m": self.head.id, "g": group}))
+            self._take(self._ask(_BY_GROUP, g=group))
         return super().of_group(group)
 
     def groups(self) -> list[str]:
@@ -220,7 +219,7 @@ class Store(Ledger):
     def after(self, key: str) -> list[tuple[str, bool]]:
         if key in self._linked_to:
             return self._linked_to[key].after + super().after(key)
-        rows = self.connection.execute(_STEPS_AFTER, {"m": self.head.id, "k": key}).all()
+        rows = self._ask(_STEPS_AFTER, k=key)
         self._take(row[1:] for row in rows)  # whoever asks looks at them next
         return [(row[1], row[0]) for row in rows] + super().after(key)
 
@@ -250,7 +249,7 @@ class Store(Ledger):
         if self._complete or limit <= 0 or not self.head.counts.get(state):
             return
         here = sum(1 for step in self._clean.values() if step.state == state)  # these come back from the database, too
-        self._take(self.connection.execute(_FIRST, {"m": self.head.id, "s": state, "n": limit + here}))
+        self._take(self._ask(_FIRST, s=state, n=limit + here))
 
     def _as_here(self, column: Any) -> Any:
         """A text that the database orders as Python does, whatever its locale."""
@@ -259,11 +258,15 @@ class Store(Ledger):
     def _mine(self, table: Any) -> list[Any]:
         return [table.c.migration == self.head.id]
 
+    def _ask(self, query: Any, **bound: Any) -> Sequence[Any]:
+        """All rows of this migration that answer a query, at once: one by one they'd cost twice as much."""
+        return self.connection.execute(query, {"m": self.head.id, **bound}).all()
+
     def _linked(self, query: Any, key: str) -> list[tuple[str, bool]]:
-        return [(row[0], row[1]) for row in self.connection.execute(query, {"m": self.head.id, "k": key})]
+        return [(row[0], row[1]) for row in self._ask(query, k=key)]
 
     def _load(self, *conditions: Any) -> None:
-        self._take(self.connection.execute(_STEPS.where(*conditions), {"m": self.head.id}))
+        self._take(self._ask(_STEPS.where(*conditions)))
 
     def _take(self, rows: Any) -> list[str]:
         """Take in rows of _STEPS that aren't here yet; those that are may have changed. Return the keys of all."""
@@ -341,13 +344,14 @@ class _Documents(dict[str, Document]):
         return self[key]
 
 
-def _row(record: Head | Step) -> dict[str, Any]:
-    names = _NAMES if isinstance(record, Step) else _HEAD
-    row = {name: getattr(record, name) for name in names}
-    row = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
-    return row | {"hints": stored(record)} if isinstance(record, Step) else row
+def _row(record: Head | Step, names: tuple[tuple[str, ...], ...] = (_HEAD, _STEP)) -> dict[str, Any]:
+    """A record as a row; *names*: what the values of heads, and of steps, are called."""
+    if isinstance(record, Head):
+        return dict(zip(names[0], _HEAD_VALUES(record), strict=True))
+    values = [list(value) if type(value) is tuple else value for value in _STEP_VALUES(record)]
+    return dict(zip(names[1], [*values, stored(record)], strict=True))
 
 
 def _bound(record: Head | Step) -> dict[str, Any]:
     """A row for a statement whose values must not be called like the columns."""
-    return {f"b_{name}": value for name, value in _row(record).items()}
+    return _row(record, _BOUND)
