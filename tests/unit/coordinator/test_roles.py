@@ -9,9 +9,9 @@ import pytest
 from stackferry.errors import Error
 from stackferry.messages import HOST_ACTIONS
 from stackferry.phases import ACTIONS
+from stackferry.roles import NEEDS, ROLES, Client, Places, refused
 from stackferry.topology import Enrolled
 from stackferry_coordinator.trust.clients import Clients
-from stackferry_coordinator.trust.roles import NEEDS, ROLES, Client, Places, refused
 
 SIDES = {"source": {"cloud": "old", "project": "web"}, "destination": {"cloud": "new", "project": "web"}}
 MIGRATION = {**SIDES, "labels": {"team": "web", "wave": "1"}}

@@ -25,6 +25,7 @@ from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage, Soon
 from stackferry.messages import TryCloud
 from stackferry.phases import OVER
+from stackferry.roles import NEEDS, Places
 from stackferry_runtime.logs import logger
 
 from ..events.fleeting import FLEETING, Fleeting
@@ -38,7 +39,6 @@ from ..storage import outbox, retention
 from ..storage import tables as t
 from ..storage.store import Store
 from ..trust.authority import Authority
-from ..trust.roles import NEEDS, Places
 from . import turns
 from .consequences import Consequences
 from .listening import Listening

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from stackferry import topology
+from stackferry import roles, topology
 from stackferry.errors import InvalidMessage
+from stackferry.roles import Client, Places
 from stackferry_runtime.logs import logger
 
 from ..plan.ledger import Ledger
-from . import roles, senders
+from . import senders
 from .clients import Clients
-from .roles import Client, Places
 
 log = logger(__name__)
 COORDINATOR = topology.COORDINATOR.service

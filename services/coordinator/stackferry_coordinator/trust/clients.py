@@ -14,9 +14,8 @@ import yaml
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from stackferry import topology
 from stackferry.errors import Error
+from stackferry.roles import ROLES, Client
 from stackferry_runtime.logs import logger
-
-from .roles import ROLES, Client
 
 log = logger(__name__)
 SERVICES = {queue.service for queue in topology.WORK_QUEUES}
