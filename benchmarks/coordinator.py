@@ -168,6 +168,7 @@ class Bench:
     def tell_progress(self) -> None:
         """Each busy slot says how far it is, once a second; then all of them are done."""
         told = [{name: sent.data[name] for name in ("migration", "step", "attempt")} for sent in self.fetches]
+        waiting, self.outbox.sent = self.outbox.sent, deque()
         for second in range(TOLD):
             self.ahead += 1
             if second % SEEN_EVERY == 0:
@@ -178,7 +179,7 @@ class Bench:
                 self.coordinator.take(envelope)
                 self.coordinator.relay()
                 self.progress.append(time.process_time() - began)
-            self.outbox.sent.clear()  # events
+        self.outbox.sent = waiting  # what was told is nobody's to answer
         for sent in self.fetches:
             self.answer(sent)
 
