@@ -51,6 +51,11 @@ class StepKey(NamedTuple):
         return self.back in (UNDO, SURPLUS)
 
     @property
+    def is_move(self) -> bool:
+        """Whether it lets a disk go from its hosts, for others."""
+        return self.back == MOVE
+
+    @property
     def is_warm(self) -> bool:
         """Whether it belongs to a pass while its server runs."""
         return self.task.startswith(WARM)

@@ -8,12 +8,14 @@ from unittest import mock
 
 import pytest
 from stackferry import messages
+from stackferry.errors import InvalidMessage
+from stackferry_coordinator.rules import quotas
 from stackferry_coordinator.storage.store import Store
 from stackferry_coordinator.transactions import consequences
 from stackferry_coordinator.transactions.shell import Shell
 from stackferry_coordinator.trust.authority import Authority
 
-from ..unit.coordinator.documents import network, server
+from ..unit.coordinator.documents import network, server, subnet
 from .test_store import engine  # noqa: F401 - a fixture
 
 
@@ -138,3 +140,22 @@ def test_one_migration_that_cannot_be_taken_on_does_not_stop_the_clock_of_the_ot
     with mock.patch.object(consequences, "react", broken):
         clock.pass_(10)  # the leases of both are over
     assert clock.step(ids[1], keys[ids[1]]).state == "resting"
+
+
+def test_what_cannot_be_asked_for_fails_and_holds_nothing_up(clock: Clock) -> None:
+    real = consequences._command
+
+    def command(store: Any, due: Any, *rest: Any) -> Any:
+        if due.key == "network/n-a":
+            raise InvalidMessage("invalid", {"resource": ["nobody knows what it's about"]})
+        return real(store, due, *rest)
+
+    with mock.patch.object(consequences, "_command", command):
+        migration = clock.ask([network("a"), subnet("s", "a"), network("b")])
+        clock.ended(migration, quotas.KEY, "done")
+    failed = clock.step(migration, "network/n-a")
+    assert failed.state == "failed"
+    assert "can't be asked for: invalid: {'resource': [\"nobody knows what it's about\"]}" in failed.reason
+    assert clock.step(migration, "subnet/s-s").state == "skipped"
+    clock.ended(migration, "network/n-b", "created", destination_id="d")
+    assert clock.phase(migration) == "done"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from marshmallow import fields, validate
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from .. import topology
 from .fields import called, labels, migration_id, need, number, text
@@ -32,10 +34,18 @@ class PerformAction(StepFields, Command):
     place = nested_place("the project that has it", required=True)
     action = text("what to do", required=True, validate=validate.OneOf(ACTIONS))
     kind = text("server, volume, or the whole project", required=True, validate=validate.OneOf(KINDS))
-    resource = need("id of the server or the volume in this cloud, or name of the project")
+    resource = text(
+        "id of the server or the volume in this cloud, or name of the project; null: detach, and nothing was attached",
+        required=True, allow_none=True, validate=validate.Length(1, 512),
+    )  # fmt: skip
     known = fields.Dict(
         load_default=dict, metadata={"description": "what earlier steps found: host, was, marker, source_access ..."}
     )
+
+    @validates_schema
+    def _about_something(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("resource") is None and data.get("action") != "detach":
+            raise ValidationError({"resource": ["only a detach may be about nothing"]})
 
 
 class _Segment(StepFields):

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from stackferry import messages
+from stackferry.errors import InvalidMessage
 from stackferry_coordinator.commands.resources import command as command_of
 from stackferry_coordinator.hosts.offers import possible
 from stackferry_coordinator.plan.ledger import Ledger
@@ -201,6 +202,10 @@ class World:
 
     def _send(self, due: Do) -> None:
         message, data, queue = command_of(self.ledger, due, lambda *_: None, ["an importer's certificate"])
+        try:
+            message.load_data(data)  # as the coordinator does
+        except InvalidMessage as error:
+            raise Violation(f"{due.key} can't be asked for: {error}") from error
         check_listens(self.ledger, due, queue)
         command = Command(due.key, due.attempt, ACTIONS[message], data)
         if command.action in ("offer", "fetch"):

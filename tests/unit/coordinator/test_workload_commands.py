@@ -6,6 +6,9 @@ import copy
 from typing import Any
 
 import pytest
+from stackferry.errors import InvalidMessage
+from stackferry.messages import PerformAction
+from stackferry_clouds.actions import attempt
 from stackferry_coordinator.commands.resources import command
 from stackferry_coordinator.commands.workloads import hints, sized
 from stackferry_coordinator.plan.subjects import GIB, segments
@@ -278,3 +281,39 @@ def test_a_server_that_was_stopped_is_stopped_there(status: str, how: dict[str, 
 def test_servers_of_os_migrates_files_all_run_there(how: dict[str, Any]) -> None:
     found = {**server("a", status="SHUTOFF"), "_migration_params": how}
     assert "server/a/power" not in {node.key for node in build([found], workloads=True)}
+
+
+def test_a_server_that_changed_hosts_and_was_taken_back_gets_another_round() -> None:
+    """Its disk left those hosts long ago: a command to detach it again would be about nothing, and couldn't be said."""
+    world, _ = until_asked("volume/a-disk0/copy/0", [server("a")])
+    host = world.ledger.step("volume/a-disk0/assign").results["source_host"]
+    world.silent[host] = world.now - 100
+    world._notice()
+    moves = [sent for sent in world.commands if "/move/" in sent.do.key]
+    assert {sent.data["action"] for sent in moves} == {"detach"}
+    while not any(sent.do.key == "volume/a-disk0/copy/0" and sent.do.attempt > 1 for sent in world.commands):
+        world._step()
+    world.unkind.broken = "copy"
+    while world.ledger.head.phase != "done":
+        world._step()
+    assert (world.ledger.step("server/a").state, world.clouds.power["a"]) == ("failed", "ACTIVE")
+    world.unkind.broken, sent = "", len(world.sent)
+    world._tell("control-migration", {"migration": MIGRATION, "action": "retry"})
+    while world.ledger.head.phase != "done":
+        world._step()
+    assert world.ledger.step("server/a").state == "done"
+    assert not [do for do in world.sent[sent:] if "/move/" in do.key]
+
+
+def test_a_detach_of_nothing_is_done_at_once() -> None:
+    """Such as of a disk whose later pass never became readable, while its server is taken back."""
+    about = {"migration": MIGRATION, "step": "volume/w/warm-attach-source/undo/2", "attempt": 1, "action": "detach",
+             "kind": "volume", "resource": None, "place": {"cloud": "src"}, "known": {"server": "host"}}  # fmt: skip
+    assert attempt(lambda: None, PerformAction.load_data(about))["outcome"] == "done"
+
+
+@pytest.mark.parametrize("action", ["attach", "expose", "stop", "power"])
+def test_nothing_else_is_asked_for_about_nothing(action: str) -> None:
+    _, data = until_asked("server/a/stop", [server("a")])
+    with pytest.raises(InvalidMessage, match="only a detach may be about nothing"):
+        PerformAction.load_data({**data, "action": action, "resource": None})

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from stackferry.errors import InvalidMessage
 from stackferry_coordinator.commands.resources import command
 from stackferry_coordinator.hosts.assignment import Fleet, Host, assign
 from stackferry_coordinator.plan.itinerary import place_of
@@ -51,9 +52,11 @@ class Unkind:
 
 @dataclass
 class Command:
-    """A command in a queue; ``delivered``: somebody got it once already."""
+    """A command in a queue, as it was sent; ``delivered``: somebody got it once already."""
 
     do: Do
+    data: Answer
+    queue: str
     delivered: bool = False
 
 
@@ -102,6 +105,7 @@ class WorkloadWorld:
     is_played: bool = False
     log: list[tuple[str, Answer, float]] = field(default_factory=list)
     served: set[tuple[str, int]] = field(default_factory=set)
+    sent: list[Do] = field(default_factory=list)
     silent: dict[str, float] = field(default_factory=dict)  # lost hosts, since when
     counter: int = 0
 
@@ -213,7 +217,13 @@ class WorkloadWorld:
         self.operator.hears(dues)
         for do in dues:
             copies = 2 if self.random.random() < self.unkind.duplicate else 1
-            self.commands += [Command(do) for _ in range(copies)]
+            message, data, queue = command(self.ledger, do, lambda *_: None, ["pem"])
+            try:
+                message.load_data(data)  # as the coordinator does
+            except InvalidMessage as error:
+                raise Violation(f"{do.key} can't be asked for: {error}") from error
+            self.sent.append(do)
+            self.commands += [Command(do, data, queue) for _ in range(copies)]
 
     def _pass(self) -> None:
         later = self.now + self.random.choice((0.1, 1.0, 5.0, 20.0))
@@ -244,7 +254,7 @@ class WorkloadWorld:
             return
         if dies and self.random.random() < 0.5:
             return
-        self._work(sent.do, alive=not dies)
+        self._work(sent, alive=not dies)
 
     def _at_lost_host(self, do: Do) -> bool:
         step = self.ledger.step(do.key)
@@ -261,12 +271,12 @@ class WorkloadWorld:
         self._tell("step-claimed", claim)
         return granted(self.ledger, claim)
 
-    def _work(self, do: Do, alive: bool) -> None:
+    def _work(self, sent: Command, alive: bool) -> None:
+        do, data = sent.do, sent.data
         step = self.ledger.step(do.key)
         if step is None or step.attempt != do.attempt or step.state != "asked":
             return
-        _, data, queue = command(self.ledger, do, lambda *_: None, ["pem"])
-        check_listens(self.ledger, do, queue)
+        check_listens(self.ledger, do, sent.queue)
         action = step.action
         if action == "attach" and not step.compensates and data["known"]["server"] in self.silent:
             self._answer(do, alive, {"outcome": "failed", "reason": "the host takes no volume", "retryable": True})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from stackferry import cleanup
-from stackferry.step_key import TRANSFER, of_task
+from stackferry.step_key import TRANSFER, of_task, read
 
 from ..plan.ledger import Ledger
 from ..plan.states import OPEN
@@ -73,7 +73,8 @@ def _retry_workload(ledger: Ledger, group: str, now: float) -> None:
     elif transitions.failing(ledger, group):
         if transitions.known(ledger, group).reversal.taken_back:  # else it's still being taken back
             compensation.begin_again(ledger, group)
-            chosen = {s.key for s in steps if not s.compensates}
+            # A disk that has left its hosts has left them: nothing of it is there to be detached.
+            chosen = {s.key for s in steps if not s.compensates and not (read(s.key).is_move and s.state == "done")}
     else:
         chosen = {s.key for s in steps if s.state in ("failed", "skipped")}
     again = {step.key: step.state not in OPEN for step in ledger.fresh(steps) if step.key in chosen}

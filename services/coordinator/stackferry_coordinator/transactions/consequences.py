@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -11,6 +11,7 @@ from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
 from stackferry.errors import InvalidMessage
 from stackferry.phases import refusal
+from stackferry_runtime.logs import logger
 
 from ..commands.resources import command
 from ..events.fleeting import FLEETING
@@ -28,6 +29,7 @@ from ..storage.store import Store
 from .listening import Listening
 from .turns import Turns
 
+log = logger(__name__)
 BATCH = 64  # volumes that get a place, or are told that there's none, at once
 _NOTE = insert(t.fact)
 Facts = list[dict[str, Any]]
@@ -53,20 +55,47 @@ class Consequences:
         dues = react(store, name, data, now)
         dues += self._assign(connection, store, facts, now, name in ("tick", "control-migration"))
         peers = Peers(connection, now)
-        dues = offers.possible(store, dues, peers.of, facts, now)
-        if store.head.mode == "run":
-            dues = Turns(connection, self.upsert, store, now).possible(dues, facts)
+        dues = self._possible(store, dues, peers, facts, now)
         if store.head.agenda is None:  # whichever coordinator has done the last slice
             for tag in [tag for tag in self.outlines if tag[0] == store.head.id]:
                 del self.outlines[tag]
         store.flush(now)
         identities.learn(connection, self.upsert, store, name, data)
+        sent = list(self._commands(store, dues, cause, peers, facts, now))
         if facts:
             connection.execute(_NOTE, [{"migration": store.head.id, "at": now, **fact} for fact in facts])
-        sent = [_command(store, due, cause, peers) for due in dues]
         sent += told(store, None if name == "request-migration" else before, cause)
         outbox.keep(connection, sent)
         return bool(sent)
+
+    def _possible(self, store: Store, dues: list[Do], peers: Peers, facts: Facts, now: float) -> list[Do]:
+        """The tries whose turn it is, and for which somebody is there."""
+        dues = offers.possible(store, dues, peers.of, facts, now)
+        if store.head.mode == "run":
+            dues = Turns(store.connection, self.upsert, store, now).possible(dues, facts)
+        return dues
+
+    def _commands(
+        self, store: Store, dues: list[Do], cause: Envelope | None, peers: Peers, facts: Facts, now: float
+    ) -> Iterator[Outgoing]:
+        """Yield the commands of these tries. One that can't be said fails, and holds nothing else up."""
+        while dues:
+            wrong: Facts = []
+            later: list[Do] = []
+            for due in dues:
+                try:
+                    yield _command(store, due, cause, peers)
+                except InvalidMessage as error:
+                    log.error("a step can't be asked for", migration=store.head.id, step=due.key, error=str(error))
+                    data = {"migration": store.head.id, "step": due.key, "attempt": due.attempt, "outcome": "failed",
+                            "retryable": False, "reason": f"it can't be asked for: {error}"}  # fmt: skip
+                    wrong.append({"name": "step-ended", "data": data})
+                    later += react(store, "step-ended", data, now)
+            if not wrong:
+                return
+            facts += wrong
+            dues = self._possible(store, later, peers, facts, now)
+            store.flush(now)
 
     def _assign(self, connection: Connection, store: Store, facts: Facts, now: float, time_passed: bool) -> list[Do]:
         """Give places on the conversion hosts to the volumes that want one; return the tries that are due then."""
