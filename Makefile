@@ -79,7 +79,7 @@ others: $(VENV)/.installed
 
 .PHONY: mutants
 mutants: $(VENV)/.installed .tools/.installed ## Change the code in N small ways, drawn by SEED; do tests notice? (N=100 takes 1½ hours)
-	N=$(N) SEED=$(SEED) $(BIN)/python -m tests.mutants
+	N=$(N) SEED=$(SEED) WHERE=$(WHERE) $(BIN)/python -m tests.mutants
 
 .tools/.installed:
 	$(PYTHON) -m venv .tools

@@ -1,7 +1,7 @@
-"""Change the code in small ways, one at a time, and see whether the tests notice: `make mutants` (N, SEED).
+"""Change the code in small ways, one at a time, and see whether the tests notice: `make mutants` (N, SEED, WHERE).
 
 Of all mutants that cosmic-ray makes of the coordinator's pure rooms, the journal and the pump's protocol, N are drawn by
-SEED and tried, in a copy of what is committed. Survivors are printed with their diffs: each one is a test that's missing,
+SEED and tried, in a copy of what is committed; with WHERE only of the parts in which it stands (`journal`). Survivors are printed with their diffs: each one is a test that's missing,
 or code that makes no difference.
 """
 
@@ -47,7 +47,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="stackferry-mutants-") as folder:
         copy = Path(folder, "copy")
         subprocess.run(["git", "clone", "-q", str(ROOT), str(copy)], check=True)
-        sessions = [_session(copy, number, *part) for number, part in enumerate(PARTS.items())]
+        where = os.environ.get("WHERE", "")
+        parts = [part for part in PARTS.items() if any(where in module for module in part[0])]
+        sessions = [_session(copy, number, *part) for number, part in enumerate(parts)]
         _draw(sessions, many, random.Random(seed))
         for config, session in sessions:
             _cosmic_ray(copy, "exec", config, session)
