@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
+from stackferry import summary
 from stackferry.client import Client
 from stackferry_cli import live, output, report
 from stackferry_cli.local.stack import Stack
@@ -122,7 +123,7 @@ def digest(box: Sandbox, cloud: str, volume: str) -> str:
 
 def conclude(first: dict, second: dict, equal: list[bool], writes: int, seconds: float) -> int:
     """Say in words what was shown; return the exit code."""
-    one, two = report.by_kind(first["steps"])[-1], report.by_kind(second["steps"])[-1]
+    one, two = summary.by_kind(first["steps"])[-1], summary.by_kind(second["steps"])[-1]
     say("What you saw")
     console.print(f"  The first run created {one['created']} resources; {one['failed'] + one['skipped']} failed.")
     console.print(f"  {sum(equal)} of {len(equal)} disks are the same in both clouds, byte for byte.")

@@ -20,6 +20,7 @@ from stackferry.messages import REGISTRY, Command
 from stackferry.resources import KINDS, order
 from stackferry.resources.fields import Many
 from stackferry.resources.nested import Nested, nested_in
+from stackferry_gateway import openapi
 from workflow import drawing
 
 DOCS = Path(__file__).parent
@@ -38,6 +39,7 @@ def generated() -> dict[str, str]:
         "workflow.svg": drawing(),
         "asyncapi.json": written(asyncapi(public=True)),
         "asyncapi-internal.json": written(asyncapi(public=False)),
+        "openapi.json": written(openapi.document()),
         **{f"schemas/{type_}.json": written(schema) for type_, schema in schemas().items()},
     }
 
@@ -146,11 +148,12 @@ def settings_page() -> str:
     """The settings of each service."""
     from stackferry_coordinator.settings import Settings as Coordinator
     from stackferry_exporter.settings import Settings as Exporter
+    from stackferry_gateway.settings import Settings as Gateway
     from stackferry_importer.settings import Settings as Importer
     from stackferry_runtime.settings import describe
     from stackferry_transfer.settings import Settings as Transfer
 
-    pages = [f"```\n{describe(cls)}\n```\n" for cls in (Coordinator, Exporter, Importer, Transfer)]
+    pages = [f"```\n{describe(cls)}\n```\n" for cls in (Coordinator, Exporter, Importer, Transfer, Gateway)]
     return (
         "# Settings\n\nEnvironment variables; each can be given by a file with `_FILE` behind its name.\n\n"
         + "\n".join(pages)

@@ -10,40 +10,12 @@ from typing import Any
 
 from stackferry.client import FINAL
 from stackferry.moved import report
-from stackferry.resources import order
+from stackferry.summary import COLUMNS, attention, by_kind
 
 from . import output, words, workloads
 from .stays_behind import print_stays_behind
 
-COLUMNS = ("kind", "created", "updated", "unchanged", "removed", "restored", "failed", "skipped", "seconds")
-BAD = ("failed", "conflict", "missing")
 ALIKE = 5  # of what is skipped for the same reason, so many are named
-
-
-def by_kind(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row a kind, in the order of the kinds, and a row for all."""
-    rows: dict[str, dict[str, Any]] = {
-        kind: dict.fromkeys(COLUMNS[1:-1], 0) | {"kind": kind, "seconds": 0.0} for kind in order()
-    }
-    for step in steps:
-        if step["action"] not in ("ensure", "compare") or step["kind"] not in rows:
-            if step["action"] in ("finish", "transfer") and step["state"] == "failed":
-                rows[step["kind"]]["failed"] += 1
-            continue
-        row = rows[step["kind"]]
-        column = step["outcome"] if step["state"] == "done" else step["state"]
-        row["seconds"] += step["seconds"] or 0
-        if column in row:
-            row[column] += 1
-    used = [row for row in rows.values() if any(row[c] for c in COLUMNS[1:-1])]
-    total = {"kind": "all", **{c: sum(row[c] for row in used) for c in COLUMNS[1:]}}
-    return [*used, total]
-
-
-def failures(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the steps that didn't succeed, each with its reason; of a server, only the server itself."""
-    bad = [s for s in steps if s["state"] in ("failed", "skipped") and s["kind"]]
-    return [s for s in bad if s.get("group", "") in ("", s["key"])]
 
 
 def exit_code(migration: dict[str, Any]) -> int:
@@ -51,11 +23,6 @@ def exit_code(migration: dict[str, Any]) -> int:
     if migration["phase"] == "stuck":
         return output.NEEDS_PERSON
     return output.SOME_FAILED if attention(migration) else output.OK
-
-
-def attention(migration: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps that somebody must look at: none of a migration that was undone, as was asked."""
-    return [] if migration["phase"] == "undone" else failures(migration["steps"])
 
 
 def whole(migration: dict[str, Any]) -> dict[str, Any]:

@@ -245,6 +245,7 @@ USERS = (
         topics=(r"worker\.seen",),
     ),
     client_user("client"),
+    client_user("gateway"),  # it asks on behalf of many, and tells them what it hears
     OPERATOR,
 )
 

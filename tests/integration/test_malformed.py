@@ -32,7 +32,7 @@ from stackferry.errors import Error, NoAnswer
 from stackferry.messages import REGISTRY, Answer, Command, MigrationChanged
 from stackferry_cli.broker_users import local
 from stackferry_cli.local.processes import until
-from stackferry_cli.local.stack import SERVICES, Stack
+from stackferry_cli.local.stack import Stack
 
 from ..conftest import scratch
 
@@ -405,7 +405,7 @@ def test_malformed_messages_are_parked_and_good_ones_answered(
     publisher, wire = Publisher(uri, "tests"), Wire(uri)
     queues = read(wire)
     assert len(queues) == len(topology.WORK_QUEUES) + 1
-    pids = {name: stack.process(name).pid() for name in SERVICES}
+    pids = {name: stack.process(name).pid() for name in stack.names()}
     assert None not in pids.values()
     asker, began = Asker(stack.uri()), time.monotonic()
     anonymous: Counter[tuple[str, str]] = Counter()
@@ -452,8 +452,8 @@ def test_malformed_messages_are_parked_and_good_ones_answered(
         publisher.close()
         wire.close()
 
-    logs = "\n".join(f"{name}:\n{stack.process(name).last_lines(40)}" for name in SERVICES)
-    assert {name: stack.process(name).pid() for name in SERVICES} == pids, logs
+    logs = "\n".join(f"{name}:\n{stack.process(name).last_lines(40)}" for name in stack.names())
+    assert {name: stack.process(name).pid() for name in stack.names()} == pids, logs
     assert agent.poll() is None, Path(stack.folder, "agent.log").read_text()[-4000:]
     found = parked(uri, COUNT)
     assert len(found) == COUNT, logs

@@ -66,9 +66,9 @@ class Judge:
             with self._timed("second run"):
                 self._again(after, bool(unsuccessful(done)))
             with self._timed("change"):
-                changed = self._changed(source, before, said, done)
+                later = self._changed(source, before, said, done)
             with self._timed("undo"):
-                self._undone(done, before, source, changed)
+                self._undone([*later, done], before, source)
         except Endless as error:
             verdict.find("endless", error)
         return verdict
@@ -157,12 +157,12 @@ class Judge:
                 self.verdict.find("second run writes", f"{request.method} {request.path}")
         self._same("second run changes", after, self.read(self.destination))
 
-    def _changed(self, source: Reading, before: Reading, said: list[Any], done: dict[str, Any]) -> bool:
-        """One field changes at the source: a migration updates exactly that."""
+    def _changed(self, source: Reading, before: Reading, said: list[Any], done: dict[str, Any]) -> list[dict[str, Any]]:
+        """One field changes at the source: a migration, which is returned, updates exactly that."""
         arrived = {s["source_id"] for s in done["steps"] if s["outcome"] in ("created", "updated", "unchanged")}
         change = changes(self.description.seed, source, arrived)
         if change is None:
-            return False
+            return []
         change.make(self.source)
         now = as_was(self.read(self.source), source)
         again = self._migrate()
@@ -175,16 +175,17 @@ class Judge:
             known = (difference.about.id, difference.field) in self._unannounced
             if not known and announced(difference, also, now) is None:
                 self.verdict.find("change", f"after {change}: {difference}")
-        return True
+        return [again]
 
-    def _undone(self, done: dict[str, Any], before: Reading, source: Reading, changed: bool) -> None:
-        """Undo leaves the destination as it was, and the source, too."""
-        source = as_was(self.read(self.source), source) if changed else source
-        self.ferry.control(done["id"], "undo")
-        state = self._ended(done["id"], ("undone", "stuck"))
-        for step in state["steps"]:
-            if "/undo/" in step["key"] and step["state"] in ("failed", "skipped"):
-                self.verdict.find("undo", f"{step['key']} {step['state']}: {step['reason']}")
+    def _undone(self, migrations: list[dict[str, Any]], before: Reading, source: Reading) -> None:
+        """Undo of all migrations, the latest first, leaves the destination as it was, and the source, too."""
+        source = as_was(self.read(self.source), source) if len(migrations) > 1 else source
+        for migration in migrations:
+            self.ferry.control(migration["id"], "undo")
+            state = self._ended(migration["id"], ("undone", "stuck"))
+            for step in state["steps"]:
+                if "/undo/" in step["key"] and step["state"] in ("failed", "skipped"):
+                    self.verdict.find("undo", f"{step['key']} {step['state']}: {step['reason']}")
         self._same("undo", before, self.read(self.destination))
         self._same("undo touches the source", source, self.read(self.source))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -30,7 +31,7 @@ each_of_ours = pytest.mark.parametrize("name", OURS)
 
 
 def test_the_stack_is_the_services_with_their_broker_and_database() -> None:
-    assert set(SERVICES) == {"exporter", "importer", "coordinator", "rabbitmq", "postgresql"}
+    assert set(SERVICES) == {"exporter", "importer", "coordinator", "gateway", "rabbitmq", "postgresql"}
 
 
 @each_service
@@ -38,7 +39,7 @@ def test_the_environment_names_files_instead_of_secrets(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         assert "://" not in value
         if re.search("PASS|SECRET|TOKEN|URI|URL|CONFIG", variable):
-            assert variable.endswith("_FILE")
+            assert variable.endswith("_FILE") or variable == "STACKFERRY_TOKENS"  # which names a file by itself
             assert value.removeprefix("/run/secrets/") in SERVICES[name]["secrets"]
 
 
@@ -78,7 +79,8 @@ def test_a_container_can_do_no_more_than_it_needs(name: str) -> None:
 
 @each_of_ours
 def test_a_service_can_be_scaled_and_waits_for_the_broker(name: str) -> None:
-    assert not {"container_name", "hostname", "ports"} & set(OURS[name])
+    published = {"ports"} if name == "gateway" else set()
+    assert not ({"container_name", "hostname", "ports"} - published) & set(OURS[name])
     assert OURS[name]["depends_on"]["rabbitmq"] == {"condition": "service_healthy"}
 
 
@@ -123,12 +125,15 @@ def test_the_secrets_are_those_that_the_stack_wants(tmp_path: Path) -> None:
     written = secrets(folder)
     files = {Path(secret["file"]) for secret in COMPOSE["secrets"].values()}
     assert {file.parent for file in files} == {Path("deploy/secrets")}
-    assert set(written) == {file.name for file in files} | {"amqp-client", "amqp-operator"}
+    assert set(written) == {file.name for file in files} | {"amqp-client", "amqp-operator", "token"}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert "/secrets/" in (ROOT / "deploy/.gitignore").read_text().split()
     users = {user["name"] for user in json.loads(written["rabbitmq-definitions.json"])["users"]}
     assert users == {urlsplit(uri).username for name, uri in written.items() if name.startswith("amqp-")} == USERS
     assert written["database-password"].strip() in written["database-url"]
+    digest = hashlib.sha256(written["token"].strip().encode()).hexdigest()
+    assert [one["sha256"] for one in yaml.safe_load(written["tokens.yaml"])["tokens"]] == [digest]
+    assert "gateway" in yaml.safe_load(written["clients.yaml"])["clients"], "else the coordinator listens to none of it"
 
 
 def test_people_come_through_the_published_port_and_services_by_the_brokers_name(

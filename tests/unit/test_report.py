@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from stackferry import summary
 from stackferry.resources import order
 from stackferry_cli import output, report
 from stackferry_cli.output import Format
@@ -41,7 +42,7 @@ STEPS = [
 
 
 def test_a_row_counts_the_steps_of_its_kind() -> None:
-    rows = {row["kind"]: row for row in report.by_kind(STEPS)}
+    rows = {row["kind"]: row for row in summary.by_kind(STEPS)}
     assert rows["network"] == {
         "kind": "network", "created": 1, "updated": 1, "unchanged": 1, "removed": 0, "restored": 0, "failed": 1, "skipped": 1,
         "seconds": 4.5,
@@ -50,21 +51,21 @@ def test_a_row_counts_the_steps_of_its_kind() -> None:
 
 
 def test_the_last_row_is_the_sum_and_the_others_are_in_the_order_of_the_kinds() -> None:
-    *rows, total = report.by_kind(STEPS)
+    *rows, total = summary.by_kind(STEPS)
     assert total["kind"] == "all"
-    for column in report.COLUMNS[1:]:
+    for column in summary.COLUMNS[1:]:
         assert total[column] == sum(row[column] for row in rows)
     kinds = [row["kind"] for row in rows]
     assert kinds == [kind for kind in order() if kind in kinds]
 
 
 def test_nothing_is_zero_of_everything() -> None:
-    (total,) = report.by_kind([])
-    assert {total[column] for column in report.COLUMNS[1:]} == {0}
+    (total,) = summary.by_kind([])
+    assert {total[column] for column in summary.COLUMNS[1:]} == {0}
 
 
 def test_what_did_not_succeed_is_listed() -> None:
-    found = report.failures(STEPS)
+    found = summary.failures(STEPS)
     assert [(s["kind"], s["state"]) for s in found] == [
         ("network", "failed"),
         ("network", "skipped"),

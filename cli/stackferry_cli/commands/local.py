@@ -26,7 +26,7 @@ def up(
     ] = None,
     format_: Output = output.Format.table,
 ) -> None:
-    """Start the system on this machine: broker (unless AMQP_URI is set), coordinator, exporter, importer.
+    """Start the system on this machine: broker (unless AMQP_URI is set), coordinator, exporter, importer, gateway.
 
     A service that dies is started again; `status` says how often it was.
     The services find clouds as every OpenStack tool does: OS_CLIENT_CONFIG_FILE, clouds.yaml in the folder that this is
@@ -42,11 +42,14 @@ def up(
         environ["OS_CLIENT_CONFIG_FILE"] = str(kept)
     stack.process(KEEPER).stop()  # or it could start what we start
     running = [name for name in stack.names() if stack.process(name).pid()]
-    stack.up({"exporter": exporters, "importer": importers}, environ)
+    stack.up({"exporter": exporters, "importer": importers, "gateway": 1}, environ)
     stack.keep(environ)
     names, logs, file = stack.names(), stack.folder / "logs", environ.get("OS_CLIENT_CONFIG_FILE")
+    url, token = stack.gateway.url(), str(stack.gateway.token_file)
     lines = [f"up: {', '.join(names)}; logs in {logs}", *([f"clouds: {file}"] if file else [])]
-    output.tell(format_, {"up": names, "logs": str(logs), "clouds": file, "ran_already": running}, *lines)
+    lines.append(f"HTTP: {url}/v1; a token for it is in {token}")
+    told = {"up": names, "logs": str(logs), "clouds": file, "ran_already": running, "http": url, "token_file": token}
+    output.tell(format_, told, *lines)
     if running:
         text = "ran already, with the credentials of their start; `stackferry down` and `up` to change them"
         output.errors.print(f"note: {', '.join(running)} {text}")

@@ -96,11 +96,10 @@ class Node:
 
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not self._file.exists():
-            names = [user.name for user in topology.USERS] + ["admin"]
-            passwords = {name: secrets.token_urlsafe(18) for name in names}
-            self._write("node.json", json.dumps({**{name: free_port() for name in PORTS}, "passwords": passwords}))
-        known = self._known()
+        known: dict[str, Any] = self._known() if self._file.exists() else {name: free_port() for name in PORTS}
+        names = [user.name for user in topology.USERS] + ["admin"]  # a newer version may have more
+        known["passwords"] = {name: secrets.token_urlsafe(18) for name in names} | known.get("passwords", {})
+        self._write("node.json", json.dumps(known))
         if not until(lambda: is_free(known["port"]), 5):
             text = f"its port {known['port']} is taken by another program; end that (`ss -ltnp` names it)"
             raise BrokerUnavailable(f"the private RabbitMQ node can't start: {text}")

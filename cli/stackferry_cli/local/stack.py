@@ -10,10 +10,12 @@ from typing import Any
 
 from stackferry.errors import Error
 
+from .gateway import Gateway
 from .processes import Process, until
 from .rabbitmq import Node
 
-SERVICES = ("coordinator", "exporter", "importer")
+#: service → how many processes, if nobody says
+SERVICES = {"coordinator": 1, "exporter": 1, "importer": 1, "gateway": 0}
 KEEPER = "keeper"
 
 
@@ -40,6 +42,11 @@ class Stack:
         return Node(self.folder)
 
     @property
+    def gateway(self) -> Gateway:
+        """Its HTTP API."""
+        return Gateway(self.folder)
+
+    @property
     def database_url(self) -> str:
         """Where its coordinator remembers, unless STACKFERRY_DATABASE_URL says otherwise."""
         return f"sqlite:///{self.folder}/stackferry.db"
@@ -52,9 +59,11 @@ class Stack:
         """Process names; those of an earlier start when no counts are given."""
         if counts is None:
             known = sorted(p.stem for p in (self.folder / "run").glob("*.pid") if p.stem not in ("rabbitmq", KEEPER))
-            return known or list(SERVICES)
+            return known or [service for service, many in SERVICES.items() if many]
         return [
-            f"{service}-{n}" if n > 1 else service for service in SERVICES for n in range(1, counts.get(service, 1) + 1)
+            f"{service}-{n}" if n > 1 else service
+            for service, many in SERVICES.items()
+            for n in range(1, counts.get(service, many) + 1)
         ]
 
     def process(self, name: str) -> Process:
@@ -89,6 +98,7 @@ class Stack:
             "STACKFERRY_AMQP_URI": self.uri(service),
             "STACKFERRY_READY_FILE": str(ready),
             "STACKFERRY_STATE_DIR": str(self.folder / "state" / name),  # its key must not be left in /tmp by a kill
+            **(self.gateway.settings() if service == "gateway" else {}),
             **environ,
         }
         process.start([sys.executable, "-W", "ignore", "-m", f"stackferry_{service}"], settings)

@@ -1,1 +1,1 @@
-"""The HTTP face: API, live page, metrics. Empty until that face is built."""
+"""HTTP: what a client can ask and request on the bus, and events as they are told."""

@@ -1,0 +1,92 @@
+"""The gateway as an ASGI application: its paths, and what lives as long as it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from . import metrics, openapi
+from .desk import Desk
+from .events import Events
+from .history import History
+from .people import Tokens
+from .serving import SAFE, Door, Serving, refused
+from .settings import Settings
+from .table import ENDPOINTS, PREFIX, STREAMS
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create(settings: Settings) -> Starlette:
+    """Return the application; it connects to the broker when it starts. Raises Error for tokens that can't be read."""
+    desk = Desk(settings.amqp_uri, settings.answer_within)
+    history = History(settings.amqp_uri, settings.history_bytes)
+    serving = Serving(Door(Tokens(settings.tokens), settings.rate), desk, settings.body_bytes)
+    events = Events(serving, history)
+
+    def is_ready() -> bool:
+        return desk.is_ready and history.is_ready
+
+    counted = metrics.Metrics(lambda: events.listeners, lambda: history.position, is_ready)
+    described = json.dumps(openapi.document(), ensure_ascii=False).encode()
+
+    @asynccontextmanager
+    async def living(_: Any) -> AsyncIterator[None]:
+        desk.start()
+        history.start()
+        beating = asyncio.create_task(events.pulse.run())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+            await asyncio.to_thread(history.close)
+            await asyncio.to_thread(desk.close)
+
+    async def alive(_: Request) -> Response:
+        return Response(b"alive\n", 200, SAFE, "text/plain")
+
+    async def ready(_: Request) -> Response:
+        if is_ready():
+            return Response(b"ready\n", 200, SAFE, "text/plain")
+        return Response(b"the broker isn't connected\n", 503, SAFE, "text/plain")
+
+    async def measured(_: Request) -> Response:
+        return Response(counted.text(), 200, SAFE, metrics.MEDIA)
+
+    async def description(_: Request) -> Response:
+        return Response(described, 200, SAFE, "application/json")
+
+    def counting(path: str, handler: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            began = time.monotonic()
+            response = await handler(request)
+            counted.note(request.method, path, response.status_code, began)
+            return response
+
+        return handle
+
+    async def unserved(request: Request, error: Exception) -> Response:
+        return refused(error, request)
+
+    routes = [
+        *(Route(PREFIX + line.path, counting(PREFIX + line.path, serving.handler(line)), methods=[line.method])
+          for line in ENDPOINTS),
+        *(Route(path, counting(path, events.__call__)) for path in STREAMS),
+        Route(f"{PREFIX}/openapi.json", description),
+        Route("/livez", alive),
+        Route("/readyz", ready),
+        Route("/metrics", measured),
+    ]  # fmt: skip
+    return Starlette(routes=routes, lifespan=living, exception_handlers={HTTPException: unserved})

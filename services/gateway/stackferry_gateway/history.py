@@ -1,0 +1,236 @@
+"""What was told of migrations: the latest at hand, what is older read from the broker's stream.
+
+An event's number is its offset in the stream ``stackferry.history``, so that whoever was away goes on where it left
+off, at whichever gateway. Progress is in no stream: of each step only the latest counts, and it has no number.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from kombu import Connection, Queue
+from stackferry import topology
+from stackferry.bus import BUS_ERRORS, connect, receiving, user_of
+from stackferry.envelope import Envelope
+from stackferry.errors import BrokerUnavailable, InvalidMessage
+from stackferry.messages import StepProgressed
+from stackferry_runtime.logs import logger
+
+log = logger(__name__)
+AT_ONCE = 500  # messages that the broker sends before the first is acknowledged
+AGAIN = 0.5  # seconds between two tries to connect
+TOLD_FOR = 60.0  # seconds in which a step's progress is kept for who comes later
+QUIET = 1.0  # seconds in which a stream that has more would have sent it
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event: ``number`` is its offset; ``key`` its routing key, which says who may hear of it.
+
+    ``frame``: the event as one of a stream of server-sent events.
+    """
+
+    number: int
+    key: str
+    migration: str
+    step: str
+    labels: dict[str, str]
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What has been told since: ``gap`` when something before the first of it is kept no longer."""
+
+    events: list[Told]
+    position: int
+    gap: bool = False
+
+
+class History:
+    """The events at hand, and whoever waits for more. Several threads may read it."""
+
+    def __init__(self, uri: str, kept_bytes: int) -> None:
+        self.uri, self.kept_bytes = uri, kept_bytes
+        self._events: deque[Told] = deque()
+        self._bytes = 0
+        self._next = 0  # the number that the next event will have at least
+        self._lock = threading.Lock()
+        self._progress: dict[tuple[str, str], tuple[int, float, Told]] = {}  # step → turn, when, event
+        self._turn = 0
+        self._over, self._connected = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="history", daemon=True)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether what is told arrives."""
+        return self._connected.is_set()
+
+    def start(self) -> None:
+        """Read, in a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._over.set()
+        self._thread.join(5)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """The number of the latest event; -1 when there was none."""
+        with self._lock:
+            return self._next - 1
+
+    @property
+    def turn(self) -> int:
+        """The number of the latest progress."""
+        return self._turn
+
+    def since(self, position: int, limit: int = 5000) -> Batch | None:
+        """Return what came after an event, at most so many; None when that isn't all at hand (see ``replay``)."""
+        with self._lock:
+            if position >= self._next - 1:
+                return Batch([], self._next - 1, gap=position >= self._next)  # of another stream, if ever
+            if not self._events or self._events[0].number > position + 1:
+                return None
+            first = bisect.bisect_right(self._events, position, key=lambda told: told.number)
+            found = [self._events[n] for n in range(first, min(first + limit, len(self._events)))]
+        return Batch(found, found[-1].number if found else position)
+
+    def progress_since(self, turn: int) -> tuple[list[Told], int]:
+        """Return the latest progress of each step that came after a turn, and the turn to go on from."""
+        with self._lock:
+            return [told for number, _, told in self._progress.values() if number > turn], self._turn
+
+    def replay(self, position: int, limit: int = 5000) -> Batch:
+        """Read what came after an event from the broker: it's older than what is at hand.
+
+        Raises BrokerUnavailable when the broker can't be reached.
+        """
+        events: list[Told] = []
+        with self._lock:
+            until = self._events[0].number if self._events else self._next
+        for told in self._read(max(position + 1, 0)):
+            if told is None or told.number >= until or len(events) >= limit:
+                break
+            if told.number > position:  # the broker begins with a chunk that holds it
+                events.append(told)
+        first = events[0].number if events else until
+        gap = first > position + 1
+        return Batch(events, events[-1].number if events else until - 1, gap)
+
+    def _read(self, offset: int) -> Iterator[Told | None]:
+        """Yield events from an offset on; None when there seem to be no more."""
+        found: deque[Told] = deque()
+        with connect(self.uri, "gateway replay") as connection, suppress(*BUS_ERRORS):
+            _consume(connection, offset, lambda message: _take(message, found.append))
+            while True:
+                try:
+                    connection.connection.drain_events(timeout=QUIET)
+                except TimeoutError:
+                    yield None
+                while found:
+                    yield found.popleft()
+
+    # -- hearing -----------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._hear()
+            except (BrokerUnavailable, *BUS_ERRORS) as error:
+                if self._connected.is_set():
+                    log.warning("the broker is lost; trying again", error=str(error))
+            self._connected.clear()
+            self._over.wait(AGAIN)
+
+    def _hear(self) -> None:
+        with connect(self.uri, "gateway history") as connection:
+            _consume(connection, self._next or "last", lambda message: _take(message, self._keep))
+            channel = connection.channel()
+            own = f"{topology.client_queues(user_of(self.uri))}{uuid.uuid4().hex}.progress"
+            queue = Queue(own, exclusive=True, auto_delete=True, durable=False)(channel)
+            queue.queue_declare()
+            queue.bind_to(topology.EVENTS, routing_key=f"*.*.*.{StepProgressed.called}")
+            connection.Consumer(
+                [queue], channel=channel, no_ack=True, on_message=self._progressed, auto_declare=False
+            ).consume()
+            with suppress(TimeoutError):
+                while not self._next:  # else nobody would know how far the stream is
+                    connection.connection.drain_events(timeout=QUIET)
+            self._connected.set()
+            while not self._over.is_set():
+                with suppress(TimeoutError):
+                    connection.connection.drain_events(timeout=1.0)
+                connection.connection.heartbeat_tick()
+
+    def _keep(self, told: Told) -> None:
+        with self._lock:
+            if told.number < self._next:
+                return
+            self._events.append(told)
+            self._next = told.number + 1
+            self._bytes += _size(told)
+            while self._bytes > self.kept_bytes:
+                self._bytes -= _size(self._events.popleft())
+            self._progress.pop((told.migration, told.step), None)
+
+    def _progressed(self, message: Any) -> None:
+        told = _told(message, -1)
+        if told is None:
+            return
+        now = time.monotonic()
+        with self._lock:
+            self._turn += 1
+            self._progress[told.migration, told.step] = self._turn, now, told
+            for key in [key for key, (_, at, _) in self._progress.items() if now - at > TOLD_FOR]:
+                del self._progress[key]
+
+
+def _consume(connection: Connection, offset: Any, take: Callable[[Any], None]) -> None:
+    """Have the stream's messages from an offset on given to *take*."""
+    channel = receiving(connection)
+    channel.basic_qos(0, AT_ONCE, False)
+
+    def on_message(message: Any) -> None:
+        take(message)
+        message.ack()
+
+    stream = Queue(topology.history_queue().name, consumer_arguments={"x-stream-offset": offset}, no_declare=True)
+    connection.Consumer([stream(channel)], channel=channel, on_message=on_message, auto_declare=False).consume()
+
+
+def _take(message: Any, keep: Callable[[Told], None]) -> None:
+    number = message.headers.get("x-stream-offset")
+    if isinstance(number, int) and (told := _told(message, number)) is not None:
+        keep(told)
+
+
+def _told(message: Any, number: int) -> Told | None:
+    """A message as one that is told on; None for what is no event."""
+    try:
+        envelope = Envelope.from_bytes(message.body, message.content_type)
+    except InvalidMessage:
+        return None
+    words, data = envelope.type.split("."), envelope.data
+    labels, name = data.get("labels"), words[1] if len(words) > 1 else envelope.type
+    id_ = f"id: {number}\n" if number >= 0 else ""
+    frame = f"{id_}event: {name}\ndata: ".encode() + envelope.to_bytes() + b"\n\n"
+    return Told(
+        number, str(message.delivery_info.get("routing_key") or ""), str(data.get("migration") or ""),
+        str(data.get("step") or ""), labels if isinstance(labels, dict) else {}, frame,
+    )  # fmt: skip
+
+
+def _size(told: Told) -> int:
+    return len(told.frame) + 400

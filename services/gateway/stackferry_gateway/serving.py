@@ -1,0 +1,166 @@
+"""From a request of ASGI to a call of the table, and from what comes of it to a response."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields
+from stackferry.errors import Error, InvalidMessage
+from stackferry.roles import ROLES
+from stackferry_runtime.logs import logger
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from .calls import Call, Endpoint, Row
+from .desk import Declined, Desk
+from .people import Person, Rate, Tokens, wrong_tokens
+from .problems import MEDIA, Problem, of_error, of_refusal
+
+log = logger(__name__)
+SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+LONGEST = 512  # characters of a parameter of a path
+
+
+class Door:
+    """Who comes in, and how fast. Raises Problem for everybody else."""
+
+    def __init__(self, tokens: Tokens, rate: float) -> None:
+        self.tokens, self.rate, self.wrong = tokens, Rate(rate), wrong_tokens()
+
+    def enter(self, request: Request) -> Person:
+        """The person whose token a request has."""
+        address = request.client.host if request.client else ""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Problem(401, "say `Authorization: Bearer <token>`", WWW_Authenticate="Bearer")
+        self.wrong.take(address, 0.0)
+        try:
+            person = self.tokens.of(token.strip())
+        except Problem:
+            self.wrong.take(address)
+            raise
+        self.rate.take(person.name)
+        return person
+
+
+class Serving:
+    """Answers the endpoints of the table."""
+
+    def __init__(self, door: Door, desk: Desk, body_bytes: int) -> None:
+        self.door, self.desk, self.body_bytes = door, desk, body_bytes
+
+    def handler(self, endpoint: Endpoint) -> Any:
+        """The ASGI endpoint of a line of the table."""
+
+        async def handle(request: Request) -> Response:
+            call = None
+            try:
+                call = await self._call(endpoint, request)
+                reply = await run_in_threadpool(endpoint.do, call)
+                response = Response(reply.content(), reply.status, {**SAFE, **reply.headers}, reply.media)
+            except Exception as error:
+                response = refused(error, request)
+            if call is not None and endpoint.method != "GET":
+                log.info("request", audit=True, person=call.person.name, method=endpoint.method,
+                         path=request.url.path, status=response.status_code)  # fmt: skip
+            return response
+
+        return handle
+
+    async def _call(self, endpoint: Endpoint, request: Request) -> Call:
+        person = self.door.enter(request)
+        if ROLES.index(person.client.role) < ROLES.index(endpoint.role):
+            raise Problem(403, f"this token is {person.client.role}'s, and this is for the role {endpoint.role}")
+        path = {name: str(value) for name, value in request.path_params.items()}
+        if any(len(value) > LONGEST or not value.isprintable() for value in path.values()):
+            raise Problem(404, "nothing here has such a name")
+        query = _loaded(endpoint.query, _given(endpoint.query, request))
+        body = _loaded(endpoint.body, await self._body(request)) if endpoint.body else {}
+        return Call(person, self.desk, path, query, body, dict(request.headers))
+
+    async def _body(self, request: Request) -> Any:
+        """The body, a JSON object; Problem for one that is too long, or something else."""
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != "application/json":
+            raise Problem(415, "send `Content-Type: application/json`", Accept="application/json")
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > self.body_bytes:
+                raise Problem(413, f"at most {self.body_bytes} bytes are taken", Connection="close")
+        try:
+            return json.loads(bytes(body), object_pairs_hook=_once, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise Problem(400, f"the body is no JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _given(schema: type[Schema] | None, request: Request) -> Mapping[str, Any]:
+    """The parameters after the question mark; those that may be repeated are lists."""
+    given: Row = {}
+    declared = schema._declared_fields if schema else {}
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        if isinstance(declared.get(name), fields.List):
+            given[name] = values
+        elif len(values) > 1:
+            raise Problem(422, f"{name} may stand once", {name: ["it stands more than once"]})
+        else:
+            given[name] = values[0]
+    return given
+
+
+def _loaded(schema: type[Schema] | None, given: Any) -> Row:
+    if schema is None:
+        if given:
+            raise Problem(422, f"there is no parameter {next(iter(given))!r} here")
+        return {}
+    try:
+        loaded: Row = schema().load(given)
+    except ValidationError as error:
+        raise of_refusal("invalid", error.normalized_messages()) from None
+    return loaded
+
+
+def refused(error: Exception, request: Request) -> Response:
+    """The answer to a request that isn't served; what nobody expected is in the log, and not told."""
+    try:
+        problem = _problem(error)
+    except Exception:
+        incident = str(uuid.uuid4())
+        log.exception("a request failed", incident=incident, method=request.method, path=request.url.path)
+        problem = Problem(500, f"the log says more, by {incident}")
+    return Response(problem.body(), problem.status, {**SAFE, **problem.headers}, MEDIA)
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ClientDisconnect):
+        return Problem(400, "the caller has gone")
+    if isinstance(error, Declined):
+        if error.reason == "error":
+            return Problem(409, str(error.errors))
+        return of_refusal(error.reason, error.errors)
+    if isinstance(error, HTTPException):
+        said = {404: "there's nothing at this path", 405: "this path takes other methods"}
+        allow = {"Allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
+        return Problem(error.status_code, said.get(error.status_code, str(error.detail)), **allow)
+    if isinstance(error, InvalidMessage | Error):
+        return of_error(error)
+    raise error

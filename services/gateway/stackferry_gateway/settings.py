@@ -1,0 +1,34 @@
+"""The gateway's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marshmallow import validate
+from stackferry_runtime.settings import Common, setting
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """The gateway: HTTP for programs and people that don't speak AMQP. It knows no cloud, and has no database."""
+
+    address: str = setting("127.0.0.1", "address to listen on; any but this machine's own wants TLS")
+    port: int = setting(8972, "port to listen on; 0: any that is free", validate.Range(0, 65535))
+    tls_certificate: str = setting("", "file with the certificate (PEM, with its chain) that HTTPS is spoken with")
+    tls_key: str = setting("", "file with its private key (PEM)")
+    tls_elsewhere: bool = setting(False, "whether a proxy before it speaks TLS, so that it need not itself")
+    url_file: str = setting("", "a file to write the address into once it takes requests")
+    tokens: str = setting(
+        "", "file (YAML) that says whose tokens are good, and for what; it's read again when it has changed"
+    )
+    answer_within: float = setting(
+        30.0, "seconds after which a question that nobody answers is given up", validate.Range(min=1)
+    )
+    body_bytes: int = setting(
+        64 << 20, "bytes of a request's body, at most: documents to import are sent in one", validate.Range(min=1024)
+    )
+    rate: float = setting(50.0, "requests a second with one token; more for a moment", validate.Range(min=0.1))
+    history_bytes: int = setting(
+        64 << 20, "bytes of events that are kept at hand for listeners; older ones are read from the broker",
+        validate.Range(min=1 << 20),
+    )  # fmt: skip

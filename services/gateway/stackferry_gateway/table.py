@@ -1,0 +1,37 @@
+"""What can be asked for over HTTP, line by line: which function answers, who may ask, what goes in and comes out."""
+
+from __future__ import annotations
+
+from stackferry.messages.answers import CheckedCloud, HostState
+from stackferry.roles import ADMIN, OPERATOR
+
+from .api import hosts, migrations, schemas
+from .calls import Endpoint
+
+PREFIX = "/v1"
+CSV = ("text/csv",)
+ENDPOINTS = (
+    Endpoint("GET", "/migrations", migrations.index, query=schemas.MigrationsQuery, gives=schemas.MigrationPage),
+    Endpoint("POST", "/migrations", migrations.create, OPERATOR, body=schemas.NewMigration, gives=schemas.Migration,
+             status=202),
+    Endpoint("GET", "/migrations/{migration}", migrations.show, gives=schemas.Migration),
+    Endpoint("DELETE", "/migrations/{migration}", migrations.delete, ADMIN, status=204),
+    Endpoint("GET", "/migrations/{migration}/steps", migrations.steps, query=schemas.StepsQuery,
+             gives=schemas.StepPage),
+    Endpoint("GET", "/migrations/{migration}/plan", migrations.plan, query=schemas.Query, gives=schemas.Plan),
+    Endpoint("GET", "/migrations/{migration}/workloads", migrations.workloads, gives=schemas.Workloads),
+    Endpoint("GET", "/migrations/{migration}/report", migrations.report, query=schemas.FormatQuery,
+             gives=schemas.Report, also=CSV),
+    Endpoint("GET", "/migrations/{migration}/id-map", migrations.id_map, query=schemas.FormatQuery,
+             gives=schemas.IdMap, also=CSV),
+    Endpoint("POST", "/migrations/{migration}/actions", migrations.act, OPERATOR, body=schemas.Action,
+             gives=schemas.Migration, status=202),
+    Endpoint("POST", "/migrations/{migration}/cleanup", migrations.clean_up, ADMIN, body=schemas.CleanUp,
+             gives=schemas.Migration, status=202),
+    Endpoint("GET", "/hosts", hosts.index, gives=schemas.HostList),
+    Endpoint("POST", "/hosts/{host}/actions", hosts.act, OPERATOR, body=schemas.HostAction, gives=HostState,
+             status=202),
+    Endpoint("GET", "/clouds/{cloud}/check", hosts.check, query=schemas.CheckQuery, gives=CheckedCloud),
+)  # fmt: skip
+#: streams of server-sent events
+STREAMS = (f"{PREFIX}/events", f"{PREFIX}/migrations/{{migration}}/events")
