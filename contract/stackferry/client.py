@@ -28,6 +28,7 @@ from .messages import (
     ControlMigration,
     DescribeHosts,
     DescribeMigrations,
+    DescribeWorkers,
     ForgetMigrations,
     MigrationChanged,
     RequestMigration,
@@ -218,6 +219,12 @@ class Client:
         """Return every conversion host: how full it is, whether it gets work, and why not."""
         (answer,) = self._ask(DescribeHosts, {})
         found: list[dict[str, Any]] = answer["hosts"]
+        return found
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return every exporter and importer that is there: version, clouds, seconds since it was heard."""
+        (answer,) = self._ask(DescribeWorkers, {})
+        found: list[dict[str, Any]] = answer["workers"]
         return found
 
     def _ask(self, message: type[Command], data: dict[str, Any]) -> list[dict[str, Any]]:

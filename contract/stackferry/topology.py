@@ -237,12 +237,15 @@ USERS = (
             "stackferry.requests",
             "stackferry.commands",
             "stackferry.facts",
+            "stackferry.events",
             "stackferry.returns",
         ),
         writes=(*_WORKERS_WRITE, *_ANSWER, "stackferry.commands", "stackferry.events", "stackferry.dead"),
-        # all work queues: it makes them anew when somebody has deleted one, for which RabbitMQ wants to see every right
-        own_queues=r"stackferry\.(transfer|exporter|importer|coordinator)(\..*)?",
+        # all work queues, and what it has told: it makes them anew when somebody has deleted one, for which RabbitMQ
+        # wants to see every right
+        own_queues=r"stackferry\.((transfer|exporter|importer|coordinator)(\..*)?|history)",
         topics=(r"worker\.seen",),
+        hears=(events.permitted(None, None),),  # what the history is bound to
     ),
     client_user("client"),
     client_user("gateway"),  # it asks on behalf of many, and tells them what it hears

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 import pytest
-from stackferry.messages import CheckCloud, DescribeHosts, DescribeMigrations
+from stackferry.messages import CheckCloud, DescribeHosts, DescribeMigrations, DescribeWorkers
 from stackferry_sandbox.seed import seed_tenant
 
 from ..unit.coordinator.test_recorded import folded
@@ -51,6 +51,7 @@ def test_a_tenant_crosses_a_second_run_writes_nothing_and_undo_leaves_nothing(
         (DescribeMigrations, {}),
         (DescribeMigrations, {"migration": state["id"], "documents": True}),
         (DescribeHosts, {}),
+        (DescribeWorkers, {}),
         (CheckCloud, {"place": {"cloud": seeded.entry}, "side": "source"}),
     ):
         for content in ferry._ask(question, about):

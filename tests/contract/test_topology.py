@@ -70,7 +70,7 @@ def test_nobody_parks_in_the_brokers_own_name(user: str) -> None:
 
 @pytest.mark.parametrize("user", ["exporter", "importer", "coordinator", "client"])
 def test_users_create_none_of_the_topology(user: str) -> None:
-    made = {queue.name for queue in topology.WORK_QUEUES} if user == "coordinator" else set()
+    made = {"stackferry.history", *(queue.name for queue in topology.WORK_QUEUES)} if user == "coordinator" else set()
     assert {name for name in (*EXCHANGES, *QUEUES, "stackferry", "other") if may(user, "configure", name)} == made
 
 

@@ -6,7 +6,11 @@ import csv
 import hashlib
 import io
 import json
+import os
+import re
+import shutil
 import socket
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -20,6 +24,8 @@ import httpx
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from stackferry.bus import connect
+from stackferry.client import Client
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
 
@@ -373,6 +379,18 @@ def test_nothing_is_sent_again_that_is_known_already(http: httpx.Client) -> None
     assert http.get(f"/v1/migrations/{migration}", headers={"If-None-Match": '"else"'}).status_code == 200
 
 
+def test_workers_say_what_they_know_to_those_who_may_know_it(stack: Stack, http: httpx.Client) -> None:
+    found = http.get("/v1/workers").json()["items"]
+    assert {(one["service"], tuple(sorted(one["clouds"]))) for one in found} == {
+        (service, ("dst", "elsewhere", "src")) for service in ("exporter", "importer")
+    }
+    assert all(one["seen"] < 120 and one["version"] for one in found)
+    with caller(stack, "other") as other:
+        assert [one["clouds"] for one in other.get("/v1/workers").json()["items"]] == [["elsewhere"]] * len(found)
+    with Client(stack.uri(), timeout=20) as ferry:
+        assert {one["service"] for one in ferry.workers()} == {"exporter", "importer"}
+
+
 def test_the_credentials_of_a_cloud_are_tried(http: httpx.Client) -> None:
     found = problem(http.get("/v1/clouds/src/check"), 409)
     assert "src" in found["detail"] or "127.0.0.1" in found["detail"]
@@ -536,6 +554,22 @@ def test_the_broker_goes_away_and_comes_back(stack: Stack, http: httpx.Client) -
         assert not listener.is_lost
 
 
+def test_a_history_that_was_deleted_begins_anew(stack: Stack, http: httpx.Client) -> None:
+    first = imported(http, 2, mode="plan")
+    with Listener(stack, "/v1/events?after=-1") as listener:
+        assert until(lambda: phases(listener, first)[-1:] == ["planned"], 60)
+        with connect(stack.node.uri("admin"), "tests") as admin, admin.channel() as channel:
+            channel.queue_delete("stackferry.history")
+        assert until(lambda: not _answers(http), 30)
+        assert until(lambda: _answers(http), 90), "the coordinator makes it anew, and the gateway finds it"
+        second = imported(http, 1, mode="plan")
+        assert until(lambda: phases(listener, second)[-1:] == ["planned"], 60)
+    assert [event["event"] for event in listener.events].count("reset") == 1
+    with Listener(stack, "/v1/events?after=-1") as later:
+        assert until(lambda: phases(later, second)[-1:] == ["planned"], 30)
+    assert not later.of(first)
+
+
 def test_many_ask_at_once_and_each_gets_its_own_answer(stack: Stack, http: httpx.Client) -> None:
     ids = [made(http, name=f"m{n}") for n in range(20)]
     wrong: list[Any] = []
@@ -581,6 +615,33 @@ def test_it_describes_itself_and_answers_as_described(http: httpx.Client) -> Non
         found = http.get(path.replace("{migration}", migration)).json()
         root = {"$ref": answer["schema"]["$ref"], "components": document["components"]}
         Draft202012Validator(root).validate(found)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="optional: curl is not installed")
+def test_the_examples_of_the_page_as_they_stand(stack: Stack, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    commands = re.findall(r"(?m)^curl (?:.*\\\n)*.*$", re.findall(r"```sh\n(.*?)```", page, flags=re.S)[0])
+    assert len(commands) == 6
+    environ = {"PATH": os.environ["PATH"], "FERRY": f"{stack.gateway.url()}/v1",
+               "AUTH": f"Authorization: Bearer {token('root')}", "no_proxy": "*"}  # fmt: skip
+    with caller(stack, "root") as http:
+        environ["ID"] = imported(http, 1, mode="plan")
+        assert until(lambda: phase(http, environ["ID"]) == "planned", 60)
+    said = []
+    for command in commands:
+        limit = " --max-time 2" if "events" in command else ""
+        done = subprocess.run(
+            ["bash", "-c", command.split("  #")[0] + limit], env=environ, capture_output=True, text=True
+        )
+        assert done.returncode == (28 if limit else 0), done.stderr
+        said.append(done.stdout)
+    listed, asked, planned, started, told, report = said
+    assert environ["ID"] in [one["id"] for one in json.loads(listed)["items"]]
+    assert json.loads(asked)["mode"] == "plan"
+    assert [one["key"] for one in json.loads(planned)["items"]] == ["network/n0"]
+    assert json.loads(started)["phase"] in ("running", "done")
+    assert told.startswith("retry: ")
+    assert report.startswith("kind,created")
 
 
 def test_metrics_count_what_was_asked(http: httpx.Client) -> None:

@@ -178,7 +178,7 @@ def test_reads_only_the_streams_that_are_for_it(attempt: Callable[..., bool], us
 
         return act
 
-    assert attempt(user, read("stackferry.history")) == (user in ("client", "operator"))
+    assert attempt(user, read("stackferry.history")) == (user in ("client", "operator", "coordinator"))
     assert attempt(user, read("stackferry.audit")) == (user == "operator")
 
 

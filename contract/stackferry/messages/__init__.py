@@ -19,7 +19,7 @@ from .migrations import (
     RequestRefused,
     SubmitDocuments,
 )
-from .presence import DeadLettersDropped, WorkerSeen
+from .presence import DeadLettersDropped, DescribeWorkers, WorkerSeen
 from .questions import Answer, CheckCloud, DescribeMigrations, TryCloud
 from .resources import CompareResource, EnsureResource, FinishResource, RemoveResource
 from .scope import Place, Selection
@@ -43,6 +43,7 @@ __all__ = [
     "DeadLettersDropped",
     "DescribeHosts",
     "DescribeMigrations",
+    "DescribeWorkers",
     "DocumentSchema",
     "DocumentsExported",
     "EnsureResource",

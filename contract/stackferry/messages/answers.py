@@ -107,6 +107,25 @@ class Hosts(Content):
     hosts = _list(HostState, "every host that was heard of within a day")
 
 
+class WorkerState(Content):
+    """A service process, as it is now."""
+
+    service = need("exporter or importer")
+    instance = need("which process")
+    version = text("version of its software", allow_none=True)
+    clouds = fields.List(
+        fields.String(), allow_none=True,
+        metadata={"description": "clouds that it has credentials for, and this client may touch; null: not known"},
+    )  # fmt: skip
+    seen = _seconds("seconds since anything was heard of it")
+
+
+class Workers(Content):
+    """The answer to DescribeWorkers."""
+
+    workers = _list(WorkerState, "every process that was heard of in the last two minutes")
+
+
 class CheckedCloud(Content):
     """The answer to CheckCloud: what the credentials are, and allow."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
-from .fields import flag, need, number, text
-from .message import Event, Fact
+from .. import topology
+from .answers import Workers
+from .fields import answer_key, flag, need, number, text
+from .message import Command, Event, Fact
 
 
 class WorkerSeen(Fact):
@@ -22,6 +24,15 @@ class WorkerSeen(Fact):
         metadata={"description": "names of the clouds that it has credentials for, in clouds.yaml; null: not known"},
     )  # fmt: skip
     stopping = flag("it's about to end: this is the last that is heard of it", load_default=False)
+
+
+class DescribeWorkers(Command):
+    """Ask for every exporter and importer that is there; the answer is an Answer to ``reply_to``."""
+
+    queues = (topology.COORDINATOR,)
+    answer = Workers
+
+    reply_to = answer_key()
 
 
 class DeadLettersDropped(Event):

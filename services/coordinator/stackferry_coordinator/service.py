@@ -22,6 +22,7 @@ from stackferry.messages import (
     ControlMigration,
     DescribeHosts,
     DescribeMigrations,
+    DescribeWorkers,
     DocumentsExported,
     ExportEnded,
     ForgetMigrations,
@@ -40,7 +41,7 @@ from stackferry_runtime.services.bus import Delivery, Publish, handles
 
 from . import queries
 from .events import dead_letters
-from .hosts import operators
+from .hosts import operators, presence
 from .storage import database
 from .transactions.shell import Shell
 from .trust.authority import Authority
@@ -226,6 +227,17 @@ class Coordinator:
             ]
         answer = {"content": {"hosts": known}}
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
+
+    @handles(DescribeWorkers)
+    def on_workers(self, delivery: Delivery) -> None:
+        """What people ask about the services' processes."""
+        client = self.running.shell.authority.sees(DescribeWorkers.called, delivery.data, delivery.sender)
+        with self.running.shell.engine.connect() as connection:
+            known = presence.workers(connection, self.running.shell.clock())
+        for worker in known:
+            if worker["clouds"] is not None:
+                worker["clouds"] = [name for name in worker["clouds"] if client.may_touch([{"cloud": name}])]
+        self.publish(Answer, {"content": {"workers": known}}, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(
         DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered, SegmentServed,

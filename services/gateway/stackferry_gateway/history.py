@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kombu import Connection, Queue
+from kombu import Connection, Consumer, Queue
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, connect, receiving, user_of
 from stackferry.envelope import Envelope
@@ -133,7 +133,7 @@ class History:
         """Yield events from an offset on; None when there seem to be no more."""
         found: deque[Told] = deque()
         with connect(self.uri, "gateway replay") as connection, suppress(*BUS_ERRORS):
-            _consume(connection, offset, lambda message: _take(message, found.append))
+            _consume(receiving(connection), offset, lambda message: _take(message, found.append))
             while True:
                 try:
                     connection.connection.drain_events(timeout=QUIET)
@@ -156,7 +156,9 @@ class History:
 
     def _hear(self) -> None:
         with connect(self.uri, "gateway history") as connection:
-            _consume(connection, self._next or "last", lambda message: _take(message, self._keep))
+            if self._next and _end(connection) < self._next - 1:  # it was deleted, and is another one by now
+                self._begin_anew()
+            _consume(receiving(connection), self._next or "last", lambda message: _take(message, self._keep))
             channel = connection.channel()
             own = f"{topology.client_queues(user_of(self.uri))}{uuid.uuid4().hex}.progress"
             queue = Queue(own, exclusive=True, auto_delete=True, durable=False)(channel)
@@ -173,6 +175,11 @@ class History:
                 with suppress(TimeoutError):
                     connection.connection.drain_events(timeout=1.0)
                 connection.connection.heartbeat_tick()
+
+    def _begin_anew(self) -> None:
+        with self._lock:
+            self._events.clear()
+            self._bytes = self._next = 0
 
     def _keep(self, told: Told) -> None:
         with self._lock:
@@ -197,9 +204,8 @@ class History:
                 del self._progress[key]
 
 
-def _consume(connection: Connection, offset: Any, take: Callable[[Any], None]) -> None:
+def _consume(channel: Any, offset: Any, take: Callable[[Any], None]) -> None:
     """Have the stream's messages from an offset on given to *take*."""
-    channel = receiving(connection)
     channel.basic_qos(0, AT_ONCE, False)
 
     def on_message(message: Any) -> None:
@@ -207,7 +213,18 @@ def _consume(connection: Connection, offset: Any, take: Callable[[Any], None]) -
         message.ack()
 
     stream = Queue(topology.history_queue().name, consumer_arguments={"x-stream-offset": offset}, no_declare=True)
-    connection.Consumer([stream(channel)], channel=channel, on_message=on_message, auto_declare=False).consume()
+    Consumer(channel, [stream(channel)], on_message=on_message, auto_declare=False).consume()
+
+
+def _end(connection: Connection) -> int:
+    """The number of the stream's last event, or a little less while more are told; -1 when there's none."""
+    numbers, channel, deadline = [-1], receiving(connection), time.monotonic() + QUIET
+    _consume(channel, "last", lambda message: _take(message, lambda told: numbers.append(told.number)))
+    with suppress(TimeoutError):
+        while (left := deadline - time.monotonic()) > 0:
+            connection.connection.drain_events(timeout=left)
+    channel.close()
+    return max(numbers)
 
 
 def _take(message: Any, keep: Callable[[Told], None]) -> None:

@@ -17,6 +17,7 @@ SORTS = {
     404: ("not-found", "There's no such thing"),
     405: ("method-not-allowed", "That can't be done here"),
     406: ("not-acceptable", "It isn't to be had in this form"),
+    408: ("too-slow", "The request didn't arrive"),
     409: ("conflict", "Not as it is now"),
     412: ("precondition-failed", "It has changed meanwhile"),
     413: ("too-large", "The body is too large"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from .problems import MEDIA, Problem, of_error, of_refusal
 
 log = logger(__name__)
 SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+SLOWEST = 120.0  # seconds in which a body must have arrived
 LONGEST = 512  # characters of a parameter of a path
 
 
@@ -38,7 +40,6 @@ class Door:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Problem(401, "say `Authorization: Bearer <token>`", WWW_Authenticate="Bearer")
-        self.wrong.take(address, 0.0)
         try:
             person = self.tokens.of(token.strip())
         except Problem:
@@ -89,10 +90,14 @@ class Serving:
         if media != "application/json":
             raise Problem(415, "send `Content-Type: application/json`", Accept="application/json")
         body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > self.body_bytes:
-                raise Problem(413, f"at most {self.body_bytes} bytes are taken", Connection="close")
+        try:
+            async with asyncio.timeout(SLOWEST):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > self.body_bytes:
+                        raise Problem(413, f"at most {self.body_bytes} bytes are taken", Connection="close")
+        except TimeoutError:
+            raise Problem(408, f"the body wasn't whole after {SLOWEST:.0f} seconds", Connection="close") from None
         try:
             return json.loads(bytes(body), object_pairs_hook=_once, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:

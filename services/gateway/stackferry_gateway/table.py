@@ -31,6 +31,7 @@ ENDPOINTS = (
     Endpoint("GET", "/hosts", hosts.index, gives=schemas.HostList),
     Endpoint("POST", "/hosts/{host}/actions", hosts.act, OPERATOR, body=schemas.HostAction, gives=HostState,
              status=202),
+    Endpoint("GET", "/workers", hosts.workers, gives=schemas.WorkerList),
     Endpoint("GET", "/clouds/{cloud}/check", hosts.check, query=schemas.CheckQuery, gives=CheckedCloud),
 )  # fmt: skip
 #: streams of server-sent events

@@ -43,6 +43,14 @@ def worker_seen(connection: Connection, upsert: Callable[..., Any], data: dict[s
     _seen(connection, upsert, t.worker, key, {n: data.get(n) for n in WORKER}, data, now)
 
 
+def workers(connection: Connection, now: float) -> list[dict[str, Any]]:
+    """Every worker that isn't silent, as people are told of it."""
+    c = t.worker.c
+    query = select(c.service, c.instance, c.version, c.clouds, c.seen).where(c.seen > now - WORKER_SILENT)
+    rows = connection.execute(query.order_by(c.service, c.instance)).mappings()
+    return [{**row, "seen": round(max(0.0, now - row["seen"]), 1)} for row in rows]
+
+
 def unknown_clouds(
     connection: Connection, request: dict[str, Any], now: float, own: Collection[str] | None
 ) -> dict[str, str]:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from stackferry import topology
 from stackferry.bus import Publisher
+from stackferry.errors import BrokerUnavailable
+from stackferry_runtime.logs import logger
 
+log = logger(__name__)
 COMMANDS_KEPT = 300.0  # seconds of silence of a host after which what it was told isn't sent any more
 
 
@@ -45,6 +48,11 @@ class Queues:
         return self.clock() - self.heard.get(name, float("-inf")) < COMMANDS_KEPT
 
     def mend(self) -> None:
-        """Make the queues that somebody has deleted, or unbound; that of a host when its agent is heard next."""
-        for queue in topology.WORK_QUEUES:
-            self.publisher.declare(topology.work_queue(queue))
+        """Make the queues that somebody has deleted, or unbound; that of a host when its agent is heard next. What was
+        in the history is gone, then."""
+        for queue in map(topology.work_queue, topology.WORK_QUEUES):
+            self.publisher.declare(queue)
+        try:
+            self.publisher.declare(topology.history_queue())
+        except BrokerUnavailable as error:  # its users are those of an older version, which can do without
+            log.warning("the history isn't looked after: give the broker its definitions again", error=str(error))

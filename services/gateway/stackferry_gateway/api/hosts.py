@@ -1,8 +1,8 @@
-"""Conversion hosts, and the credentials of clouds."""
+"""Conversion hosts, the services' processes, and the credentials of clouds."""
 
 from __future__ import annotations
 
-from stackferry.messages import CheckCloud, ControlHost, DescribeHosts
+from stackferry.messages import CheckCloud, ControlHost, DescribeHosts, DescribeWorkers
 from stackferry.roles import Places
 
 from ..calls import Call, Reply, Row
@@ -29,6 +29,19 @@ def act(call: Call) -> Reply:
 def _seen(call: Call) -> list[Row]:
     (answer,) = call.ask(DescribeHosts, {})
     return [host for host in answer["hosts"] if call.person.client.may_touch([host])]
+
+
+def workers(call: Call) -> Reply:
+    """List the exporters and importers that are there: version, and which clouds each has credentials for."""
+    (answer,) = call.ask(DescribeWorkers, {})
+    return Reply({"items": [_of_theirs(worker, call) for worker in answer["workers"]]})
+
+
+def _of_theirs(worker: Row, call: Call) -> Row:
+    """A worker, with those of its clouds that this person may know of."""
+    if worker["clouds"] is None:
+        return worker
+    return {**worker, "clouds": [one for one in worker["clouds"] if call.person.client.may_touch([{"cloud": one}])]}
 
 
 def check(call: Call) -> Reply:

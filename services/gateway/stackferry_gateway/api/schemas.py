@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import EXCLUDE, RAISE, Schema, fields, validate
 from stackferry.messages import RequestMigration
-from stackferry.messages.answers import HostState, MigrationState, StepState
+from stackferry.messages.answers import HostState, MigrationState, StepState, WorkerState
 from stackferry.messages.document import DocumentField
 from stackferry.messages.fields import need, number, text
 from stackferry.phases import ACTIONS, PHASES
@@ -187,6 +187,12 @@ class HostList(_Loose):
     """Every conversion host."""
 
     items = fields.List(fields.Nested(HostState))
+
+
+class WorkerList(_Loose):
+    """Every exporter and importer."""
+
+    items = fields.List(fields.Nested(WorkerState))
 
 
 class Error(_Loose):
