@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -77,6 +77,19 @@ def connect(uri: str, name: str, heartbeat: int = HEARTBEAT, timeout: float = 10
             f"RabbitMQ at {safe_uri(uri)} does not answer ({error}); start it (`stackferry up`) or set AMQP_URI"
         ) from None
     return connection
+
+
+@contextmanager
+def connected(uri: str, name: str, **how: Any) -> Iterator[Connection]:
+    """A connection, closed at the end; one that broke is dropped without the farewell that nobody would answer."""
+    connection = connect(uri, name, **how)
+    try:
+        yield connection
+    except BaseException:
+        connection.collect()
+        raise
+    with suppress(*BUS_ERRORS):
+        connection.release()
 
 
 def _tls(uri: str) -> dict[str, Any] | bool:

@@ -19,6 +19,7 @@ from . import topology, undone
 from .bus import Outgoing, Publisher
 from .envelope import Envelope
 from .errors import Error, NoAnswer, Refused
+from .gathering import Gathering
 from .listener import Listener
 from .messages import (
     CheckCloud,
@@ -228,7 +229,7 @@ class Client:
         return found
 
     def _ask(self, message: type[Command], data: dict[str, Any]) -> list[dict[str, Any]]:
-        listener, parts = self._listener, []
+        listener, parts = self._listener, Gathering()
         listener.tend()
         question, asked = message.make(SOURCE, {**data, "reply_to": listener.id}), listener.connections
         self._publish(message, question)
@@ -242,9 +243,8 @@ class Client:
                 raise NoAnswer(f"nobody on {where} answered within {self.timeout:g} s; are the services up?")
             if error := answer.data.get("error"):
                 raise Error(error)
-            parts.append(answer.data["content"])
-            if not answer.data.get("more"):
-                return parts
+            if (whole := parts.take(answer.data)) is not None:
+                return whole
 
     # -- events -------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -11,7 +12,9 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -249,6 +252,89 @@ def test_the_same_key_and_body_are_taken_once_and_another_body_is_refused(http: 
     problem(http.post("/v1/migrations", json=request(name="else"), headers=key), 409)
     with caller(stack, "mover") as mover:
         assert mover.post("/v1/migrations", json=request(), headers=key).json()["id"] != one.json()["id"]
+
+
+def test_what_was_refused_leaves_nothing_behind(http: httpx.Client) -> None:
+    def documents(name: str) -> list[Any]:
+        return [{**NETWORK, "params": {"name": name}, "_info": {"id": name}}]
+
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    wrong = {"destination": {"cloud": "nowhere"}, "documents": documents("old")}
+    problem(http.post("/v1/migrations", json=wrong, headers=key), 422)
+    body = {"destination": {"cloud": "dst"}, "documents": documents("new")}
+    response = http.post("/v1/migrations", json=body, headers=key)
+    assert response.status_code == 202, response.text
+    migration = response.json()["id"]
+    problem(http.post("/v1/migrations", json={**body, "documents": documents("other")}, headers=key), 409)
+    assert http.post("/v1/migrations", json=body, headers=key).json()["id"] == migration
+    assert until(lambda: phase(http, migration) == "done", 60)
+    steps = http.get(f"/v1/migrations/{migration}/steps", params={"kind": "network"}).json()["items"]
+    assert [step["key"] for step in steps] == ["network/new"]
+
+
+def test_a_body_of_many_errors_keeps_nobody_waiting(stack: Stack, http: httpx.Client) -> None:
+    body = json.dumps({"destination": {"cloud": "dst"}, "documents": [{}] * 50_000}).encode()
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        with caller(stack, "mover") as mover:
+            answers.append(mover.post("/v1/migrations", content=body, headers={"Content-Type": "application/json"}))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    longest = 0.0
+    while sender.is_alive():
+        began = time.monotonic()
+        assert http.get("/livez").status_code == 200
+        longest = max(longest, time.monotonic() - began)
+    assert len(problem(answers[0], 422)["errors"]) == 100
+    assert longest < 2
+
+
+def test_a_folder_of_the_services_is_for_administrators_of_everything(stack: Stack) -> None:
+    with caller(stack, "mover") as mover, caller(stack, "team") as team:
+        for one in (mover, team):
+            problem(one.post("/v1/migrations", json=request(mode="export", destination=None, image_blobs="/etc")), 403)
+
+
+def test_a_label_has_one_value(stack: Stack) -> None:
+    with caller(stack, "team") as team:
+        made(team)
+        assert team.get("/v1/migrations", params={"label": "team=web"}).json()["items"]
+        for labels in (["team=db"], ["a=1", "a=2"]):
+            assert team.get("/v1/migrations", params={"label": labels}).json() == {"items": [], "next": None}
+
+
+def test_a_wrong_cursor_leaves_nothing_with_the_broker(stack: Stack, http: httpx.Client) -> None:
+    def parked() -> int:
+        with connect(stack.node.uri("admin"), "tests") as admin, admin.channel() as channel:
+            return int(channel.queue_declare("stackferry.dead", passive=True).message_count)
+
+    migration, before = made(http), parked()
+    wrong = base64.urlsafe_b64encode(b"network/none").decode().rstrip("=")
+    with caller(stack, "guest") as guest:
+        for path in (f"/v1/migrations/{migration}/steps", "/v1/migrations"):
+            problem(guest.get(path, params={"cursor": wrong}), 422)
+    assert parked() == before
+
+
+@pytest.mark.parametrize(("body", "status"), [
+    (b'{"\\ud800": 1}', 400), (b'{"labels": {"\\ud800": "x"}}', 400), (b'{"mode": "\\ud800"}', 400),
+    (b'{"mapping": ' + b"[" * 200 + b"]" * 200 + b"}", 400), (b'{"n": ' + b"1" * 5000 + b"}", 400),
+])  # fmt: skip
+def test_what_cannot_be_sent_on_is_refused(http: httpx.Client, body: bytes, status: int) -> None:
+    problem(http.post("/v1/migrations", content=body, headers={"Content-Type": "application/json"}), status)
+
+
+def test_methods_and_paths_that_are_none(http: httpx.Client) -> None:
+    response = http.request("OPTIONS", "/v1/migrations")
+    problem(response, 405)
+    assert {one.strip() for one in response.headers["allow"].split(",")} == {"GET", "HEAD", "POST"}
+    away = http.get("/v1/migrations/", headers={"Host": "elsewhere.example"})
+    problem(away, 404)
+    assert http.head("/v1/events").status_code == 200, "and it ends"
+    assert http.head("/v1/migrations").content == b""
+    problem(http.post(f"/v1/migrations/{NOBODYS}/actions", json={"action": "cutover", "servers": []}), 422)
 
 
 @pytest.mark.parametrize(("body", "pointer"), [
@@ -552,6 +638,55 @@ def test_the_broker_goes_away_and_comes_back(stack: Stack, http: httpx.Client) -
         migration = imported(http, 1, mode="plan")
         assert until(lambda: phases(listener, migration)[-1:] == ["planned"], 120), "the same stream goes on"
         assert not listener.is_lost
+
+
+def test_a_stream_ends_with_its_token(stack: Stack, http: httpx.Client) -> None:
+    before = stack.gateway.tokens_file.read_text()
+    known = yaml.safe_load(before)
+    about = {"name": "brief", "role": "viewer", "sha256": hashlib.sha256(token("brief").encode()).hexdigest()}
+    try:
+        stack.gateway.tokens_file.write_text(yaml.safe_dump({"tokens": [*known["tokens"], about]}))
+        with Listener(stack, person="brief") as listener:
+            migration = made(http)
+            assert until(lambda: bool(listener.of(migration)), 30)
+            stack.gateway.tokens_file.write_text(before)
+            assert until(lambda: listener.is_lost, 30)
+    finally:
+        stack.gateway.tokens_file.write_text(before)
+
+
+def test_a_gateway_with_listeners_stops_at_once(stack: Stack, http: httpx.Client) -> None:
+    with Listener(stack) as one, Listener(stack, "/v1/events?after=-1") as other:
+        process, began = stack.process("gateway"), time.monotonic()
+        assert process.stop(timeout=20)
+        assert time.monotonic() - began < 10
+        assert until(lambda: one.is_lost and other.is_lost, 10)
+    assert "Traceback" not in process.last_lines(40)
+    stack.up({"gateway": 1}, RATE)
+    assert until(lambda: _answers(http), 30)
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ({}, "STACKFERRY_TOKENS names no file"),
+    ({"TOKENS": "/nowhere"}, "STACKFERRY_TOKENS: /nowhere can't be read"),
+    ({"TOKENS": "{tokens}", "ADDRESS": "0.0.0.0"}, "tokens would travel in clear text"),
+    ({"TOKENS": "{tokens}", "PORT": "{port}"}, "can't be used: Address already in use"),
+    ({"TOKENS": "{tokens}", "TLS_CERTIFICATE": "/nowhere", "TLS_KEY": "/nowhere"}, "TLS_CERTIFICATE /nowhere"),
+    ({"TOKENS": "{tokens}", "TLS_CERTIFICATE": "{tokens}", "TLS_KEY": "{tokens}"}, "can't be used, as PEM"),
+    ({"TOKENS": "{tokens}", "TLS_KEY": "{tokens}"}, "go together"),
+    ({"TOKENS": "{tokens}", "URL_FILE": "/nowhere/url"}, "/nowhere/url can't be written"),
+    ({"TOKENS": "{tokens}", "PORT": "many"}, "STACKFERRY_PORT can't be used"),
+], ids=lambda value: str(value)[:40])  # fmt: skip
+def test_settings_that_make_no_sense_end_it_with_a_sentence(stack: Stack, settings: dict[str, str], said: str) -> None:
+    known = {"tokens": stack.gateway.tokens_file, "port": urlsplit(stack.gateway.url()).port}
+    environ = {f"STACKFERRY_{name}": value.format(**known) for name, value in settings.items()}
+    words = [sys.executable, "-W", "ignore", "-m", "stackferry_gateway"]
+    ended = subprocess.run(
+        words, env={"PATH": os.environ["PATH"], **environ}, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
 
 
 def test_a_history_that_was_deleted_begins_anew(stack: Stack, http: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -47,9 +48,15 @@ class DocumentField(fields.Field):
         return value
 
 
+@cache
+def _schema() -> DocumentSchema:
+    """One instance: building a schema costs more than using it."""
+    return DocumentSchema()
+
+
 def _errors(value: Any) -> dict[str, Any]:
     """What is wrong with the form of a document, by field."""
-    errors: dict[str, Any] = DocumentSchema().validate(value if isinstance(value, dict) else {"": value})
+    errors: dict[str, Any] = _schema().validate(value if isinstance(value, dict) else {"": value})
     if not errors and (wrong := source_id.fault((value.get("_info") or {}).get("id"))):
         errors["_info"] = {"id": [wrong]}
     return errors

@@ -63,6 +63,7 @@ class RequestMigration(Command):
         "security groups that are there already lose Neutron's own rules where the submitted documents hold rules of "
         "theirs, but not these; without it only where the documents were exported with their ids",
     )
+    digest = text("of the documents, by whoever submits them: the same id with another one is another request")
     parts = number("how many SubmitDocuments belong to this request", validate=validate.Range(0, 100_000))
 
     @validates_schema

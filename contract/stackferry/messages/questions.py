@@ -64,3 +64,4 @@ class Answer(Fact):
     error = text("why there is no answer", allow_none=True)
     content = fields.Dict(load_default=dict, metadata={"description": "the answer"})
     more = flag("another part follows", load_default=False)
+    series = text("which parts belong together: a question that was delivered twice is answered twice", allow_none=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ from nameko.extensions import DependencyProvider
 from sqlalchemy import Engine
 from stackferry import topology
 from stackferry.bus import BUS_ERRORS, Publisher, user_of
-from stackferry.errors import BrokerUnavailable, NotNow, Unconfirmed, Unroutable
+from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow, Unconfirmed, Unroutable
 from stackferry.messages import (
     AgentSeen,
     Answer,
@@ -191,9 +193,15 @@ class Coordinator:
         """What users ask; a question that can't be answered is answered too."""
         reply_to = delivery.data["reply_to"]
         client = self.running.shell.authority.sees(DescribeMigrations.called, delivery.data, delivery.sender)
-        content = None
-        for content, more in queries.describe(self.running.shell.engine, delivery.data, client.may_see):
-            self.publish(Answer, {"content": content, "more": more}, delivery.envelope, reply_to=reply_to)
+        content, series = None, str(uuid.uuid4())
+        try:
+            for content, more in queries.describe(self.running.shell.engine, delivery.data, client.may_see):
+                part = {"content": content, "more": more, "series": series}
+                self.publish(Answer, part, delivery.envelope, reply_to=reply_to)
+        except InvalidMessage as wrong:  # such as a cursor of ours that leads nowhere: nothing that need be kept
+            said = {"error": f"{wrong.reason}: {json.dumps(wrong.errors)}"}
+            self.publish(Answer, said, delivery.envelope, reply_to=reply_to)
+            return
         if content is None:
             error = f"there's no migration {delivery.data['migration']}"
             self.publish(Answer, {"error": error}, delivery.envelope, reply_to=reply_to)

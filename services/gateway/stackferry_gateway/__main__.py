@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
+import ssl
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from .app import create
 from .settings import Settings
 
 log = logs.logger("gateway")
+CONNECTIONS = 4000  # at the same time; more are told to come back
 
 
 class Server(uvicorn.Server):
@@ -23,6 +26,10 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, told: Settings, url: str) -> None:
         super().__init__(config)
         self.told, self.url = told, url
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self.config.app.state.events.close()  # type: ignore[union-attr]
+        await super().shutdown(sockets)  # type: ignore[arg-type]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
@@ -46,20 +53,21 @@ def main() -> int:
     except Error as error:
         print(error, file=sys.stderr)
         return 2
-    tls = {"ssl_certfile": told.tls_certificate, "ssl_keyfile": told.tls_key} if told.tls_certificate else {}
-    try:
-        config = uvicorn.Config(
-            app, host=told.address, port=told.port, log_config=None, access_log=False, server_header=False,
-            proxy_headers=False, timeout_graceful_shutdown=int(told.drain_timeout), ws="none", **tls,  # type: ignore[arg-type]
-        )  # fmt: skip
-        config.load()
-        listening = config.bind_socket()
-    except (OSError, SystemExit) as error:
-        print(f"{told.address}:{told.port} or the certificate can't be used: {error}", file=sys.stderr)
-        return 2
     host = f"[{told.address}]" if ":" in told.address else told.address
-    url = f"{'https' if tls else 'http'}://{host}:{listening.getsockname()[1]}"
-    Server(config, told, url).run(sockets=[listening])
+    try:
+        family = socket.AF_INET6 if ":" in told.address else socket.AF_INET
+        listening = socket.create_server((told.address, told.port), family=family, backlog=1024)
+    except OSError as error:
+        print(
+            f"STACKFERRY_ADDRESS, STACKFERRY_PORT: {host}:{told.port} can't be used: {error.strerror}", file=sys.stderr
+        )
+        return 2
+    tls = {"ssl_certfile": told.tls_certificate, "ssl_keyfile": told.tls_key} if told.tls_certificate else {}
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
+        timeout_graceful_shutdown=int(told.drain_timeout), limit_concurrency=CONNECTIONS, **tls,  # type: ignore[arg-type]
+    )  # fmt: skip
+    Server(config, told, f"{'https' if tls else 'http'}://{host}:{listening.getsockname()[1]}").run(sockets=[listening])
     return 0
 
 
@@ -69,6 +77,18 @@ def _check(told: Settings) -> None:
         raise Error("STACKFERRY_TOKENS names no file: nobody could ask for anything")
     if bool(told.tls_certificate) != bool(told.tls_key):
         raise Error("STACKFERRY_TLS_CERTIFICATE and STACKFERRY_TLS_KEY go together")
+    if told.tls_certificate:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(
+                told.tls_certificate, told.tls_key, password=lambda: ""
+            )  # nobody is there to be asked
+        except (OSError, ssl.SSLError) as error:
+            text = f"STACKFERRY_TLS_CERTIFICATE {told.tls_certificate}, STACKFERRY_TLS_KEY {told.tls_key}"
+            raise Error(f"{text} can't be used, as PEM without a passphrase: {error}") from None
+    for file in filter(None, (told.url_file, told.ready_file)):
+        if not os.access(Path(file).parent, os.W_OK):
+            raise Error(f"{file} can't be written: there's no such folder, or it's not to be written to")
     try:
         is_own = told.address == "localhost" or ipaddress.ip_address(told.address).is_loopback
     except ValueError:

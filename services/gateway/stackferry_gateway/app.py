@@ -31,7 +31,8 @@ def create(settings: Settings) -> Starlette:
     """Return the application; it connects to the broker when it starts. Raises Error for tokens that can't be read."""
     desk = Desk(settings.amqp_uri, settings.answer_within)
     history = History(settings.amqp_uri, settings.history_bytes)
-    serving = Serving(Door(Tokens(settings.tokens), settings.rate), desk, settings.body_bytes)
+    door = Door(Tokens(settings.tokens), settings.rate, settings.at_once, settings.listeners)
+    serving = Serving(door, desk, settings.body_bytes)
     events = Events(serving, history)
 
     def is_ready() -> bool:
@@ -80,13 +81,24 @@ def create(settings: Settings) -> Starlette:
     async def unserved(request: Request, error: Exception) -> Response:
         return refused(error, request)
 
+    def route(path: str) -> Route:
+        """All methods of a path."""
+        lines: dict[str, Handler] = {line.method: serving.handler(line) for line in ENDPOINTS if line.path == path}
+
+        async def handle(request: Request) -> Response:
+            return await lines["GET" if request.method == "HEAD" else request.method](request)
+
+        return Route(PREFIX + path, counting(PREFIX + path, handle), methods=list(lines))
+
     routes = [
-        *(Route(PREFIX + line.path, counting(PREFIX + line.path, serving.handler(line)), methods=[line.method])
-          for line in ENDPOINTS),
+        *map(route, dict.fromkeys(line.path for line in ENDPOINTS)),
         *(Route(path, counting(path, events.__call__)) for path in STREAMS),
         Route(f"{PREFIX}/openapi.json", description),
         Route("/livez", alive),
         Route("/readyz", ready),
         Route("/metrics", measured),
     ]  # fmt: skip
-    return Starlette(routes=routes, lifespan=living, exception_handlers={HTTPException: unserved})
+    app = Starlette(routes=routes, lifespan=living, exception_handlers={HTTPException: unserved})
+    app.router.redirect_slashes = False  # it would lead where the Host header says
+    app.state.events = events
+    return app

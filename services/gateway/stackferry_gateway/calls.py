@@ -61,7 +61,7 @@ class Call:
 
     def ask(self, message: type[Command], data: Row) -> list[Row]:
         """What the coordinator answers; Problem when it doesn't do it."""
-        return self.desk.ask(message, data)
+        return self.desk.ask(message, data, self.person.name)
 
     def migration(self, **which: Any) -> Row:
         """The migration of the path, as it is; Problem when there's none that this person may know of."""
@@ -160,5 +160,5 @@ def tagged(call: Call, data: Any) -> Reply:
     tag = f'W/"{hashlib.sha256(reply.content()).hexdigest()[:32]}"'
     known = [one.strip().removeprefix("W/") for one in call.headers.get("if-none-match", "").split(",")]
     if tag.removeprefix("W/") in known or "*" in known:
-        return Reply(None, 304, {"ETag": tag})
-    return Reply(data, headers={"ETag": tag})
+        return Reply(None, 304, {"ETag": tag, "Cache-Control": "private, no-cache"})
+    return Reply(data, headers={"ETag": tag, "Cache-Control": "private, no-cache"})

@@ -9,12 +9,14 @@ import time
 import uuid
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from kombu import Queue
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connect, user_of
+from stackferry.bus import BUS_ERRORS, Outgoing, Publisher, connected, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage, NoAnswer
+from stackferry.gathering import Gathering
 from stackferry.messages import Answer, Command, check
 from stackferry_runtime.logs import logger
 
@@ -41,7 +43,7 @@ class Desk:
     def __init__(self, uri: str, timeout: float) -> None:
         self.uri, self.timeout = uri, timeout
         self._publisher = Publisher(uri, "gateway publisher")
-        self._lock = threading.Lock()
+        self._lock, self._publishing = threading.Lock(), threading.Lock()
         self._waiting: dict[str, queue.SimpleQueue[Envelope | None]] = {}
         self._id: str | None = None
         self._connected, self._over = threading.Event(), threading.Event()
@@ -62,23 +64,26 @@ class Desk:
         self._thread.join(5)
         self._publisher.close()
 
-    def ask(self, message: type[Command], data: dict[str, Any]) -> list[dict[str, Any]]:
-        """Publish one message; return what is answered, part by part.
+    def ask(self, message: type[Command], data: dict[str, Any], person: str) -> list[dict[str, Any]]:
+        """Publish one message on behalf of somebody; return what is answered, part by part.
 
         Raises Declined when the coordinator doesn't do it, InvalidMessage when it makes no sense, NoAnswer when nobody
         answers in time, BrokerUnavailable or Unconfirmed when the broker doesn't.
         """
         deadline, id_ = time.monotonic() + self.timeout, str(uuid.uuid4())
         message.load_data({**data, "reply_to": "gateway"})
+        source = f"{SOURCE}/{quote(person, safe='')}"
         while True:
             if not self._connected.wait(max(0.0, deadline - time.monotonic())):
                 raise BrokerUnavailable("the broker can't be reached")
-            reply_to, mine = self._id or "", queue.SimpleQueue[Envelope | None]()
+            mine = queue.SimpleQueue[Envelope | None]()
             with self._lock:
+                reply_to = self._id
                 self._waiting[id_] = mine
+            if reply_to is None:  # the connection was lost just now
+                continue
             try:
-                asked = message.make(SOURCE, {**data, "reply_to": reply_to}, id=id_)
-                self._publisher.publish(Outgoing.of(message.queues[0].exchange.name, message.queues[0].name, asked))
+                self._publish(message, message.make(source, {**data, "reply_to": reply_to}, id=id_), deadline)
                 parts = self._parts(mine, deadline)
             finally:
                 with self._lock:
@@ -86,9 +91,21 @@ class Desk:
             if parts is not None:
                 return parts
 
+    def _publish(self, message: type[Command], asked: Envelope, deadline: float) -> None:
+        """Publish it once; whoever waits for its answer publishes it again when the connection is lost."""
+        if not self._publishing.acquire(timeout=max(0.001, deadline - time.monotonic())):
+            raise BrokerUnavailable("the broker takes nothing now")
+        try:
+            queue_ = message.queues[0]
+            (outcome,) = self._publisher.publish_all([Outgoing.of(queue_.exchange.name, queue_.name, asked)])
+        finally:
+            self._publishing.release()
+        if outcome is not None:
+            raise outcome
+
     def _parts(self, mine: queue.SimpleQueue[Envelope | None], deadline: float) -> list[dict[str, Any]] | None:
         """The parts of an answer; None when the connection was lost before the last one."""
-        parts: list[dict[str, Any]] = []
+        parts = Gathering()
         while True:
             try:
                 answer = mine.get(timeout=max(0.001, deadline - time.monotonic()))
@@ -98,24 +115,27 @@ class Desk:
                 return None
             if error := answer.data.get("error"):
                 raise Declined(*_read(error))
-            parts.append(answer.data["content"])
-            if not answer.data.get("more"):
-                return parts
+            if (whole := parts.take(answer.data)) is not None:
+                return whole
 
     def _listen(self) -> None:
+        is_first = True
         while not self._over.is_set():
             try:
                 self._hear()
             except (BrokerUnavailable, *BUS_ERRORS) as error:
-                if self._connected.is_set():
-                    log.warning("the broker is lost; trying again", error=str(error))
+                if is_news := self._connected.is_set() or is_first:
+                    log.warning("the broker can't be reached; trying again", error=str(error))
+                is_first = is_first and not is_news
+            except Exception:
+                log.exception("answers can't be taken in; trying again")
             self._lose()
             self._over.wait(AGAIN)
 
     def _hear(self) -> None:
         """Take in answers, until the connection is lost or all is over."""
         own = f"{topology.client_queues(user_of(self.uri))}{uuid.uuid4().hex}"
-        with connect(self.uri, "gateway answers") as connection:
+        with connected(self.uri, "gateway answers") as connection:
             raw, channel = connection.connection, connection.channel()
             replies = Queue(f"{own}.replies", exclusive=True, auto_delete=True, durable=False)(channel)
             replies.queue_declare()
@@ -124,7 +144,8 @@ class Desk:
                 [replies], channel=channel, no_ack=True, on_message=self._take, auto_declare=False
             )
             consumer.consume()
-            self._id = own
+            with self._lock:
+                self._id = own
             self._connected.set()
             while not self._over.is_set():
                 with suppress(TimeoutError):
@@ -144,6 +165,7 @@ class Desk:
         """Tell all who wait that no answer comes any more."""
         self._connected.clear()
         with self._lock:
+            self._id = None
             for waiting in self._waiting.values():
                 waiting.put(LOST)
 

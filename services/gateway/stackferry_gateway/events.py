@@ -7,24 +7,33 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from stackferry import events
+from stackferry.bus import BUS_ERRORS
+from stackferry.errors import BrokerUnavailable
 from stackferry.roles import Client
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Send
 
 from .api.schemas import EventsQuery
 from .calls import Call
 from .history import Batch, History, Told
+from .people import Person
 from .problems import Problem
 from .serving import SAFE, Serving, _given, _loaded, refused
 
 PULSE = 0.2  # seconds between two looks whether there is something new
 PROGRESS = 0.5  # seconds between two words about progress
 ALIVE = 15.0  # seconds after which somebody who hears nothing is told that nothing was said
-LATE = 2.0  # seconds in which a gateway may be behind the one that a listener comes from
+LATE = 5.0  # seconds in which a gateway may be behind the one that a listener comes from
+LOOK = 5.0  # seconds between two looks whether its token is still good
+TAKES = 60.0  # seconds in which a listener must take what it's told
+REPLAYS = 4  # listeners at once for whom older events are read
 AGAIN = 2000  # milliseconds after which a listener comes back
 Hears = Callable[[Told], bool]
 
@@ -45,13 +54,37 @@ class Pulse:
                 seen, before, self._news = now, self._news, asyncio.Event()
                 before.set()
 
-    async def wait(self, seconds: float) -> bool:
-        """Return once there is something new, or after so long; say which."""
-        try:
-            await asyncio.wait_for(self._news.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
+    @property
+    def next(self) -> asyncio.Event:
+        """What is set when there is something new: to be taken before one looks."""
+        return self._news
+
+    def wake(self) -> None:
+        """Wake everybody now."""
+        self._news.set()
+
+
+class Stream(StreamingResponse):
+    """A stream whose listener is dropped when it takes nothing any more."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def within(message: Message) -> None:
+            async with asyncio.timeout(TAKES):
+                await send(message)
+
+        with suppress(TimeoutError):
+            await super().stream_response(within)
+
+
+@dataclass
+class Listening:
+    """Who listens, to what, and up to which event it has heard."""
+
+    request: Request
+    person: Person
+    hears: Hears
+    position: int
+    progress: bool
 
 
 class Events:
@@ -59,7 +92,13 @@ class Events:
 
     def __init__(self, serving: Serving, history: History) -> None:
         self.serving, self.history, self.pulse = serving, history, Pulse(history)
-        self.listeners = 0
+        self.listeners, self.is_over = 0, False
+        self.limiter = CapacityLimiter(REPLAYS)
+
+    def close(self) -> None:
+        """End all streams: their listeners come back, to this gateway or another one."""
+        self.is_over = True
+        self.pulse.wake()
 
     async def __call__(self, request: Request) -> Response:
         try:
@@ -68,42 +107,71 @@ class Events:
             migration = request.path_params.get("migration")
             if migration is not None:
                 call = Call(person, self.serving.desk, {"migration": migration}, {}, {}, {})
-                await run_in_threadpool(call.migration)
+                await to_thread.run_sync(call.migration, limiter=self.serving.limiter)
             if not self.history.is_ready:
                 raise Problem(503, "the broker can't be reached", Retry_After="5")
             begin = _begin(request, query, self.history.position)
         except Exception as error:
             return refused(error, request)
-        frames = self._frames(hears(person.client, migration), begin, query["progress"])
-        return StreamingResponse(frames, 200, {**SAFE, "X-Accel-Buffering": "no"}, "text/event-stream")
+        headers = {**SAFE, "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":
+            return Response(b"", 200, headers, "text/event-stream")
+        listening = Listening(request, person, hears(person.client, migration), begin, query["progress"])
+        return Stream(self._frames(listening), 200, headers, "text/event-stream")
 
-    async def _frames(self, hears: Hears, position: int, progress: bool) -> AsyncIterator[bytes]:
-        """Yield what is told, as it comes; a comment when nothing was for a while."""
-        self.listeners += 1
-        turn, spoke = self.history.turn if position >= 0 else 0, 0.0
+    async def _frames(self, who: Listening) -> AsyncIterator[bytes]:
+        """Yield what is told, as it comes; a sign of life when nothing was for a while."""
         try:
-            yield f"retry: {AGAIN}\n\n".encode()
-            deadline = time.monotonic() + LATE
-            while position > self.history.position and time.monotonic() < deadline:
-                await asyncio.sleep(PULSE)
-            while True:
-                batch = self.history.since(position)
-                if batch is None:
-                    batch = await run_in_threadpool(self.history.replay, position)
-                if batch.gap:
-                    yield _reset(batch)
-                is_more, position = batch.position > position and bool(batch.events), batch.position
-                if frames := b"".join(told.frame for told in batch.events if hears(told)):
-                    yield frames
-                if progress and time.monotonic() - spoke >= PROGRESS:
-                    moved, turn = self.history.progress_since(turn)
-                    if frames := b"".join(told.frame for told in moved if hears(told)):
-                        spoke = time.monotonic()
+            with self.serving.door.listening.among(who.person.name):
+                self.listeners += 1
+                try:
+                    async for frames in self._told(who):
                         yield frames
-                if not is_more and not await self.pulse.wait(ALIVE):
-                    yield b": nothing was told\n\n"
-        finally:
-            self.listeners -= 1
+                finally:
+                    self.listeners -= 1
+        except Problem as error:
+            yield f"event: refused\ndata: {json.dumps(error.detail)}\n\n".encode()
+
+    async def _told(self, who: Listening) -> AsyncIterator[bytes]:
+        yield f"retry: {AGAIN}\n{_number(who.position)}\n".encode()
+        now = time.monotonic()
+        turn, spoke, written, looked, deadline = 0, 0.0, now, now, now + LATE
+        while who.position > self.history.position and time.monotonic() < deadline:
+            await asyncio.sleep(PULSE)
+        while not self.is_over:
+            news = self.pulse.next
+            batch = self.history.since(who.position)
+            if batch is None:
+                try:
+                    batch = await to_thread.run_sync(self.history.replay, who.position, limiter=self.limiter)
+                except (BrokerUnavailable, *BUS_ERRORS):
+                    await asyncio.sleep(LATE)
+                    batch = Batch([], who.position)
+            frames = _reset(batch) if batch.gap else b""
+            is_more, who.position = bool(batch.events), batch.position
+            frames += b"".join(told.frame for told in batch.events if who.hears(told))
+            now = time.monotonic()
+            if who.progress and now - spoke >= PROGRESS:
+                moved, turn = self.history.progress_since(turn)
+                if moved := [told for told in moved if who.hears(told)]:
+                    spoke, frames = now, frames + b"".join(told.frame for told in moved)
+            if not frames and now - written >= ALIVE:
+                frames = f": nothing was told\n{_number(who.position)}\n".encode()
+            if frames:
+                written = now
+                yield frames
+            if now - looked >= LOOK:
+                looked = now
+                if not self.serving.door.knows(who.request, who.person):
+                    return
+            if not is_more:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), LOOK)
+
+
+def _number(position: int) -> str:
+    """The field of an event's number: it may stand alone, and is what a listener comes back with."""
+    return f"id: {position}\n" if position >= 0 else ""
 
 
 def _begin(request: Request, query: dict[str, Any], position: int) -> int:

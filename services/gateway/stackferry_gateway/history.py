@@ -11,14 +11,14 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from kombu import Connection, Consumer, Queue
 from stackferry import topology
-from stackferry.bus import BUS_ERRORS, connect, receiving, user_of
+from stackferry.bus import BUS_ERRORS, connected, receiving, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.messages import StepProgressed
@@ -28,7 +28,9 @@ log = logger(__name__)
 AT_ONCE = 500  # messages that the broker sends before the first is acknowledged
 AGAIN = 0.5  # seconds between two tries to connect
 TOLD_FOR = 60.0  # seconds in which a step's progress is kept for who comes later
-QUIET = 1.0  # seconds in which a stream that has more would have sent it
+QUIET = 1.0  # seconds in which a stream tells how far it is
+SILENT = 10.0  # seconds without a word after which older events can't be read now
+BATCH = 256 << 10  # bytes that a listener is told at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,66 +98,82 @@ class History:
         """The number of the latest progress."""
         return self._turn
 
-    def since(self, position: int, limit: int = 5000) -> Batch | None:
-        """Return what came after an event, at most so many; None when that isn't all at hand (see ``replay``)."""
+    def since(self, position: int) -> Batch | None:
+        """Return what came after an event, so many bytes of it; None when that isn't all at hand (see ``replay``)."""
         with self._lock:
             if position >= self._next - 1:
                 return Batch([], self._next - 1, gap=position >= self._next)  # of another stream, if ever
             if not self._events or self._events[0].number > position + 1:
                 return None
-            first = bisect.bisect_right(self._events, position, key=lambda told: told.number)
-            found = [self._events[n] for n in range(first, min(first + limit, len(self._events)))]
-        return Batch(found, found[-1].number if found else position)
+            found, size = [], 0
+            for number in range(bisect.bisect_right(self._events, position, key=_number), len(self._events)):
+                found.append(self._events[number])
+                size += len(found[-1].frame)
+                if size >= BATCH:
+                    break
+        return Batch(found, found[-1].number)
 
     def progress_since(self, turn: int) -> tuple[list[Told], int]:
         """Return the latest progress of each step that came after a turn, and the turn to go on from."""
+        since = time.monotonic() - TOLD_FOR
         with self._lock:
-            return [told for number, _, told in self._progress.values() if number > turn], self._turn
+            latest = self._progress.values()
+            return [told for number, at, told in latest if number > turn and at > since], self._turn
 
-    def replay(self, position: int, limit: int = 5000) -> Batch:
-        """Read what came after an event from the broker: it's older than what is at hand.
+    def replay(self, position: int) -> Batch:
+        """Read what came after an event from the broker, so many bytes of it: it's older than what is at hand.
 
         Raises BrokerUnavailable when the broker can't be reached.
         """
         events: list[Told] = []
+        size, limit = 0, BATCH
         with self._lock:
             until = self._events[0].number if self._events else self._next
-        for told in self._read(max(position + 1, 0)):
-            if told is None or told.number >= until or len(events) >= limit:
+        reading = self._read(max(position + 1, 0))
+        for told in reading if position < until - 1 else ():
+            if told.number >= until:
                 break
             if told.number > position:  # the broker begins with a chunk that holds it
                 events.append(told)
+                size += len(told.frame)
+            if told.number == until - 1 or size >= limit:
+                break
+        reading.close()
         first = events[0].number if events else until
         gap = first > position + 1
         return Batch(events, events[-1].number if events else until - 1, gap)
 
-    def _read(self, offset: int) -> Iterator[Told | None]:
-        """Yield events from an offset on; None when there seem to be no more."""
+    def _read(self, offset: int) -> Generator[Told, None, None]:
+        """Yield events from an offset on; raise BrokerUnavailable when no more come."""
         found: deque[Told] = deque()
-        with connect(self.uri, "gateway replay") as connection, suppress(*BUS_ERRORS):
+        with connected(self.uri, "gateway replay") as connection:
             _consume(receiving(connection), offset, lambda message: _take(message, found.append))
             while True:
                 try:
-                    connection.connection.drain_events(timeout=QUIET)
-                except TimeoutError:
-                    yield None
+                    connection.connection.drain_events(timeout=SILENT)
+                except (TimeoutError, *BUS_ERRORS) as error:
+                    raise BrokerUnavailable(f"older events can't be read now: {error}") from None
                 while found:
                     yield found.popleft()
 
     # -- hearing -----------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
+        is_first = True
         while not self._over.is_set():
             try:
                 self._hear()
             except (BrokerUnavailable, *BUS_ERRORS) as error:
-                if self._connected.is_set():
-                    log.warning("the broker is lost; trying again", error=str(error))
+                if is_news := self._connected.is_set() or is_first:
+                    log.warning("the broker can't be reached; trying again", error=str(error))
+                is_first = is_first and not is_news
+            except Exception:
+                log.exception("events can't be taken in; trying again")
             self._connected.clear()
             self._over.wait(AGAIN)
 
     def _hear(self) -> None:
-        with connect(self.uri, "gateway history") as connection:
+        with connected(self.uri, "gateway history") as connection:
             if self._next and _end(connection) < self._next - 1:  # it was deleted, and is another one by now
                 self._begin_anew()
             _consume(receiving(connection), self._next or "last", lambda message: _take(message, self._keep))
@@ -185,6 +203,9 @@ class History:
         with self._lock:
             if told.number < self._next:
                 return
+            if told.number > self._next:  # what lies between was kept no longer when this gateway came back
+                self._events.clear()
+                self._bytes = 0
             self._events.append(told)
             self._next = told.number + 1
             self._bytes += _size(told)
@@ -247,6 +268,10 @@ def _told(message: Any, number: int) -> Told | None:
         number, str(message.delivery_info.get("routing_key") or ""), str(data.get("migration") or ""),
         str(data.get("step") or ""), labels if isinstance(labels, dict) else {}, frame,
     )  # fmt: skip
+
+
+def _number(told: Told) -> int:
+    return told.number
 
 
 def _size(told: Told) -> int:

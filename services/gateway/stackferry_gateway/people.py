@@ -12,7 +12,9 @@ import hashlib
 import math
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +77,7 @@ class Tokens:
 
     def of(self, token: str) -> Person:
         """Return whose token this is; raise Problem for a wrong one, or one that has expired."""
-        person = self._people().get(hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest())
+        person = self._people().get(hashlib.sha256(token.encode("latin-1")).hexdigest())
         challenge = 'Bearer error="invalid_token"'
         if person is None:
             raise Problem(401, "nobody has this token", WWW_Authenticate=challenge)
@@ -112,8 +114,9 @@ def read(file: Path) -> dict[str, Person]:
     except ValidationError as error:
         raise Error(f"STACKFERRY_TOKENS: {file}: {error.normalized_messages()}") from None
     names = [one["name"] for one in found]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise Error(f"STACKFERRY_TOKENS: {file}: {twice!r} stands twice; the log must say who it was")
+    for said in (names, [one["sha256"] for one in found]):
+        if twice := next((one for one, many in Counter(said).items() if many > 1), None):
+            raise Error(f"STACKFERRY_TOKENS: {file}: {twice!r} stands twice; the log must say who it was")
     return {one["sha256"]: Person(one["name"], _client(one), one["expires"]) for one in found}
 
 
@@ -123,6 +126,28 @@ def _client(one: dict[str, Any]) -> Client:
 
 def _some(names: list[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(names)
+
+
+class Crowd:
+    """So many at once for each name."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self.most, self.what = most, what
+        self._lock, self._here = threading.Lock(), Counter[str]()
+
+    @contextmanager
+    def among(self, name: str) -> Iterator[None]:
+        """Be one of them; raise Problem when there are too many."""
+        with self._lock:
+            if self._here[name] >= self.most:
+                raise Problem(429, f"{self.most} {self.what} at once, with one token", Retry_After="1")
+            self._here[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._here[name] -= 1
+                self._here += Counter()  # forget those who are gone
 
 
 class Rate:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from stackferry.errors import BrokerUnavailable, InvalidMessage, NoAnswer, Unconfirmed
+from stackferry.errors import BrokerUnavailable, InvalidMessage, NoAnswer, Unconfirmed, Unroutable
 
+MOST = 100  # errors that are told at once
 MEDIA = "application/problem+json"
 #: status → its short name in ``type``, and title
 SORTS = {
@@ -46,10 +48,11 @@ class Problem(Exception):
         told: dict[str, Any] = {"type": f"urn:stackferry:problem:{name}", "title": title, "status": self.status,
                                 "detail": self.detail}  # fmt: skip
         if self.errors:
-            told["errors"] = [{"pointer": where, "detail": what} for where, what in pointers(self.errors)]
+            found = itertools.islice(pointers(self.errors), MOST)
+            told["errors"] = [{"pointer": where, "detail": what} for where, what in found]
         if self.help:
             told["help"] = self.help
-        return json.dumps(told, ensure_ascii=False).encode()
+        return json.dumps(told).encode()
 
 
 def pointers(errors: Any, at: str = "") -> Iterator[tuple[str, str]]:
@@ -71,8 +74,9 @@ def of_error(error: Exception) -> Problem:
         return of_refusal(error.reason, error.errors)
     if isinstance(error, NoAnswer):
         return Problem(504, str(error), help="stackferry status", Retry_After="5")
-    if isinstance(error, BrokerUnavailable | Unconfirmed):
-        return Problem(503, "the broker takes nothing now; the request may be sent again", Retry_After="5")
+    if isinstance(error, BrokerUnavailable | Unconfirmed | Unroutable):
+        text = "the broker takes nothing now; the request may be sent again, a new migration with its Idempotency-Key"
+        return Problem(503, text, Retry_After="5")
     raise error
 
 

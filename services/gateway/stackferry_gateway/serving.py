@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from marshmallow import Schema, ValidationError, fields
 from stackferry.errors import Error, InvalidMessage
 from stackferry.roles import ROLES
 from stackferry_runtime.logs import logger
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from .calls import Call, Endpoint, Row
 from .desk import Declined, Desk
-from .people import Person, Rate, Tokens, wrong_tokens
+from .people import Crowd, Person, Rate, Tokens, wrong_tokens
 from .problems import MEDIA, Problem, of_error, of_refusal
 
 log = logger(__name__)
 SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+WAITING = 200  # requests of one person that are worked on, or wait for their turn
+THREADS = 64  # requests that are worked on at the same time
+DEEPEST = 100  # lists and objects in one another
 SLOWEST = 120.0  # seconds in which a body must have arrived
 LONGEST = 512  # characters of a parameter of a path
 
@@ -31,11 +35,13 @@ LONGEST = 512  # characters of a parameter of a path
 class Door:
     """Who comes in, and how fast. Raises Problem for everybody else."""
 
-    def __init__(self, tokens: Tokens, rate: float) -> None:
+    def __init__(self, tokens: Tokens, rate: float, at_once: int, listeners: int) -> None:
         self.tokens, self.rate, self.wrong = tokens, Rate(rate), wrong_tokens()
+        self.waiting, self.listening = Crowd(WAITING, "requests"), Crowd(listeners, "streams")
+        self.turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_once))
 
     def enter(self, request: Request) -> Person:
-        """The person whose token a request has."""
+        """The person whose token a request has; a wrong token counts against its address."""
         address = request.client.host if request.client else ""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -48,44 +54,67 @@ class Door:
         self.rate.take(person.name)
         return person
 
+    def knows(self, request: Request, person: Person) -> bool:
+        """Whether the token that a request came with is still this person's."""
+        try:
+            return self.tokens.of(request.headers["authorization"].partition(" ")[2].strip()) == person
+        except Problem:
+            return False
+
 
 class Serving:
     """Answers the endpoints of the table."""
 
     def __init__(self, door: Door, desk: Desk, body_bytes: int) -> None:
         self.door, self.desk, self.body_bytes = door, desk, body_bytes
+        self.limiter = CapacityLimiter(THREADS)
 
     def handler(self, endpoint: Endpoint) -> Any:
         """The ASGI endpoint of a line of the table."""
 
         async def handle(request: Request) -> Response:
-            call = None
             try:
-                call = await self._call(endpoint, request)
-                reply = await run_in_threadpool(endpoint.do, call)
-                response = Response(reply.content(), reply.status, {**SAFE, **reply.headers}, reply.media)
+                person = self.door.enter(request)
+                with self.door.waiting.among(person.name):
+                    body = await self._body(request) if endpoint.body else b""
+                    async with self.door.turns[person.name]:
+                        return await to_thread.run_sync(
+                            self._answer, endpoint, request, person, body, limiter=self.limiter
+                        )
             except Exception as error:
-                response = refused(error, request)
-            if call is not None and endpoint.method != "GET":
-                log.info("request", audit=True, person=call.person.name, method=endpoint.method,
-                         path=request.url.path, status=response.status_code)  # fmt: skip
-            return response
+                return await to_thread.run_sync(refused, error, request, limiter=self.limiter)
 
         return handle
 
-    async def _call(self, endpoint: Endpoint, request: Request) -> Call:
-        person = self.door.enter(request)
+    def _answer(self, endpoint: Endpoint, request: Request, person: Person, body: bytes) -> Response:
+        """Do what is asked. What changes something is noted before, and how it ended afterwards."""
+        call = self._call(endpoint, request, person, body)
+        about: Row = {name: call.body[name] for name in ("action", "servers", "workloads") if name in call.body}
+        about |= {"audit": True, "person": person.name, "method": endpoint.method, "path": request.url.path}
+        if endpoint.method != "GET":
+            log.info("request", **about)
+        try:
+            reply = endpoint.do(call)
+            response = Response(reply.content(), reply.status, {**SAFE, **reply.headers}, reply.media)
+        except Exception as error:
+            reply, response = None, refused(error, request)
+        if endpoint.method != "GET":
+            made = reply.data.get("id") if reply is not None and isinstance(reply.data, dict) else None
+            log.info("answered", **about, status=response.status_code, id=made)
+        return response
+
+    def _call(self, endpoint: Endpoint, request: Request, person: Person, body: bytes) -> Call:
         if ROLES.index(person.client.role) < ROLES.index(endpoint.role):
             raise Problem(403, f"this token is {person.client.role}'s, and this is for the role {endpoint.role}")
         path = {name: str(value) for name, value in request.path_params.items()}
         if any(len(value) > LONGEST or not value.isprintable() for value in path.values()):
             raise Problem(404, "nothing here has such a name")
         query = _loaded(endpoint.query, _given(endpoint.query, request))
-        body = _loaded(endpoint.body, await self._body(request)) if endpoint.body else {}
-        return Call(person, self.desk, path, query, body, dict(request.headers))
+        said = _loaded(endpoint.body, _json(body)) if endpoint.body else {}
+        return Call(person, self.desk, path, query, said, dict(request.headers))
 
-    async def _body(self, request: Request) -> Any:
-        """The body, a JSON object; Problem for one that is too long, or something else."""
+    async def _body(self, request: Request) -> bytes:
+        """The body; Problem for one that is too long or too slow, or says that it's no JSON."""
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
             raise Problem(415, "send `Content-Type: application/json`", Accept="application/json")
@@ -98,10 +127,30 @@ class Serving:
                         raise Problem(413, f"at most {self.body_bytes} bytes are taken", Connection="close")
         except TimeoutError:
             raise Problem(408, f"the body wasn't whole after {SLOWEST:.0f} seconds", Connection="close") from None
-        try:
-            return json.loads(bytes(body), object_pairs_hook=_once, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise Problem(400, f"the body is no JSON: {error}") from None
+        return bytes(body)
+
+
+def _json(body: bytes) -> Any:
+    """What a body says; Problem for one that is no JSON, or can't be sent on."""
+    try:
+        said = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        if b"\\u" in body:
+            json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair can be escaped, and not be sent on
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is no JSON: {error}") from None
+    if _depth(said) > DEEPEST:
+        raise Problem(400, f"lists and objects in one another, more than {DEEPEST} deep")
+    return said
+
+
+def _depth(said: Any) -> int:
+    deep, layer = 0, [said]
+    while layer := [one for one in layer if isinstance(one, dict | list)]:
+        deep += 1
+        if deep > DEEPEST:
+            break
+        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
+    return deep
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Row:

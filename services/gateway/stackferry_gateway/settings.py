@@ -28,6 +28,14 @@ class Settings(Common):
         64 << 20, "bytes of a request's body, at most: documents to import are sent in one", validate.Range(min=1024)
     )
     rate: float = setting(50.0, "requests a second with one token; more for a moment", validate.Range(min=0.1))
+    at_once: int = setting(
+        8,
+        "requests that are worked on at the same time with one token; more wait for their turn",
+        validate.Range(min=1),
+    )
+    listeners: int = setting(
+        300, "streams of events that are open at the same time with one token", validate.Range(min=1)
+    )
     history_bytes: int = setting(
         64 << 20, "bytes of events that are kept at hand for listeners; older ones are read from the broker",
         validate.Range(min=1 << 20),

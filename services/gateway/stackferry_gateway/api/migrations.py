@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,10 +20,12 @@ from stackferry.messages import (
 )
 from stackferry.pages import pages
 from stackferry.phases import refusal
+from stackferry.roles import Client
 
 from ..calls import Call, Reply, Row, after, as_csv, page, tagged, told
 from ..problems import Problem
 
+AT_ONCE = 500  # migrations that the coordinator is asked for, of which somebody may know of few
 PART_BYTES = 300_000  # of documents in one message
 OWN_IDS = uuid.UUID("6f1e4b0a-8b58-4e0c-9d62-5c7f4a1f0e11")  # namespace of ids that are made of idempotency keys
 IDS = ("kind", "name", "source_id", "destination_id")
@@ -29,22 +33,23 @@ IDS = ("kind", "name", "source_id", "destination_id")
 
 def index(call: Call) -> Reply:
     """List migrations, the oldest first."""
-    labels = dict(one.split("=", 1) for one in call.query["label"]) | dict(call.person.client.labels)
+    pairs = [*(one.split("=", 1) for one in call.query["label"]), *call.person.client.labels.items()]
+    labels = {name: value for name, value in pairs}  # noqa: C416 - pairs may be lists
+    if any(labels[name] != value for name, value in pairs):
+        return Reply(page([], None))  # a label has one value
     which: Row = {"phases": call.query["phase"], "labels": labels}
     asked = {name: value for name, value in which.items() if value}
     found: list[Row] = []
     limit, cursor = call.query["limit"], call.query.get("cursor")
     last = after(cursor) if cursor else None
-    while len(found) < limit:
-        parts = call.ask(
-            DescribeMigrations, {**asked, "limit": limit - len(found), **({"after": last} if last else {})}
-        )
+    while len(found) <= limit:  # one more, to know whether there are more
+        parts = call.ask(DescribeMigrations, {**asked, "limit": AT_ONCE, **({"after": last} if last else {})})
         rows = [row for part in parts for row in part["migrations"]]
         found += [told(row) for row in rows if call.person.client.may_see(row)]
         last = parts[-1].get("next")
         if not last:
             break
-    return Reply(page(found, last))
+    return Reply(page(found[:limit], found[limit - 1]["id"] if len(found) > limit else None))
 
 
 def create(call: Call) -> Reply:
@@ -58,13 +63,20 @@ def create(call: Call) -> Reply:
         del request["labels"]
     parts = [] if documents is None else list(pages(documents, PART_BYTES)) or [[]]
     if documents is not None:
-        request["parts"] = len(parts)
+        request |= {"parts": len(parts), "digest": hashlib.sha256(json.dumps(documents).encode()).hexdigest()}
     data = {"migration": id_, **request}
     call.allow(RequestMigration, data, [data])
+    if data.get("image_blobs") and call.person.client != Client():
+        raise Problem(
+            403, "image_blobs names a folder of the services' machines: it's for administrators of everything"
+        )
     RequestMigration.load_data(data)
-    for number, part in enumerate(parts, 1):
-        call.ask(SubmitDocuments, {"migration": id_, "part": number, "documents": part})
-    call.ask(RequestMigration, data)
+    submitted = [{"migration": id_, "part": number, "documents": part} for number, part in enumerate(parts, 1)]
+    for one in submitted:  # whether all of them can be sent, before anything is
+        SubmitDocuments.make("", one).to_bytes()
+    call.ask(RequestMigration, data)  # first: what is refused leaves nothing behind
+    for one in submitted:
+        call.ask(SubmitDocuments, one)
     (first,) = call.ask(DescribeMigrations, {"migration": id_, "steps": False})
     return Reply(told(first["migration"]), 202, {"Location": f"/v1/migrations/{id_}"})
 

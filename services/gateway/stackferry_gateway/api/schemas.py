@@ -83,7 +83,7 @@ class EventsQuery(_Strict):
 Fields = {
     name: field
     for name, field in RequestMigration._declared_fields.items()
-    if name not in ("migration", "reply_to", "parts")
+    if name not in ("migration", "reply_to", "parts", "digest")
 }
 
 
@@ -102,8 +102,9 @@ class Action(_Strict):
 
     action = text("what to do", required=True, validate=validate.OneOf(ACTIONS))
     servers = fields.List(
-        fields.String(), metadata={"description": "cutover: only these servers, by name or id; absent: all"}
-    )
+        fields.String(), validate=validate.Length(1, 10_000),
+        metadata={"description": "cutover: only these servers, by name or id; absent: all"},
+    )  # fmt: skip
 
 
 class CleanUp(_Strict):
