@@ -164,9 +164,11 @@ class Events:
                 looked = now
                 if not self.serving.door.knows(who.request, who.person):
                     return
-            if not is_more:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), LOOK)
+            if is_more:
+                await asyncio.sleep(0)  # others, too, when nothing of it was for this one
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), LOOK)
 
 
 def _number(position: int) -> str:

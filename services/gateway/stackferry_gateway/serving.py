@@ -75,6 +75,7 @@ class Serving:
         async def handle(request: Request) -> Response:
             try:
                 person = self.door.enter(request)
+                _allow(person, endpoint)
                 with self.door.waiting.among(person.name):
                     body = await self._body(request) if endpoint.body else b""
                     async with self.door.turns[person.name]:
@@ -104,8 +105,6 @@ class Serving:
         return response
 
     def _call(self, endpoint: Endpoint, request: Request, person: Person, body: bytes) -> Call:
-        if ROLES.index(person.client.role) < ROLES.index(endpoint.role):
-            raise Problem(403, f"this token is {person.client.role}'s, and this is for the role {endpoint.role}")
         path = {name: str(value) for name, value in request.path_params.items()}
         if any(len(value) > LONGEST or not value.isprintable() for value in path.values()):
             raise Problem(404, "nothing here has such a name")
@@ -128,6 +127,11 @@ class Serving:
         except TimeoutError:
             raise Problem(408, f"the body wasn't whole after {SLOWEST:.0f} seconds", Connection="close") from None
         return bytes(body)
+
+
+def _allow(person: Person, endpoint: Endpoint) -> None:
+    if ROLES.index(person.client.role) < ROLES.index(endpoint.role):
+        raise Problem(403, f"this token is {person.client.role}'s, and this is for the role {endpoint.role}")
 
 
 def _json(body: bytes) -> Any:
