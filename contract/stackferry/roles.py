@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from marshmallow import RAISE, Schema, fields, validate
+
 VIEWER, OPERATOR, ADMIN = ROLES = ("viewer", "operator", "admin")
 #: requests that change something, or ask a cloud, and the lowest role that may
 NEEDS = {
@@ -53,6 +55,24 @@ class Client:
         if is_limited and not (migration.get("source") or migration.get("destination")):
             return False  # it isn't requested yet: nobody knows where it will be
         return labelled and self.may_touch((migration.get("source"), migration.get("destination")))
+
+
+class ClientFields(Schema):
+    """How a file says what somebody may ask for: ``{role, clouds, projects, labels}``."""
+
+    class Meta:
+        unknown = RAISE
+
+    role = fields.String(required=True, validate=validate.OneOf(ROLES))
+    clouds = fields.List(fields.String(), load_default=None, allow_none=True)
+    projects = fields.List(fields.String(), load_default=None, allow_none=True)
+    labels = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+
+
+def client(said: Mapping[str, Any]) -> Client:
+    """The client of what :class:`ClientFields` has loaded."""
+    clouds, projects = (None if said[few] is None else frozenset(said[few]) for few in ("clouds", "projects"))
+    return Client(said["role"], clouds, projects, said["labels"])
 
 
 @dataclass(frozen=True, slots=True)
