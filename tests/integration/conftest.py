@@ -57,6 +57,13 @@ def _empty(node: Node) -> None:
                 channel.queue_purge(queue.name)
 
 
+def watermark(node: Node, part: str) -> None:
+    """Let the broker have so much of the memory before it takes nothing any more: "0.000001", or "0.4" as usual."""
+    words, environ = node.control()
+    command = [*words, "set_vm_memory_high_watermark", part]
+    subprocess.run(command, env={**os.environ, **environ}, check=True, capture_output=True)
+
+
 @dataclass
 class Broker:
     """What a test asks the broker as its administrator."""

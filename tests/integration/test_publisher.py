@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,8 @@ from stackferry.bus import Outgoing, Publisher, connect
 from stackferry.errors import BrokerUnavailable, Unconfirmed, Unroutable
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import Node
+
+from .conftest import watermark
 
 pytestmark = pytest.mark.integration
 
@@ -217,16 +218,10 @@ def test_a_message_that_is_too_long_is_refused_by_the_broker(node: Node, broker:
 
 
 def test_a_broker_in_alarm_is_named_and_what_was_not_taken_is_taken_afterwards(node: Node, broker: Any):
-    words, environ = node.control()
-
-    def watermark(value: str) -> None:
-        subprocess.run([*words, "set_vm_memory_high_watermark", value], env={**os.environ, **environ}, check=True,
-                       capture_output=True)  # fmt: skip
-
     publisher = Publisher(node.uri("admin"), "tests", confirm_timeout=3)
     message = Outgoing(topology.RETURNS.name, topology.IMPORTER.name, b"{}", "m")
     publisher.publish(message)
-    watermark("0.000001")
+    watermark(node, "0.000001")
     try:
 
         def said() -> str:
@@ -235,6 +230,6 @@ def test_a_broker_in_alarm_is_named_and_what_was_not_taken_is_taken_afterwards(n
 
         assert until(lambda: "short of memory or disk, and takes nothing" in said(), 40)
     finally:
-        watermark("0.4")
+        watermark(node, "0.4")
     assert until(lambda: publisher.publish_all([message]) == [None], 40)
     publisher.close()

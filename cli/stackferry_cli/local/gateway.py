@@ -33,7 +33,7 @@ class Gateway:
 
     def url(self) -> str:
         """Where it listens, once it does."""
-        return (self.folder / "run" / "gateway.address").read_text()
+        return self._url_file.read_text()
 
     def settings(self) -> dict[str, str]:
         """Its settings, with a token, made at the first start."""
@@ -45,8 +45,12 @@ class Gateway:
         return {
             "STACKFERRY_TOKENS": str(self.tokens_file),
             "STACKFERRY_PORT": str(self._port()),
-            "STACKFERRY_URL_FILE": str(self.folder / "run" / "gateway.address"),
+            "STACKFERRY_URL_FILE": str(self._url_file),
         }
+
+    @property
+    def _url_file(self) -> Path:
+        return self.folder / "run" / "gateway.url"
 
     def _port(self) -> int:
         file = self.folder / "gateway.port"

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 from stackferry.errors import Error
 from stackferry_runtime import logs, settings
+from starlette.applications import Starlette
 
 from .app import create
 from .settings import Settings
@@ -23,16 +24,16 @@ CONNECTIONS = 4000  # at the same time; more are told to come back
 class Server(uvicorn.Server):
     """Says that it's ready once it takes requests."""
 
-    def __init__(self, config: uvicorn.Config, told: Settings, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, app: Starlette, told: Settings, url: str) -> None:
         super().__init__(config)
-        self.told, self.url = told, url
+        self.app, self.told, self.url = app, told, url
 
-    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        self.config.app.state.events.close()  # type: ignore[union-attr]
-        await super().shutdown(sockets)  # type: ignore[arg-type]
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.app.state.events.close()  # or their listeners would be waited for
+        await super().shutdown(sockets)
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
         log.info("ready", pid=os.getpid(), address=self.url)
         if self.told.url_file:
             Path(self.told.url_file).write_text(self.url)
@@ -67,7 +68,9 @@ def main() -> int:
         app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
         timeout_graceful_shutdown=int(told.drain_timeout), limit_concurrency=CONNECTIONS, **tls,  # type: ignore[arg-type]
     )  # fmt: skip
-    Server(config, told, f"{'https' if tls else 'http'}://{host}:{listening.getsockname()[1]}").run(sockets=[listening])
+    Server(config, app, told, f"{'https' if tls else 'http'}://{host}:{listening.getsockname()[1]}").run(
+        sockets=[listening]
+    )
     return 0
 
 
@@ -80,9 +83,7 @@ def _check(told: Settings) -> None:
     if told.tls_certificate:
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(
-                told.tls_certificate, told.tls_key, password=lambda: ""
-            )  # nobody is there to be asked
+            context.load_cert_chain(told.tls_certificate, told.tls_key, password="")  # else it would ask the terminal
         except (OSError, ssl.SSLError) as error:
             text = f"STACKFERRY_TLS_CERTIFICATE {told.tls_certificate}, STACKFERRY_TLS_KEY {told.tls_key}"
             raise Error(f"{text} can't be used, as PEM without a passphrase: {error}") from None

@@ -36,15 +36,15 @@ def create(settings: Settings) -> Starlette:
     events = Events(serving, history)
 
     def is_ready() -> bool:
-        return desk.is_ready and history.is_ready
+        return desk.link.is_ready and history.link.is_ready
 
-    counted = metrics.Metrics(lambda: events.listeners, lambda: history.position, is_ready)
+    counted = metrics.Metrics(lambda: len(door.listening), lambda: history.position, is_ready)
     described = json.dumps(openapi.document(), ensure_ascii=False).encode()
 
     @asynccontextmanager
     async def living(_: Any) -> AsyncIterator[None]:
-        desk.start()
-        history.start()
+        desk.link.start()
+        history.link.start()
         beating = asyncio.create_task(events.pulse.run())
         try:
             yield
@@ -52,7 +52,7 @@ def create(settings: Settings) -> Starlette:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
-            await asyncio.to_thread(history.close)
+            await asyncio.to_thread(history.link.close)
             await asyncio.to_thread(desk.close)
 
     async def alive(_: Request) -> Response:

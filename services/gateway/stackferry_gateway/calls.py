@@ -1,4 +1,4 @@
-"""A request to the API, read and allowed; what is answered; and the table that says which function answers which."""
+"""A request to the API, read and allowed; what is answered; and a line of the table that says who answers what."""
 
 from __future__ import annotations
 

@@ -18,15 +18,16 @@ from stackferry.errors import BrokerUnavailable
 from stackferry.roles import Client
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from .api.schemas import EventsQuery
 from .calls import Call
 from .history import Batch, History, Told
 from .people import Person
 from .problems import Problem
-from .serving import SAFE, Serving, _given, _loaded, refused
+from .serving import SAFE, Serving, given, loaded, refused
 
+MEDIA = "text/event-stream"
 PULSE = 0.2  # seconds between two looks whether there is something new
 PROGRESS = 0.5  # seconds between two words about progress
 ALIVE = 15.0  # seconds after which somebody who hears nothing is told that nothing was said
@@ -65,7 +66,17 @@ class Pulse:
 
 
 class Stream(StreamingResponse):
-    """A stream whose listener is dropped when it takes nothing any more."""
+    """A stream whose listener is dropped when it takes nothing any more. *over*: called at its end."""
+
+    def __init__(self, frames: AsyncIterator[bytes], headers: dict[str, str], over: Callable[[], None]) -> None:
+        super().__init__(frames, 200, headers, MEDIA)
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
 
     async def stream_response(self, send: Send) -> None:
         async def within(message: Message) -> None:
@@ -92,7 +103,7 @@ class Events:
 
     def __init__(self, serving: Serving, history: History) -> None:
         self.serving, self.history, self.pulse = serving, history, Pulse(history)
-        self.listeners, self.is_over = 0, False
+        self.is_over = False
         self.limiter = CapacityLimiter(REPLAYS)
 
     def close(self) -> None:
@@ -103,36 +114,28 @@ class Events:
     async def __call__(self, request: Request) -> Response:
         try:
             person = self.serving.door.enter(request)
-            query = _loaded(EventsQuery, _given(EventsQuery, request))
+            query = loaded(EventsQuery, given(EventsQuery, request))
             migration = request.path_params.get("migration")
             if migration is not None:
                 call = Call(person, self.serving.desk, {"migration": migration}, {}, {}, {})
                 await to_thread.run_sync(call.migration, limiter=self.serving.limiter)
-            if not self.history.is_ready:
+            if not self.history.link.is_ready:
                 raise Problem(503, "the broker can't be reached", Retry_After="5")
             begin = _begin(request, query, self.history.position)
         except Exception as error:
             return refused(error, request)
         headers = {**SAFE, "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
-            return Response(b"", 200, headers, "text/event-stream")
-        listening = Listening(request, person, hears(person.client, migration), begin, query["progress"])
-        return Stream(self._frames(listening), 200, headers, "text/event-stream")
-
-    async def _frames(self, who: Listening) -> AsyncIterator[bytes]:
-        """Yield what is told, as it comes; a sign of life when nothing was for a while."""
+            return Response(b"", 200, headers, MEDIA)
         try:
-            with self.serving.door.listening.among(who.person.name):
-                self.listeners += 1
-                try:
-                    async for frames in self._told(who):
-                        yield frames
-                finally:
-                    self.listeners -= 1
+            self.serving.door.listening.enter(person.name)
         except Problem as error:
-            yield f"event: refused\ndata: {json.dumps(error.detail)}\n\n".encode()
+            return refused(error, request)
+        listening = Listening(request, person, hears(person.client, migration), begin, query["progress"])
+        return Stream(self._told(listening), headers, lambda: self.serving.door.listening.leave(person.name))
 
     async def _told(self, who: Listening) -> AsyncIterator[bytes]:
+        """Yield what is told, as it comes; a sign of life when nothing was for a while."""
         yield f"retry: {AGAIN}\n{_number(who.position)}\n".encode()
         now = time.monotonic()
         turn, spoke, written, looked, deadline = 0, 0.0, now, now, now + LATE

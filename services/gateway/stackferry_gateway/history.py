@@ -22,11 +22,10 @@ from stackferry.bus import BUS_ERRORS, connected, receiving, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.messages import StepProgressed
-from stackferry_runtime.logs import logger
 
-log = logger(__name__)
+from .link import Link
+
 AT_ONCE = 500  # messages that the broker sends before the first is acknowledged
-AGAIN = 0.5  # seconds between two tries to connect
 TOLD_FOR = 60.0  # seconds in which a step's progress is kept for who comes later
 QUIET = 1.0  # seconds in which a stream tells how far it is
 SILENT = 10.0  # seconds without a word after which older events can't be read now
@@ -68,22 +67,7 @@ class History:
         self._lock = threading.Lock()
         self._progress: dict[tuple[str, str], tuple[int, float, Told]] = {}  # step → turn, when, event
         self._turn = 0
-        self._over, self._connected = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="history", daemon=True)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether what is told arrives."""
-        return self._connected.is_set()
-
-    def start(self) -> None:
-        """Read, in a thread of its own."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Read no more."""
-        self._over.set()
-        self._thread.join(5)
+        self.link = Link(uri, "gateway history", self._begin, lambda: None)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -158,41 +142,20 @@ class History:
 
     # -- hearing -----------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
-        is_first = True
-        while not self._over.is_set():
-            try:
-                self._hear()
-            except (BrokerUnavailable, *BUS_ERRORS) as error:
-                if is_news := self._connected.is_set() or is_first:
-                    log.warning("the broker can't be reached; trying again", error=str(error))
-                is_first = is_first and not is_news
-            except Exception:
-                log.exception("events can't be taken in; trying again")
-            self._connected.clear()
-            self._over.wait(AGAIN)
-
-    def _hear(self) -> None:
-        with connected(self.uri, "gateway history") as connection:
-            if self._next and _end(connection) < self._next - 1:  # it was deleted, and is another one by now
-                self._begin_anew()
-            _consume(receiving(connection), self._next or "last", lambda message: _take(message, self._keep))
-            channel = connection.channel()
-            own = f"{topology.client_queues(user_of(self.uri))}{uuid.uuid4().hex}.progress"
-            queue = Queue(own, exclusive=True, auto_delete=True, durable=False)(channel)
-            queue.queue_declare()
-            queue.bind_to(topology.EVENTS, routing_key=f"*.*.*.{StepProgressed.called}")
-            connection.Consumer(
-                [queue], channel=channel, no_ack=True, on_message=self._progressed, auto_declare=False
-            ).consume()
-            with suppress(TimeoutError):
-                while not self._next:  # else nobody would know how far the stream is
-                    connection.connection.drain_events(timeout=QUIET)
-            self._connected.set()
-            while not self._over.is_set():
-                with suppress(TimeoutError):
-                    connection.connection.drain_events(timeout=1.0)
-                connection.connection.heartbeat_tick()
+    def _begin(self, connection: Connection) -> None:
+        """Take in the events that come by a new connection; return once it's known how far the stream is."""
+        if self._next and _end(connection) < self._next - 1:  # it was deleted, and is another one by now
+            self._begin_anew()
+        _consume(receiving(connection), self._next or "last", lambda message: _take(message, self._keep))
+        channel = receiving(connection)
+        own = f"{topology.client_queues(user_of(self.uri))}{uuid.uuid4().hex}.progress"
+        queue = Queue(own, exclusive=True, auto_delete=True, durable=False)(channel)
+        queue.queue_declare()
+        queue.bind_to(topology.EVENTS, routing_key=f"*.*.*.{StepProgressed.called}")
+        Consumer(channel, [queue], no_ack=True, on_message=self._progressed, auto_declare=False).consume()
+        with suppress(TimeoutError):
+            while not self._next:
+                connection.connection.drain_events(timeout=QUIET)
 
     def _begin_anew(self) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from .calls import Call, Endpoint, Row
 from .desk import Declined, Desk
-from .people import Crowd, Person, Rate, Tokens, wrong_tokens
+from .people import Crowd, Person, Rate, Tokens
 from .problems import MEDIA, Problem, of_error, of_refusal
 
 log = logger(__name__)
@@ -36,21 +36,16 @@ class Door:
     """Who comes in, and how fast. Raises Problem for everybody else."""
 
     def __init__(self, tokens: Tokens, rate: float, at_once: int, listeners: int) -> None:
-        self.tokens, self.rate, self.wrong = tokens, Rate(rate), wrong_tokens()
+        self.tokens, self.rate = tokens, Rate(rate)
         self.waiting, self.listening = Crowd(WAITING, "requests"), Crowd(listeners, "streams")
         self.turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_once))
 
     def enter(self, request: Request) -> Person:
-        """The person whose token a request has; a wrong token counts against its address."""
-        address = request.client.host if request.client else ""
+        """The person whose token a request has."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Problem(401, "say `Authorization: Bearer <token>`", WWW_Authenticate="Bearer")
-        try:
-            person = self.tokens.of(token.strip())
-        except Problem:
-            self.wrong.take(address)
-            raise
+        person = self.tokens.of(token.strip())
         self.rate.take(person.name)
         return person
 
@@ -76,12 +71,15 @@ class Serving:
             try:
                 person = self.door.enter(request)
                 _allow(person, endpoint)
-                with self.door.waiting.among(person.name):
+                self.door.waiting.enter(person.name)
+                try:
                     body = await self._body(request) if endpoint.body else b""
                     async with self.door.turns[person.name]:
                         return await to_thread.run_sync(
                             self._answer, endpoint, request, person, body, limiter=self.limiter
                         )
+                finally:
+                    self.door.waiting.leave(person.name)
             except Exception as error:
                 return await to_thread.run_sync(refused, error, request, limiter=self.limiter)
 
@@ -108,8 +106,8 @@ class Serving:
         path = {name: str(value) for name, value in request.path_params.items()}
         if any(len(value) > LONGEST or not value.isprintable() for value in path.values()):
             raise Problem(404, "nothing here has such a name")
-        query = _loaded(endpoint.query, _given(endpoint.query, request))
-        said = _loaded(endpoint.body, _json(body)) if endpoint.body else {}
+        query = loaded(endpoint.query, given(endpoint.query, request))
+        said = loaded(endpoint.body, _json(body)) if endpoint.body else {}
         return Call(person, self.desk, path, query, said, dict(request.headers))
 
     async def _body(self, request: Request) -> bytes:
@@ -168,22 +166,23 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _given(schema: type[Schema] | None, request: Request) -> Mapping[str, Any]:
-    """The parameters after the question mark; those that may be repeated are lists."""
-    given: Row = {}
+def given(schema: type[Schema] | None, request: Request) -> Mapping[str, Any]:
+    """Return the parameters after the question mark; those that may be repeated are lists."""
+    found: Row = {}
     declared = schema._declared_fields if schema else {}
     for name in request.query_params:
         values = request.query_params.getlist(name)
         if isinstance(declared.get(name), fields.List):
-            given[name] = values
+            found[name] = values
         elif len(values) > 1:
             raise Problem(422, f"{name} may stand once", {name: ["it stands more than once"]})
         else:
-            given[name] = values[0]
-    return given
+            found[name] = values[0]
+    return found
 
 
-def _loaded(schema: type[Schema] | None, given: Any) -> Row:
+def loaded(schema: type[Schema] | None, given: Any) -> Row:
+    """Return what was given, by a schema; Problem for what it doesn't know."""
     if schema is None:
         if given:
             raise Problem(422, f"there is no parameter {next(iter(given))!r} here")

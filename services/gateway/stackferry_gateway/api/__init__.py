@@ -1,1 +1,1 @@
-"""What can be asked for over HTTP: one module a resource, one function a line of the table of ``app``."""
+"""What can be asked for over HTTP: one module a resource, one function a line of ``table``."""

@@ -33,8 +33,9 @@ IDS = ("kind", "name", "source_id", "destination_id")
 
 def index(call: Call) -> Reply:
     """List migrations, the oldest first."""
-    pairs = [*(one.split("=", 1) for one in call.query["label"]), *call.person.client.labels.items()]
-    labels = {name: value for name, value in pairs}  # noqa: C416 - pairs may be lists
+    asked_for = [one.partition("=") for one in call.query["label"]]
+    pairs = [*((name, value) for name, _, value in asked_for), *call.person.client.labels.items()]
+    labels = dict(pairs)
     if any(labels[name] != value for name, value in pairs):
         return Reply(page([], None))  # a label has one value
     which: Row = {"phases": call.query["phase"], "labels": labels}
@@ -98,24 +99,23 @@ def delete(call: Call) -> Reply:
 
 def steps(call: Call) -> Reply:
     """List the steps of a migration, in order."""
-    which: Row = {"limit": call.query["limit"], "states": call.query["state"], "kinds": call.query["kind"]}
-    if call.query.get("cursor"):
-        which["after"] = after(call.query["cursor"])
-    parts = call.parts(**{name: value for name, value in which.items() if value})
-    rows = [step for part in parts for step in part["steps"]]
-    return Reply(page([told(row) for row in undone.now(parts[0]["migration"]["phase"], rows)], parts[-1].get("next")))
+    migration, rows, next_ = _some_steps(call, states=call.query["state"], kinds=call.query["kind"])
+    return Reply(page([told(row) for row in undone.now(migration["phase"], rows)], next_))
 
 
 def plan(call: Call) -> Reply:
     """List what a plan would do, with the fields that differ."""
-    which: Row = {"limit": call.query["limit"]}
-    if call.query.get("cursor"):
-        which["after"] = after(call.query["cursor"])
-    parts = call.parts(**which)
-    if parts[0]["migration"]["mode"] != "plan":
+    migration, rows, next_ = _some_steps(call)
+    if migration["mode"] != "plan":
         raise Problem(409, "this is no plan, or was started since: see its steps")
-    rows = [told(step) for part in parts for step in part["steps"] if _is_planned(step)]
-    return Reply(page(rows, parts[-1].get("next")))
+    return Reply(page([told(step) for step in rows if _is_planned(step)], next_))
+
+
+def _some_steps(call: Call, **which: list[str]) -> tuple[Row, list[Row], str | None]:
+    """A migration, the steps of the page that is asked for, and where the next page begins."""
+    begin = {"after": after(call.query["cursor"])} if call.query.get("cursor") else {}
+    parts = call.parts(limit=call.query["limit"], **begin, **{name: few for name, few in which.items() if few})
+    return parts[0]["migration"], [step for part in parts for step in part["steps"]], parts[-1].get("next")
 
 
 def _is_planned(step: Row) -> bool:
