@@ -115,6 +115,14 @@ benchmark: install ## Measure the control plane against a bare openstacksdk loop
 benchmark-coordinator: install ## Measure the coordinator with 1,000 and 10,000 servers on 16 hosts
 	$(BIN)/python benchmarks/coordinator.py $(ARGS)
 
+.PHONY: benchmark-servers
+benchmark-servers: install sandbox ## Count the API calls of 60 servers and what is around them
+	$(BIN)/python benchmarks/servers.py $(ARGS)
+
+.PHONY: benchmark-gateway
+benchmark-gateway: install ## Measure the gateway with 200 listeners, and 1,000 migrations
+	$(BIN)/python benchmarks/gateway.py $(ARGS)
+
 .PHONY: benchmark-data
 benchmark-data: install ## Measure volume copies against OS Migrate's nbdkit, ssh and qemu-img, and dd (as root)
 	deploy/system-packages data-plane
