@@ -31,6 +31,7 @@ from sqlalchemy import event, select
 from stackferry import __version__, messages
 from stackferry.bus import Outgoing
 from stackferry.envelope import Envelope
+from stackferry.phases import OVER
 from stackferry_coordinator import queries
 from stackferry_coordinator.hosts import presence
 from stackferry_coordinator.storage import database
@@ -118,11 +119,19 @@ class Bench:
         """Let somebody control all migrations; return the CPU seconds until nothing more follows, and the longest
         transaction."""
         self.longest, began = 0.0, time.process_time()
+        if action == "cancel":
+            self.migrations = self.unfinished()
         for migration in self.migrations:
             told = {"migration": migration, "action": action}
             self.coordinator.take(messages.ControlMigration.make("bench", told, None))
         self.finish()
         return {"cpu": time.process_time() - began, "longest": self.longest, "phase": self.phase()}  # type: ignore[dict-item]
+
+    def unfinished(self) -> list[str]:
+        """The migrations that aren't over: small ones may be, by now."""
+        c = t.migration.c
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(c.id).where(c.phase.not_in(OVER))).scalars())
 
     def finish(self) -> None:
         """Do all slices of what concerns whole migrations."""

@@ -11,9 +11,10 @@ from stackferry.messages import GOOD, MigrationChanged, StepEnded
 from stackferry.printable import printable
 from stackferry.progress import Amount, Standing
 from stackferry.progress import Progress as Standings
+from stackferry.wording import words
+from stackferry.wording.telling import told
 
-from . import words
-from .lines import MOVING, told
+from .lines import MOVING
 from .output import console
 
 OVER = ("done", "failed", "skipped", "removed")

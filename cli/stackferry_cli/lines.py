@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stackferry.envelope import Envelope
-from stackferry.messages import GOOD, MigrationChanged, StepEnded
 from stackferry.progress import Progress, Standing
+from stackferry.wording import words
+from stackferry.wording.telling import told
 
-from . import words
 from .output import console
 
 AGAIN = 10.0  # seconds between two lines about the same copy
-SILENT = ("done", "differs")  # what says nothing to people: the step goes on
 MOVING = ("copying", "verifying")
 
 
@@ -64,22 +61,3 @@ def whole(progress: Progress, now: float) -> str:
     total, phases = progress.total(now)
     counts = ", ".join(f"{many} {phase}" for phase, many in sorted(phases.items(), key=lambda p: (-p[1], p[0])))
     return f"servers and volumes: {counts}; {words.moving(total)}".rstrip("; ")
-
-
-def told(fact: Envelope) -> str:
-    """What a fact says in a line; nothing for what is told otherwise."""
-    data = fact.data
-    if fact.type == StepEnded.type:
-        only_looked = data["outcome"] in GOOD and data["step"].endswith("/check")
-        return "" if only_looked or data["outcome"] in SILENT else _step(data)
-    if fact.type == MigrationChanged.type:
-        text = f"{data['phase']}{' (paused)' if data.get('paused') else ''}"
-        return f"{text}: {data['reason']}" if data.get("reason") else text
-    return ""
-
-
-def _step(data: dict[str, Any]) -> str:
-    what = f"{(data.get('kind') or '').replace('_', ' ')} {data.get('name') or ''}".strip()
-    text = f"{data['outcome']:11} {what or data['step']}"
-    seconds = f" ({data['seconds']:.1f} s)" if data.get("seconds") else ""
-    return f"{text}{seconds}" + (f": {data['reason']}" if data.get("reason") else "")

@@ -11,8 +11,9 @@ from typing import Any
 from stackferry.client import FINAL
 from stackferry.moved import report
 from stackferry.summary import COLUMNS, attention, by_kind
+from stackferry.wording import words
 
-from . import output, words, workloads
+from . import output, workloads
 from .stays_behind import print_stays_behind
 
 ALIKE = 5  # of what is skipped for the same reason, so many are named

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
-
-TITLE = "stays behind"
+from stackferry.wording.stays_behind import TITLE, lines
 
 
 def print_stays_behind(migration: dict[str, Any], console: Console) -> None:
@@ -16,20 +14,3 @@ def print_stays_behind(migration: dict[str, Any], console: Console) -> None:
         console.print(f"\n{TITLE}", style="bold")
         for line in lines(entries):
             console.print(f"  {line}")
-
-
-def lines(entries: list[dict[str, Any]]) -> Iterator[str]:
-    """A line a type and reason: ``2 load balancers: web, api: Stackferry does not move them``."""
-    for entry in entries:
-        number, names = entry.get("number"), entry.get("names") or []
-        more = (number or 0) - len(names)
-        named = ", ".join(names) + (f" and {more} more" if names and more > 0 else "")
-        yield ": ".join(part for part in (_counted(entry["type"], number), named, entry["reason"]) if part)
-
-
-def _counted(type_: str, number: int | None) -> str:
-    if number is None:
-        return type_
-    if number == 1:
-        return f"1 {type_}"
-    return f"{number} {type_[:-1]}ies" if type_.endswith("y") else f"{number} {type_}s"

@@ -7,8 +7,9 @@ from typing import Any
 from stackferry.progress import Amount
 from stackferry.progress.standing import OVER
 from stackferry.step_key import read
+from stackferry.wording import words
 
-from . import output, words
+from . import output
 
 COLUMNS = (
     "server",

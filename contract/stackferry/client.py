@@ -10,9 +10,12 @@ with Client("amqp://client:password@127.0.0.1:5672//") as ferry:
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from . import topology, undone
@@ -35,6 +38,7 @@ from .messages import (
     RequestMigration,
     SubmitDocuments,
 )
+from .messages.answers import Taken
 from .pages import pages
 from .phases import OVER
 
@@ -126,12 +130,17 @@ class Client:
             request["prune"] = True
         parts = [] if documents is None else list(pages(documents, PART_BYTES)) or [[]]
         if documents is not None:
-            request["parts"] = len(parts)
+            digest = hashlib.sha256(json.dumps(documents, default=str).encode()).hexdigest()
+            request |= {"parts": len(parts), "digest": digest}
         RequestMigration.load_data(request)
         self._listener.attend(migration, request.get("source"), request.get("destination"))
+        if parts:  # what is refused leaves nothing behind; what nobody has answered yet waits, before its documents
+            with suppress(NoAnswer):
+                self._ask(RequestMigration, request)
+        else:
+            self.send(RequestMigration, request)
         for number, part in enumerate(parts, 1):
             self.send(SubmitDocuments, {"migration": migration, "part": number, "documents": part})
-        self.send(RequestMigration, request)
         self._requested.add(migration)
         return migration
 
@@ -242,7 +251,7 @@ class Client:
                 where = message.queues[0].name if message is not CheckCloud else WORKERS[data["side"]]
                 raise NoAnswer(f"nobody on {where} answered within {self.timeout:g} s; are the services up?")
             if error := answer.data.get("error"):
-                raise Error(error)
+                raise (Refused if message.answer is Taken else Error)(error)
             if (whole := parts.take(answer.data)) is not None:
                 return whole
 

@@ -87,6 +87,8 @@ def test_only_what_was_asked_for_comes(engine: Engine, large: str) -> None:  # n
 def test_migrations_are_found_by_phase_and_labels_page_by_page(engine: Engine, large: str) -> None:  # noqa: F811
     names = [[row["name"] for row in page] for page in pages(engine, limit=2)]
     assert names == [["first", "second"], ["large"]]
+    names = [[row["name"] for row in page] for page in pages(engine, limit=2, newest=True)]
+    assert names == [["large", "second"], ["first"]]
     assert [row["id"] for row in pages(engine, labels={"wave": "large"}, limit=1)[0]] == [large]
     assert pages(engine, phases=["done"]) == [[]]
     assert len(pages(engine, phases=["running", "done"])[0]) == 3

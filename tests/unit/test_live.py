@@ -10,7 +10,8 @@ from stackferry.envelope import Envelope
 from stackferry.messages import MigrationChanged, StepEnded
 from stackferry.moved import earlier, report
 from stackferry.progress import Amount, Progress
-from stackferry_cli import bars, lines, output, words, workloads
+from stackferry.wording import words
+from stackferry_cli import bars, lines, output, workloads
 
 from .coordinator.documents import server, volume
 from .coordinator.workload_world import Unkind, WorkloadWorld

@@ -25,6 +25,7 @@ class DescribeMigrations(Command):
         "so many steps, or migrations, at most; `next` of the answer leads on", validate=validate.Range(1, 10_000)
     )
     after = text("what follows this: `next` of an answer before", allow_none=True, validate=validate.Length(1, 512))
+    newest = flag("of migrations the newest first")
     phases = words("only migrations in these phases", PHASES)
     labels = labels()
     states = words("only steps in these states")

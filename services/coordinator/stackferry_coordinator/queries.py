@@ -79,13 +79,14 @@ def _parts(rows: _Rows, limit: int | None) -> Iterator[tuple[Row, bool]]:
 
 
 class _Migrations:
-    """All migrations that a client may know of, the oldest first."""
+    """All migrations that a client may know of, the oldest first, or the newest."""
 
     called = "migrations"
 
     def __init__(self, engine: Engine, data: Row, sees: Sees) -> None:
         self.engine, self.sees, self.begin = engine, sees, data.get("after")
-        self.query, self.labels = _heads(), data.get("labels") or {}
+        self.newest, self.labels = bool(data.get("newest")), data.get("labels") or {}
+        self.query = _heads(self.newest)
         if phases := data.get("phases"):
             self.query = self.query.where(t.migration.c.phase.in_(phases))
 
@@ -107,7 +108,8 @@ class _Migrations:
                 created = connection.execute(select(c.created).where(c.id == last)).scalar()
                 if created is None:
                     return _gone(last == self.begin)
-                query = query.where(tuple_(c.created, c.id) > tuple_(created, last))
+                here, there = tuple_(c.created, c.id), tuple_(created, last)
+                query = query.where(here < there if self.newest else here > there)
             return list(connection.execute(query).mappings())
 
     def cursor(self, row: Row) -> str:
@@ -144,8 +146,9 @@ def _gone(is_asked: bool) -> list[Any]:
     return []
 
 
-def _heads() -> Any:
-    return select(t.migration).where(t.migration.c.phase != FORGOTTEN).order_by(t.migration.c.created, t.migration.c.id)
+def _heads(newest: bool = False) -> Any:
+    order = [column.desc() if newest else column for column in (t.migration.c.created, t.migration.c.id)]
+    return select(t.migration).where(t.migration.c.phase != FORGOTTEN).order_by(*order)
 
 
 def _head(row: Any) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 from stackferry.bus import connect
+from stackferry.client import Client
+from stackferry.errors import Refused
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
 
@@ -180,3 +182,11 @@ def test_a_body_that_is_too_long_is_not_read_to_its_end(http: httpx.Client, stac
     with suppress(httpx.TransportError):  # it may hang up amid the body
         problem(http.post("/v1/migrations", content=endless(), headers={"Content-Type": "application/json"}), 413)
     assert sent < 256 << 20
+
+
+def test_a_request_over_the_bus_that_is_refused_leaves_no_documents_behind(stack: Stack) -> None:
+    with Client(stack.uri()) as ferry:
+        before = {row["id"] for row in ferry.migrations()}
+        with pytest.raises(Refused, match="nowhere"):
+            ferry.migrate(None, "nowhere", documents=[NETWORK])
+        assert {row["id"] for row in ferry.migrations()} == before

@@ -12,7 +12,7 @@ from typing import Any
 
 from .graph import Outline
 from .states import OPEN
-from .step import Step, verdict
+from .step import Step, but, verdict
 
 Document = dict[str, Any]
 
@@ -97,7 +97,8 @@ class Ledger:
         """Change a step as it was read; return it as it is now. A copy that is out of date is refused."""
         if self.step(step.key) is not step:
             raise Stale(step.key)
-        return self._put(replace(step, **changes))
+        changed = but(step, **changes)
+        return step if changed is step else self._put(changed)
 
     def _put(self, step: Step) -> Step:
         """Store a step; the head's counts follow."""

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from stackferry.step_key import read
+
+Record = TypeVar("Record", bound=Any)
+
+
+def but(record: Record, **changes: Any) -> Record:
+    """Return the record with these changes; the same one, when it says so already: most do, and a copy is dear."""
+    if all(getattr(record, name) == value for name, value in changes.items()):
+        return record
+    return replace(record, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,7 @@ class Step:
 
 def over_it(step: Step, **trouble: Any) -> dict[str, Any]:
     """The changes by which a step forgets what kept its tries from their end, but for this."""
-    return {"trouble": Trouble(**trouble), "copying": replace(step.copying, said=None, served=None)}
+    return {"trouble": Trouble(**trouble), "copying": but(step.copying, said=None, served=None)}
 
 
 def verdict(head: Step) -> str:

@@ -7,11 +7,10 @@ next one begins where the journal says.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..plan.ledger import Ledger
-from ..plan.step import Step
+from ..plan.step import Step, but
 from . import transitions
 
 SEGMENT = ("copy", "verify")
@@ -30,7 +29,7 @@ def judged(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> dict
     served = step.copying.served
     if served is None or served["attempt"] != data["attempt"]:
         due: dict[str, Any] = {"due": now + transitions.MOVING_LEASE} if step.state == "asked" else {}
-        ledger.change(step, copying=replace(step.copying, said=data), **due)
+        ledger.change(step, copying=but(step.copying, said=data), **due)
         return None
     if why := _differs(step, data.get("results") or {}, served):
         about: dict[str, Any] = {name: data[name] for name in ("migration", "step", "attempt") if name in data}
@@ -44,7 +43,7 @@ def served(ledger: Ledger, data: dict[str, Any]) -> dict[str, Any] | None:
     if step is None or step.state not in ("asked", "resting") or step.attempt != data["attempt"]:
         return None
     told = {name: data.get(name) for name in ("attempt", "blocks", "digest")}
-    step = ledger.change(step, copying=replace(step.copying, served=told))
+    step = ledger.change(step, copying=but(step.copying, served=told))
     waiting = step.copying.said
     return waiting if waiting and waiting["attempt"] == step.attempt else None
 

@@ -13,7 +13,7 @@ from stackferry.messages import GOOD
 from stackferry.step_key import TRANSFER, of_task, read, surplus
 
 from ..plan.ledger import Ledger, results_of
-from ..plan.step import Step, over_it
+from ..plan.step import Step, but, over_it
 from ..plan.subjects import RUNS
 from . import agreement, quotas, transitions
 from .fetch_modes import epoch_of
@@ -68,7 +68,7 @@ def _record(ledger: Ledger, step: Step, data: dict[str, Any]) -> None:
         return
     known, id_ = step.asked.replaced, data["destination_id"]
     replaced = {**known, id_: {**known.get(id_, {}), **data["replaces"]}}
-    asked = replace(step.asked, first_asked=None, replaced=replaced)  # nothing was asked of a cloud
+    asked = but(step.asked, first_asked=None, replaced=replaced)  # nothing was asked of a cloud
     ledger.change(step, state="ready", due=None, asked=asked, changes=tuple(data.get("changes") or ()))
 
 

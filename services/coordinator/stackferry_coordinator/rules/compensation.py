@@ -14,7 +14,7 @@ from stackferry.step_key import of_task, read, undo
 from ..plan.itinerary import COORDINATOR, Task, task_of
 from ..plan.ledger import Ledger
 from ..plan.states import OPEN
-from ..plan.step import Asked, Copying, Passes, Reversal, Step
+from ..plan.step import Asked, Copying, Passes, Reversal, Step, but
 from . import transitions
 
 
@@ -42,12 +42,12 @@ def _note_arrival(ledger: Ledger, group: str, now: float) -> None:
 def fail(ledger: Ledger, group: str, reason: str, now: float) -> None:
     """Stop asking for a workload's steps; what is under way ends by itself."""
     head = transitions.known(ledger, group)
-    ledger.change(head, reversal=replace(head.reversal, failing=reason))
+    ledger.change(head, reversal=but(head.reversal, failing=reason))
     for step in ledger.fresh(ledger.of_group(group)):
         if step.compensates or step.state in ("asked", "holding", "done", "removed"):
             continue
         if transitions.doubtful(step):
-            look = replace(step.reversal, only_look=True)
+            look = but(step.reversal, only_look=True)
             if step.state in ("failed", "skipped"):  # it will be over once more
                 transitions.wait_again(ledger, step)
             ledger.change(step, state="resting", due=now + transitions.SETTLE, tries=0, reversal=look)
@@ -78,7 +78,7 @@ def _carry_on(ledger: Ledger, group: str) -> None:
         return
     wanted, head = _compensations(steps), transitions.known(ledger, group)
     if fresh := [step for step in wanted if ledger.step(step.key) is None]:
-        ledger.change(head, reversal=replace(head.reversal, taken_back=False))
+        ledger.change(head, reversal=but(head.reversal, taken_back=False))
         _order(ledger, steps, fresh)
         if again := {"done": "running", "undone": "undoing", "cancelled": "cancelling"}.get(ledger.head.phase):
             ledger.head = replace(ledger.head, phase=again)  # a try that was thought to be lost has made it
@@ -90,7 +90,7 @@ def _carry_on(ledger: Ledger, group: str) -> None:
             if step.action == "ensure" and step.state == "done" and step.made:
                 ledger.change(step, state="removed")
         head = transitions.known(ledger, group)
-        reversal, reason = replace(head.reversal, taken_back=True), _verdict(ledger, head, wanted)
+        reversal, reason = but(head.reversal, taken_back=True), _verdict(ledger, head, wanted)
         ledger.change(head, reversal=reversal, state="failed", reason=reason)
 
 
@@ -170,6 +170,6 @@ def begin_again(ledger: Ledger, group: str) -> None:
         if step.compensates:
             continue
         anew = {"reversal": Reversal(), "passes": Passes(), "copying": Copying()}
-        asked, trouble = replace(step.asked, first_asked=None, replaced={}), replace(step.trouble, doubt=False)
+        asked, trouble = but(step.asked, first_asked=None, replaced={}), but(step.trouble, doubt=False)
         nothing: dict[str, Any] = {"made": (), "destination_id": None, "results": {}, "outcome": None}
         ledger.change(step, asked=asked, trouble=trouble, notes=(), changes=(), **anew, **nothing)

@@ -10,7 +10,7 @@ from stackferry.step_key import TRANSFER, of_task, read
 
 from ..plan.ledger import Ledger
 from ..plan.states import OPEN
-from ..plan.step import Step
+from ..plan.step import Step, but
 from . import compensation, planning, quotas, slices, transitions, undo
 
 
@@ -68,7 +68,7 @@ def _retry_workload(ledger: Ledger, group: str, now: float) -> None:
     chosen: set[str] = set()
     if left:
         head = transitions.known(ledger, group)
-        ledger.change(head, reversal=replace(head.reversal, taken_back=False))
+        ledger.change(head, reversal=but(head.reversal, taken_back=False))
         chosen = left
     elif transitions.failing(ledger, group):
         if transitions.known(ledger, group).reversal.taken_back:  # else it's still being taken back

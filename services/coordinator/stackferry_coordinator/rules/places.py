@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..plan.ledger import Ledger
+from ..plan.step import but
 from . import relocation, transitions
 from .fetch_modes import destination_before, placed_before
 
@@ -22,7 +22,7 @@ def assigned(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         epoch = placed_before(ledger, step).copying.epoch
         if before not in (None, hosts["destination_host"]):  # the journal of what is there stayed on that host
             epoch += 1
-        step = ledger.change(step, copying=replace(step.copying, epoch=epoch))
+        step = ledger.change(step, copying=but(step.copying, epoch=epoch))
         transitions.close(ledger, step, "holding", outcome="done", reason=None, results=hosts)
 
 
@@ -47,4 +47,4 @@ def unassignable(ledger: Ledger, data: dict[str, Any], now: float) -> None:
             return
     else:
         step = ledger.change(step, due=now + HOSTLESS, reason=data["reason"])
-    ledger.change(step, copying=replace(step.copying, looked=now))
+    ledger.change(step, copying=but(step.copying, looked=now))

@@ -22,7 +22,7 @@ from typing import Any
 from stackferry.progress import meter
 
 from ..plan.ledger import Head, Ledger
-from ..plan.step import Step
+from ..plan.step import Step, but
 from . import (
     answers,
     arrivals,
@@ -125,7 +125,7 @@ def _progressed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     step = ledger.step(data["step"])
     if step is not None and step.state == "asked" and step.attempt == data["attempt"]:
         kept = meter.noted(step.asked.meter, step.attempt, data["done"] - step.done, now)
-        moved = {"done": data["done"], "total": data.get("total"), "asked": replace(step.asked, meter=kept)}
+        moved = {"done": data["done"], "total": data.get("total"), "asked": but(step.asked, meter=kept)}
         ledger.change(step, due=now + transitions.MOVING_LEASE, **moved)
 
 
@@ -141,8 +141,8 @@ def _offered(ledger: Ledger, data: dict[str, Any], now: float) -> list[Do]:
         return []
     offer = {name: data[name] for name in OFFERED if data.get(name) is not None}
     mode = fetch_mode(ledger, step) if step.group else step.copying.mode
-    here = {"trouble": replace(step.trouble, postponed=None), "due": now + transitions.MOVING_LEASE}  # who was away
-    ledger.change(step, copying=replace(step.copying, offer=offer, mode=mode), **here)
+    here = {"trouble": but(step.trouble, postponed=None), "due": now + transitions.MOVING_LEASE}  # who was away
+    ledger.change(step, copying=but(step.copying, offer=offer, mode=mode), **here)
     return [Do(step.key, step.attempt, "fetch")]
 
 
@@ -155,7 +155,7 @@ def _postponed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     if step.group and now - since > transitions.POSTPONED:
         transitions.close(ledger, step, "failed", outcome="missing", reason=data["reason"])
         return
-    told = {"trouble": replace(step.trouble, postponed=since), "tries": step.tries - 1, "reason": data["reason"]}
+    told = {"trouble": but(step.trouble, postponed=since), "tries": step.tries - 1, "reason": data["reason"]}
     ledger.change(step, state="resting", due=now + transitions.SETTLE, **told)
 
 
@@ -166,7 +166,7 @@ def _held_up(ledger: Ledger, data: dict[str, Any], now: float) -> None:
         return
     since = now if step.trouble.held_up is None else step.trouble.held_up
     pause = min(max(HELD_UP, (now - since) / 4), LONGEST_HELD_UP)
-    nothing = {"asked": replace(step.asked, first_asked=None), "trouble": replace(step.trouble, held_up=since)}
+    nothing = {"asked": but(step.asked, first_asked=None), "trouble": but(step.trouble, held_up=since)}
     ledger.change(step, state="resting", due=now + pause, tries=step.tries - 1, reason=data["reason"], **nothing)
 
 
@@ -174,7 +174,7 @@ def _met(ledger: Ledger, data: dict[str, Any], now: float) -> None:
     """Another migration has been at the same thing: what it made is looked for, and isn't this one's."""
     step = ledger.step(data["step"])
     if step is not None and (step.state, step.attempt) == ("asked", data["attempt"]):
-        ledger.change(step, asked=replace(step.asked, met=now), reason=None)
+        ledger.change(step, asked=but(step.asked, met=now), reason=None)
 
 
 def _claimed(ledger: Ledger, data: dict[str, Any], now: float) -> None:
@@ -297,7 +297,7 @@ def _ask(ledger: Ledger, now: float) -> list[Do]:
     due = []
     for step in ledger.ready(max(room, 0)):
         first = step.asked.first_asked
-        asked = replace(step.asked, first_asked=now if first is None else first, asked_before=first is not None)
+        asked = but(step.asked, first_asked=now if first is None else first, asked_before=first is not None)
         if step.action == "stop" and asked.since is None:
             asked = replace(asked, since=now)
         count = {"attempt": step.attempt + 1, "tries": step.tries + 1}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from ..plan.itinerary import place_of, task_of
 from ..plan.ledger import Ledger
 from ..plan.states import OPEN
-from ..plan.step import Step, over_it, verdict
+from ..plan.step import Step, but, over_it, verdict
 
 MOVING_LEASE = 90.0  # the same once bytes are under way: whoever moves them says every few seconds that it does
 LEASE = 300.0  # seconds in which a claimed try must end or show progress; an unclaimed one is asked for again
@@ -38,7 +37,7 @@ def close(ledger: Ledger, step: Step, state: str, **changes: Any) -> None:
     if (
         ledger.head.agenda and state in ("failed", "skipped") and not step.group
     ):  # a retry that is under way isn't for it
-        changes["trouble"] = replace(step.trouble, late=ledger.head.agenda["since"])
+        changes["trouble"] = but(step.trouble, late=ledger.head.agenda["since"])
     ledger.change(step, state=state, due=None, **changes)
     if state == "failed" and step.group and not step.compensates and not tolerated(step):
         ledger.troubled.setdefault(step.group, f"{label(step)}: {changes.get('reason') or step.reason}")
@@ -109,7 +108,7 @@ def again(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     """Let the step rest and come back, unless its tries are used up."""
     if data["outcome"] in ("interrupted", "pending"):
         # It may have made something, until a try has looked.
-        step = ledger.change(step, trouble=replace(step.trouble, doubt=True))
+        step = ledger.change(step, trouble=but(step.trouble, doubt=True))
     step = _interrupted(ledger, step, now) if data["outcome"] == "interrupted" else step
     if step.action == "transfer" and ledger.head.phase == "undoing":
         close(ledger, step, "skipped", outcome=data["outcome"], reason="undone before it was complete")
@@ -155,7 +154,7 @@ def _interrupted(ledger: Ledger, step: Step, now: float) -> Step:
     reached, since = step.trouble.reached, step.trouble.outage
     if since is None or step.done > reached:
         since = now
-    return ledger.change(step, trouble=replace(step.trouble, outage=since, reached=max(step.done, reached)))
+    return ledger.change(step, trouble=but(step.trouble, outage=since, reached=max(step.done, reached)))
 
 
 def failing(ledger: Ledger, group: str) -> bool:
@@ -183,7 +182,7 @@ def _leave(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None
     """A try of a workload that is given up didn't work: only what it may have made is looked for."""
     step = ledger.change(step, outcome=data["outcome"])
     if doubtful(step) and step.tries < 2 * TRIES:
-        look = replace(step.reversal, only_look=True)
+        look = but(step.reversal, only_look=True)
         ledger.change(step, state="resting", due=now + SETTLE, reversal=look)
     elif data["outcome"] == "interrupted":  # its request may still take effect; only then it can be taken back
         ledger.change(step, state="resting", due=now + SETTLE, reason=data.get("reason"))
@@ -201,7 +200,7 @@ def _wait(ledger: Ledger, step: Step, data: dict[str, Any], now: float) -> None:
     results = {**step.results, **(data.get("results") or {})}
     due = now + (AWAITED if by_people else PATIENCE)
     step = ledger.change(step, state="resting", due=due, tries=step.tries - 1, reason=data.get("reason"))
-    ledger.change(step, outcome="pending", results=results, trouble=replace(step.trouble, pending=since))
+    ledger.change(step, outcome="pending", results=results, trouble=but(step.trouble, pending=since))
 
 
 def reopen(ledger: Ledger, which: Callable[[Step], bool]) -> None:
@@ -230,7 +229,7 @@ def reopen_unfreed(ledger: Ledger, chosen: dict[str, bool]) -> None:
             waits += other in chosen or before.state in OPEN
             lacks |= hard and other not in chosen and before.state in LOST and not tolerated(before)
         doubt = step.trouble.doubt  # else no try of it can have made what is found from now on
-        asked = replace(step.asked, since=None, first_asked=step.asked.first_asked if doubt else None)
+        asked = but(step.asked, since=None, first_asked=step.asked.first_asked if doubt else None)
         ledger.change(step, waits=waits, asked=asked, **again, **over_it(step, doubt=doubt, lacks=lacks))
 
 
@@ -241,7 +240,7 @@ def free_reopened(ledger: Ledger, keys: Iterable[str]) -> None:
         if step.state != "waiting" or (step.waits and not step.trouble.lacks):
             continue
         lost = next((before for before in _needed(ledger, key) if before.state in LOST), None)
-        step = ledger.change(step, trouble=replace(step.trouble, lacks=False))
+        step = ledger.change(step, trouble=but(step.trouble, lacks=False))
         if lost is not None:
             close(ledger, step, "skipped", outcome=None, reason=_why_skipped(lost, lost.state))
         elif not step.waits:

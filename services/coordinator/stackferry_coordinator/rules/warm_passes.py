@@ -7,7 +7,6 @@ decides: cut over now, rest until the next pass, or begin it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from stackferry.moved import earlier
@@ -17,7 +16,7 @@ from stackferry.step_key import of_task, read
 from ..plan.itinerary import task_of
 from ..plan.ledger import Ledger
 from ..plan.states import OPEN
-from ..plan.step import Step
+from ..plan.step import Step, but
 from . import transitions
 
 MOST = 20  # passes, where nobody says when to cut over
@@ -36,7 +35,7 @@ def follow(ledger: Ledger, now: float) -> None:
 def ask(ledger: Ledger, servers: Iterable[str] | None) -> None:
     """Somebody wants to cut over: after the pass that is under way, or at once where none is."""
     for step in _waiting(ledger, set(servers or ())):
-        ledger.change(step, passes=replace(step.passes, asked=True))
+        ledger.change(step, passes=but(step.passes, asked=True))
         if step.state == "resting":
             ledger.deciding.add(step.key)
 
@@ -61,7 +60,7 @@ def _decide(ledger: Ledger, step: Step, now: float) -> None:
     written, number = list(step.results.get("written") or []), step.passes.number
     if len(written) < number:
         written.append(sum((s.results.get("counts") or {}).get("written", 0) for s in steps if s.action == "copy"))
-        step = ledger.change(step, results={**step.results, "written": written}, passes=replace(step.passes, ended=now))
+        step = ledger.change(step, results={**step.results, "written": written}, passes=but(step.passes, ended=now))
     how = chosen(SERVER, ledger.documents[step.group])
     why = _due(how, written, step.passes.asked, now)
     if why is not None:
@@ -107,10 +106,10 @@ def _of_pass(ledger: Ledger, group: str) -> list[Step]:
 def _again(ledger: Ledger, cutover: Step, steps: list[Step]) -> None:
     """Begin the next pass."""
     number = cutover.passes.number + 1
-    ledger.change(cutover, passes=replace(cutover.passes, number=number))
+    ledger.change(cutover, passes=but(cutover.passes, number=number))
     for step in steps:
         # Which hosts a volume was on tells whose journal counts; of the others, what the passes before took.
         kept = step.results if step.action == "assign" else earlier(step.results, step.seconds)
-        own = {"passes": replace(step.passes, number=number), "results": kept}
+        own = {"passes": but(step.passes, number=number), "results": kept}
         ledger.change(step, outcome=None, done=0, seconds=0.0, **own)
     transitions.reopen_keys(ledger, {step.key: step.state not in OPEN for step in [cutover, *steps]})

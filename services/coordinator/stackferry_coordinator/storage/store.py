@@ -91,6 +91,7 @@ class Store(Ledger):
         self._clean: dict[str, Step] = {}
         self._absent: set[str] = set()
         self._complete = False
+        self._whole: set[str] = set()  # workloads whose steps are all here
         self._linked_to: dict[str, Links] = {}  # of steps whose links are all here: before and after each
         self._new_links: list[dict[str, Any]] = []
         self._new_documents: list[dict[str, Any]] = []
@@ -150,6 +151,7 @@ class Store(Ledger):
         query = select(group).distinct().where(*self._mine(t.step), group > after).order_by(group).limit(limit)
         groups = list(self.connection.execute(query).scalars())
         self._surround(self._take(self._ask(_STEPS.where(c.group.in_(groups)))))
+        self._whole.update(groups)
         return groups
 
     def has_plain_undo(self) -> bool:
@@ -199,8 +201,9 @@ class Store(Ledger):
         return super().ready(limit)
 
     def of_group(self, group: str) -> list[Step]:
-        if not self._complete:
+        if not self._complete and group not in self._whole:
             self._take(self._ask(_BY_GROUP, g=group))
+            self._whole.add(group)
         return super().of_group(group)
 
     def groups(self) -> list[str]:

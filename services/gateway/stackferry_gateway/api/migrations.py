@@ -32,13 +32,13 @@ IDS = ("kind", "name", "source_id", "destination_id")
 
 
 def index(call: Call) -> Reply:
-    """List migrations, the oldest first."""
+    """List migrations, the oldest first; with `newest` the newest."""
     asked_for = [one.partition("=") for one in call.query["label"]]
     pairs = [*((name, value) for name, _, value in asked_for), *call.person.client.labels.items()]
     labels = dict(pairs)
     if any(labels[name] != value for name, value in pairs):
         return Reply(page([], None))  # a label has one value
-    which: Row = {"phases": call.query["phase"], "labels": labels}
+    which: Row = {"phases": call.query["phase"], "labels": labels, "newest": call.query["newest"]}
     asked = {name: value for name, value in which.items() if value}
     found: list[Row] = []
     limit, cursor = call.query["limit"], call.query.get("cursor")

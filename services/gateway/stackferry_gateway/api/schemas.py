@@ -47,6 +47,7 @@ class MigrationsQuery(Query):
     label = _some(
         fields.String(validate=validate.Regexp(r"[^=]+=", error="say key=value")), "only those with this label"
     )
+    newest = fields.Boolean(load_default=False, metadata={"description": "the newest first"})
 
 
 class StepsQuery(Query):
