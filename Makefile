@@ -46,6 +46,7 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 .PHONY: test
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
 	@deploy/system-packages data-plane
+	@deploy/system-packages browser
 	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest and not tenants and not scoreboard" $(ARGS)
 
 .PHONY: unit

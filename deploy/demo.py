@@ -59,11 +59,15 @@ def migrate(box: Sandbox, accounts: dict, folder: Path, began: float) -> int:
         image = {"name": "os_migrate_conv", "disk_format": "raw", "container_format": "bare", "data": b"x" * 512}
         connect(account).image.create_image(**image)
 
-    say("3. The services: a private RabbitMQ node, coordinator, exporter, importer")
+    say("3. The services: a private RabbitMQ node, coordinator, exporter, importer, gateway")
     stack = Stack(folder / "home")
     environ = {"OS_CLIENT_CONFIG_FILE": str(clouds), "STACKFERRY_HOME": str(stack.folder)}
     try:
-        stack.up(environ=environ)
+        stack.up({"gateway": 1}, environ)
+        page = stack.gateway.url()
+        console.print(
+            f"  The page, as long as this runs: {page}; its token: cat {stack.gateway.token_file}", markup=False
+        )
         say("4. A conversion host in each cloud, through which the disks cross")
         command(environ, "hosts", "deploy", "-s", "src", "-d", "dst", "--flavor", "m1.tiny")
         with Client(stack.uri()) as ferry:
@@ -83,7 +87,7 @@ def migrate(box: Sandbox, accounts: dict, folder: Path, began: float) -> int:
         command(environ, "hosts", "delete", "-s", "src", "-d", "dst", "--yes")
     finally:
         stack.down()
-    return conclude(first, second, equal, len(writes), time.monotonic() - began)
+    return conclude(first, second, equal, len(writes), time.monotonic() - began, page)
 
 
 def command(environ: dict[str, str], *words: str) -> None:
@@ -121,7 +125,7 @@ def digest(box: Sandbox, cloud: str, volume: str) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def conclude(first: dict, second: dict, equal: list[bool], writes: int, seconds: float) -> int:
+def conclude(first: dict, second: dict, equal: list[bool], writes: int, seconds: float, page: str) -> int:
     """Say in words what was shown; return the exit code."""
     one, two = summary.by_kind(first["steps"])[-1], summary.by_kind(second["steps"])[-1]
     say("What you saw")
@@ -131,6 +135,9 @@ def conclude(first: dict, second: dict, equal: list[bool], writes: int, seconds:
         f"  The second run found all {two['unchanged']} of them as they should be, and made {writes} writing calls."
     )
     console.print(f"  All in all {seconds:.0f} s, the clouds' start included.")
+    console.print(
+        f"  The page that showed it was {page}; `stackferry up` starts one for clouds of yours, and names it."
+    )
     wrong = one["failed"] + one["skipped"] + two["created"] + two["updated"] + two["failed"] + writes
     return 0 if equal and all(equal) and not wrong else 1
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from stackferry.client import Client
 from stackferry.errors import Error
-from stackferry.mapping import invalid
 from stackferry.resources.migration_params import SERVER, wrong_choices
-from stackferry.selection import invalid_filters, selectable, unmatched
+from stackferry.selection import unmatched
+from stackferry.wording import written
 
 from . import os_migrate
 from .local.stack import Stack, home
@@ -155,15 +157,10 @@ def selection(kinds: list[str] | None, filters: list[str] | None, said: dict[str
     """What to move; raise Error naming what can't be understood."""
     chosen: dict[str, Any] = {"filters": found} if (found := os_migrate.filters(said)) else {}
     if kinds:
-        for kind in kinds:
-            _known(kind)
-        chosen["kinds"] = kinds
-    for text in filters or []:
-        kind, operator, pattern = _split(text)
-        item: Any = pattern if operator == "=" else {"regex": pattern}
-        if wrong := invalid_filters({"filters": {_known(kind): [item]}}):
-            raise Error(f"--filter {text!r}: {'; '.join(line for lines in wrong.values() for line in lines)}")
-        chosen.setdefault("filters", {}).setdefault(kind, []).append(item)
+        chosen["kinds"] = [written.known_kind(kind) for kind in kinds]
+    with _of("--filter"):
+        for kind, items in written.filters(filters or ()).items():
+            chosen.setdefault("filters", {}).setdefault(kind, []).extend(items)
     return chosen
 
 
@@ -202,17 +199,8 @@ def waiting_to_cut_over(steps: list[dict[str, Any]]) -> list[str]:
 
 def mapping(texts: list[str] | None) -> dict[str, dict[str, str]]:
     """What is called otherwise at the destination; raise Error naming what can't be understood."""
-    found: dict[str, dict[str, str]] = {}
-    for text in texts or []:
-        kind, colon, names = text.partition(":")
-        old, equals, new = names.partition("=")
-        if not (colon and equals and kind and old and new):
-            raise Error(f"--map {text!r}: expected KIND:OLD=NEW, such as flavor:m1.small=s.1")
-        if wrong := invalid({kind: {old: new}}):
-            raise Error(f"--map {text!r}: {'; '.join(line for lines in wrong.values() for line in lines)}")
-        if found.setdefault(kind, {}).setdefault(old, new) != new:
-            raise Error(f"--map {text!r}: {kind} {old!r} was mapped to {found[kind][old]!r} already")
-    return found
+    with _of("--map"):
+        return written.mapping(texts or ())
 
 
 def image_blobs(directory: Path, said: dict[str, Any]) -> Path:
@@ -220,29 +208,19 @@ def image_blobs(directory: Path, said: dict[str, Any]) -> Path:
     return Path(os_migrate.image_blobs_dir(said) or directory / "image_blobs").resolve()
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    for operator in ("=", "~"):
-        kind, found, pattern = text.partition(operator)
-        if found and kind.isidentifier():
-            return kind, operator, pattern
-    raise Error(f"--filter {text!r}: expected KIND=NAME or KIND~REGEX")
-
-
-def _known(kind: str) -> str:
-    if kind not in (known := selectable()):
-        raise Error(f"{kind!r} is no kind; known are {', '.join(sorted(known))}")
-    return kind
-
-
 def labels(words: list[str] | None) -> dict[str, str]:
     """What --label says; Error for what is none."""
-    found: dict[str, str] = {}
-    for word in words or ():
-        key, sign, value = word.partition("=")
-        if not sign or not key or key in found:
-            raise Error(f"--label {word!r}: " + ("it's given twice" if key in found else "expected KEY=VALUE"))
-        found[key] = value
-    return found
+    with _of("--label"):
+        return written.labels(words or ())
+
+
+@contextmanager
+def _of(flag: str) -> Iterator[None]:
+    """Say whose text can't be understood."""
+    try:
+        yield
+    except Error as error:
+        raise Error(f"{flag} {error}") from None
 
 
 def find(ferry: Client, beginning: str) -> str:

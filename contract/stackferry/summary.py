@@ -14,18 +14,22 @@ COLUMNS = ("kind", *ENDS, "seconds")
 
 
 def by_kind(steps: Iterable[Row]) -> list[Row]:
-    """Return one row a kind, in the order of the kinds, and a row for all."""
+    """Return one row a kind, in the order of the kinds, and a row for all.
+
+    *steps*: each, or so many that are alike (``count``), as a migration's ``kinds`` has them.
+    """
     rows: dict[str, Row] = {kind: dict.fromkeys(ENDS, 0) | {"kind": kind, "seconds": 0.0} for kind in order()}
     for step in steps:
+        many = step.get("count", 1)
         if step["action"] not in ("ensure", "compare") or step["kind"] not in rows:
             if step["action"] in ("finish", "transfer") and step["state"] == "failed":
-                rows[step["kind"]]["failed"] += 1
+                rows[step["kind"]]["failed"] += many
             continue
         row = rows[step["kind"]]
         column = step["outcome"] if step["state"] == "done" else step["state"]
         row["seconds"] += step["seconds"] or 0
         if column in row:
-            row[column] += 1
+            row[column] += many
     used = [row for row in rows.values() if any(row[end] for end in ENDS)]
     total = {"kind": "all", **{column: sum(row[column] for row in used) for column in COLUMNS[1:]}}
     return [*used, total]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from stackferry.errors import BrokerUnavailable
+from stackferry.messages import StepEnded
 from stackferry_gateway import events, people
 from stackferry_gateway.history import BATCH, History, Told
 from stackferry_gateway.people import Crowd, Rate
@@ -15,13 +17,16 @@ from stackferry_gateway.problems import Problem
 
 
 def told(number: int, size: int = 10) -> Told:
-    return Told(number, "a.b.m.step-ended", "m", "s", {}, b"x" * size)
+    return Told(number, "a.b.m.step-ended", "step-ended", "m", "s", {}, b"x" * size)
+
+
+EVENT = StepEnded.make("tests", {"migration": str(uuid.uuid4()), "step": "s", "attempt": 1, "outcome": "done"})
 
 
 def history(*numbers: int, kept: int = 1 << 20) -> History:
     found = History("amqp://nobody@127.0.0.1:9//", kept)
     for number in numbers:
-        found._keep(told(number))
+        found._keep(told(number), EVENT)
     return found
 
 
@@ -61,7 +66,7 @@ def test_nothing_is_kept_twice_and_of_too_much_the_oldest_go() -> None:
 def test_so_much_is_told_at_once() -> None:
     found = history()
     for number in range(1, 8):
-        found._keep(told(number, BATCH // 2))
+        found._keep(told(number, BATCH // 2), EVENT)
     assert numbers(found.since(0)) == [1, 2]
     assert numbers(found.since(2)) == [3, 4]
 

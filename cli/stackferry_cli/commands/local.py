@@ -47,7 +47,7 @@ def up(
     names, logs, file = stack.names(), stack.folder / "logs", environ.get("OS_CLIENT_CONFIG_FILE")
     url, token = stack.gateway.url(), str(stack.gateway.token_file)
     lines = [f"up: {', '.join(names)}; logs in {logs}", *([f"clouds: {file}"] if file else [])]
-    lines.append(f"HTTP: {url}/v1; a token for it is in {token}")
+    lines.append(f"page: {url}, HTTP API: {url}/v1; a token for both is in {token}")
     told = {"up": names, "logs": str(logs), "clouds": file, "ran_already": running, "http": url, "token_file": token}
     output.tell(format_, told, *lines)
     if running:

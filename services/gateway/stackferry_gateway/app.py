@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -19,21 +19,32 @@ from . import metrics, openapi
 from .desk import Desk
 from .events import Events
 from .history import History
+from .page import table as page
+from .page.sessions import Sessions, key_of
+from .page.site import Site
+from .page.visit import Seen
 from .people import Tokens
-from .serving import SAFE, Door, Serving, refused
+from .serving import SAFE, Door, Handler, Serving, refused
 from .settings import Settings
+from .standings import Pace, Standings
 from .table import ENDPOINTS, PREFIX, STREAMS
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create(settings: Settings) -> Starlette:
     """Return the application; it connects to the broker when it starts. Raises Error for tokens that can't be read."""
     desk = Desk(settings.amqp_uri, settings.answer_within)
-    history = History(settings.amqp_uri, settings.history_bytes)
+    standings, pace = Standings(), Pace()
+
+    def hear(name: str, data: dict[str, Any]) -> None:
+        standings.heard(name, data)
+        pace.heard(name, data)
+
+    history = History(settings.amqp_uri, settings.history_bytes, hear)
     door = Door(Tokens(settings.tokens), settings.rate, settings.at_once, settings.listeners)
     serving = Serving(door, desk, settings.body_bytes)
     events = Events(serving, history)
+    is_secure = bool(settings.tls_certificate) or settings.tls_elsewhere
+    site = Site(serving, Sessions(key_of(settings.session_key), is_secure), Seen(history, standings, pace))
 
     def is_ready() -> bool:
         return desk.link.is_ready and history.link.is_ready
@@ -79,20 +90,32 @@ def create(settings: Settings) -> Starlette:
         return handle
 
     async def unserved(request: Request, error: Exception) -> Response:
-        return refused(error, request)
+        path = request.url.path
+        is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+        return (site.refused if is_page and not path.startswith(f"{PREFIX}/") else refused)(error, request)
 
-    def route(path: str) -> Route:
+    def several(path: str, lines: dict[str, Handler]) -> Route:
         """All methods of a path."""
-        lines: dict[str, Handler] = {line.method: serving.handler(line) for line in ENDPOINTS if line.path == path}
 
         async def handle(request: Request) -> Response:
             return await lines["GET" if request.method == "HEAD" else request.method](request)
 
-        return Route(PREFIX + path, counting(PREFIX + path, handle), methods=list(lines))
+        return Route(path, counting(path, handle), methods=list(lines))
+
+    def route(path: str) -> Route:
+        return several(PREFIX + path, {one.method: serving.handler(one) for one in ENDPOINTS if one.path == path})
+
+    def shown(path: str) -> Route:
+        return several(path, {one.method: site.handler(one) for one in page.LINES if one.path == path})
 
     routes = [
         *map(route, dict.fromkeys(line.path for line in ENDPOINTS)),
-        *(Route(path, counting(path, events.__call__)) for path in STREAMS),
+        *(Route(path, counting(path, events.through(door))) for path in STREAMS),
+        *(Route(path, counting(path, events.through(site.door))) for path in page.STREAMS),
+        *map(shown, dict.fromkeys(line.path for line in page.LINES)),
+        Route("/sign-in", counting("/sign-in", site.sign_in), methods=["GET", "POST"]),
+        Route("/sign-out", counting("/sign-out", site.sign_out), methods=["POST"]),
+        Route("/static/{version}/{name}", site.static),
         Route(f"{PREFIX}/openapi.json", description),
         Route("/livez", alive),
         Route("/readyz", ready),

@@ -25,7 +25,7 @@ from .calls import Call
 from .history import Batch, History, Told
 from .people import Person
 from .problems import Problem
-from .serving import SAFE, Serving, given, loaded, refused
+from .serving import SAFE, Door, Handler, Serving, given, loaded, refused
 
 MEDIA = "text/event-stream"
 PULSE = 0.2  # seconds between two looks whether there is something new
@@ -92,6 +92,7 @@ class Listening:
     """Who listens, to what, and up to which event it has heard."""
 
     request: Request
+    door: Door
     person: Person
     hears: Hears
     position: int
@@ -111,9 +112,17 @@ class Events:
         self.is_over = True
         self.pulse.wake()
 
-    async def __call__(self, request: Request) -> Response:
+    def through(self, door: Door) -> Handler:
+        """The endpoint for whoever comes in by a door."""
+
+        async def handle(request: Request) -> Response:
+            return await self._stream(request, door)
+
+        return handle
+
+    async def _stream(self, request: Request, door: Door) -> Response:
         try:
-            person = self.serving.door.enter(request)
+            person = door.enter(request)
             query = loaded(EventsQuery, given(EventsQuery, request))
             migration = request.path_params.get("migration")
             if migration is not None:
@@ -128,11 +137,11 @@ class Events:
         if request.method == "HEAD":
             return Response(b"", 200, headers, MEDIA)
         try:
-            self.serving.door.listening.enter(person.name)
+            door.listening.enter(person.name)
         except Problem as error:
             return refused(error, request)
-        listening = Listening(request, person, hears(person.client, migration), begin, query["progress"])
-        return Stream(self._told(listening), headers, lambda: self.serving.door.listening.leave(person.name))
+        listening = Listening(request, door, person, hears(person.client, migration), begin, query["progress"])
+        return Stream(self._told(listening), headers, lambda: door.listening.leave(person.name))
 
     async def _told(self, who: Listening) -> AsyncIterator[bytes]:
         """Yield what is told, as it comes; a sign of life when nothing was for a while."""
@@ -165,7 +174,7 @@ class Events:
                 yield frames
             if now - looked >= LOOK:
                 looked = now
-                if not self.serving.door.knows(who.request, who.person):
+                if not who.door.knows(who.request, who.person):
                     return
             if is_more:
                 await asyncio.sleep(0)  # others, too, when nothing of it was for this one

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from kombu import Connection, Consumer, Queue
@@ -29,6 +30,7 @@ AT_ONCE = 500  # messages that the broker sends before the first is acknowledged
 TOLD_FOR = 60.0  # seconds in which a step's progress is kept for who comes later
 QUIET = 1.0  # seconds in which a stream tells how far it is
 SILENT = 10.0  # seconds without a word after which older events can't be read now
+Hear = Callable[[str, dict[str, Any]], None]
 BATCH = 256 << 10  # bytes that a listener is told at once
 
 
@@ -41,6 +43,7 @@ class Told:
 
     number: int
     key: str
+    name: str
     migration: str
     step: str
     labels: dict[str, str]
@@ -57,10 +60,13 @@ class Batch:
 
 
 class History:
-    """The events at hand, and whoever waits for more. Several threads may read it."""
+    """The events at hand, and whoever waits for more. Several threads may read it.
 
-    def __init__(self, uri: str, kept_bytes: int) -> None:
-        self.uri, self.kept_bytes = uri, kept_bytes
+    *hear*: told of each event and each progress once, as it comes: its name and data.
+    """
+
+    def __init__(self, uri: str, kept_bytes: int, hear: Hear = lambda name, data: None) -> None:
+        self.uri, self.kept_bytes, self.hear = uri, kept_bytes, hear
         self._events: deque[Told] = deque()
         self._bytes = 0
         self._next = 0  # the number that the next event will have at least
@@ -104,6 +110,12 @@ class History:
             latest = self._progress.values()
             return [told for number, at, told in latest if number > turn and at > since], self._turn
 
+    def latest(self, migration: str, many: int) -> list[Told]:
+        """Return the latest events of a migration that are at hand, the newest first."""
+        with self._lock:
+            found = (told for told in reversed(self._events) if told.migration == migration)
+            return list(islice(found, many))
+
     def replay(self, position: int) -> Batch:
         """Read what came after an event from the broker, so many bytes of it: it's older than what is at hand.
 
@@ -131,7 +143,7 @@ class History:
         """Yield events from an offset on; raise BrokerUnavailable when no more come."""
         found: deque[Told] = deque()
         with connected(self.uri, "gateway replay") as connection:
-            _consume(receiving(connection), offset, lambda message: _take(message, found.append))
+            _consume(receiving(connection), offset, lambda message: _take(message, lambda told, _: found.append(told)))
             while True:
                 try:
                     connection.connection.drain_events(timeout=SILENT)
@@ -162,7 +174,7 @@ class History:
             self._events.clear()
             self._bytes = self._next = 0
 
-    def _keep(self, told: Told) -> None:
+    def _keep(self, told: Told, event: Envelope) -> None:
         with self._lock:
             if told.number < self._next:
                 return
@@ -175,17 +187,19 @@ class History:
             while self._bytes > self.kept_bytes:
                 self._bytes -= _size(self._events.popleft())
             self._progress.pop((told.migration, told.step), None)
+        self.hear(told.name, event.data)
 
     def _progressed(self, message: Any) -> None:
-        told = _told(message, -1)
-        if told is None:
-            return
+        _take(message, self._keep_progress, -1)
+
+    def _keep_progress(self, told: Told, event: Envelope) -> None:
         now = time.monotonic()
         with self._lock:
             self._turn += 1
             self._progress[told.migration, told.step] = self._turn, now, told
             for key in [key for key, (_, at, _) in self._progress.items() if now - at > TOLD_FOR]:
                 del self._progress[key]
+        self.hear(told.name, event.data)
 
 
 def _consume(channel: Any, offset: Any, take: Callable[[Any], None]) -> None:
@@ -203,7 +217,7 @@ def _consume(channel: Any, offset: Any, take: Callable[[Any], None]) -> None:
 def _end(connection: Connection) -> int:
     """The number of the stream's last event, or a little less while more are told; -1 when there's none."""
     numbers, channel, deadline = [-1], receiving(connection), time.monotonic() + QUIET
-    _consume(channel, "last", lambda message: _take(message, lambda told: numbers.append(told.number)))
+    _consume(channel, "last", lambda message: _take(message, lambda told, _: numbers.append(told.number)))
     with suppress(TimeoutError):
         while (left := deadline - time.monotonic()) > 0:
             connection.connection.drain_events(timeout=left)
@@ -211,25 +225,23 @@ def _end(connection: Connection) -> int:
     return max(numbers)
 
 
-def _take(message: Any, keep: Callable[[Told], None]) -> None:
-    number = message.headers.get("x-stream-offset")
-    if isinstance(number, int) and (told := _told(message, number)) is not None:
-        keep(told)
+def _take(message: Any, keep: Callable[[Told, Envelope], None], number: int | None = None) -> None:
+    """Have a message kept, unless it's no event."""
+    number = message.headers.get("x-stream-offset") if number is None else number
+    if isinstance(number, int):
+        with suppress(InvalidMessage):
+            event = Envelope.from_bytes(message.body, message.content_type)
+            keep(_told(event, str(message.delivery_info.get("routing_key") or ""), number), event)
 
 
-def _told(message: Any, number: int) -> Told | None:
-    """A message as one that is told on; None for what is no event."""
-    try:
-        envelope = Envelope.from_bytes(message.body, message.content_type)
-    except InvalidMessage:
-        return None
-    words, data = envelope.type.split("."), envelope.data
-    labels, name = data.get("labels"), words[1] if len(words) > 1 else envelope.type
+def _told(event: Envelope, key: str, number: int) -> Told:
+    words, data = event.type.split("."), event.data
+    labels, name = data.get("labels"), words[1] if len(words) > 1 else event.type
     id_ = f"id: {number}\n" if number >= 0 else ""
-    frame = f"{id_}event: {name}\ndata: ".encode() + envelope.to_bytes() + b"\n\n"
+    frame = f"{id_}event: {name}\ndata: ".encode() + event.to_bytes() + b"\n\n"
     return Told(
-        number, str(message.delivery_info.get("routing_key") or ""), str(data.get("migration") or ""),
-        str(data.get("step") or ""), labels if isinstance(labels, dict) else {}, frame,
+        number, key, name, str(data.get("migration") or ""), str(data.get("step") or ""),
+        labels if isinstance(labels, dict) else {}, frame,
     )  # fmt: skip
 
 

@@ -43,11 +43,12 @@ class _File(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whose token it is, and what it's good for."""
+    """Whose token it is, and what it's good for. ``digest``: the token's."""
 
     name: str
     client: Client = field(default_factory=Client)
     expires: datetime | None = None
+    digest: str = field(default="", repr=False)
 
 
 class Tokens:
@@ -56,9 +57,15 @@ class Tokens:
     def __init__(self, file: str) -> None:
         self._file = Reread(Path(file), read)
 
-    def of(self, token: str) -> Person:
+    def of(self, token: bytes) -> Person:
         """Return whose token this is; raise Problem for a wrong one, or one that has expired."""
-        person = self._file.now().get(hashlib.sha256(token.encode("latin-1")).hexdigest())
+        return self._good(self._file.now().get(hashlib.sha256(token).hexdigest()))
+
+    def named(self, name: str) -> Person:
+        """Return whoever has this name, as above."""
+        return self._good(next((one for one in self._file.now().values() if one.name == name), None))
+
+    def _good(self, person: Person | None) -> Person:
         if person is None:
             raise Problem(401, "nobody has this token", WWW_Authenticate=CHALLENGE)
         if person.expires is not None and person.expires <= datetime.now(UTC):
@@ -72,7 +79,7 @@ def read(file: Path) -> dict[str, Person]:
     for said in ("name", "sha256"):
         if twice := next((one for one, many in Counter(each[said] for each in found).items() if many > 1), None):
             raise Error(f"STACKFERRY_TOKENS: {file}: {twice!r} stands twice; the log must say who it was")
-    return {one["sha256"]: Person(one["name"], client(one), one["expires"]) for one in found}
+    return {one["sha256"]: Person(one["name"], client(one), one["expires"], one["sha256"]) for one in found}
 
 
 class Crowd:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -30,29 +31,46 @@ THREADS = 64  # requests that are worked on at the same time
 DEEPEST = 100  # lists and objects in one another
 SLOWEST = 120.0  # seconds in which a body must have arrived
 LONGEST = 512  # characters of a parameter of a path
+Handler = Callable[[Request], Awaitable[Response]]
+Answers = Callable[[Request, Person], Awaitable[Response]]
+
+
+def bearer(request: Request, tokens: Tokens) -> Person:
+    """The person whose token a request has. Source: RFC 6750."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Problem(401, "say `Authorization: Bearer <token>`", WWW_Authenticate="Bearer")
+    return tokens.of(token.strip().encode("latin-1"))  # as headers are read
 
 
 class Door:
-    """Who comes in, and how fast. Raises Problem for everybody else."""
+    """Who comes in, and how fast. Raises Problem for everybody else.
+
+    *knock*: how a request says whose it is.
+    """
 
     def __init__(self, tokens: Tokens, rate: float, at_once: int, listeners: int) -> None:
         self.tokens, self.rate = tokens, Rate(rate)
+        self.knock: Callable[[Request, Tokens], Person] = bearer
         self.waiting, self.listening = Crowd(WAITING, "requests"), Crowd(listeners, "streams")
         self.turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_once))
 
+    def beside(self, knock: Callable[[Request, Tokens], Person]) -> Door:
+        """Another door for the same people, with the same limits."""
+        other = copy(self)
+        other.knock = knock
+        return other
+
     def enter(self, request: Request) -> Person:
-        """The person whose token a request has."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Problem(401, "say `Authorization: Bearer <token>`", WWW_Authenticate="Bearer")
-        person = self.tokens.of(token.strip())
+        """The person whose request it is."""
+        person = self.knock(request, self.tokens)
         self.rate.take(person.name)
         return person
 
     def knows(self, request: Request, person: Person) -> bool:
-        """Whether the token that a request came with is still this person's."""
+        """Whether what a request came with is still this person's."""
         try:
-            return self.tokens.of(request.headers["authorization"].partition(" ")[2].strip()) == person
+            return self.knock(request, self.tokens) == person
         except Problem:
             return False
 
@@ -64,57 +82,60 @@ class Serving:
         self.door, self.desk, self.body_bytes = door, desk, body_bytes
         self.limiter = CapacityLimiter(THREADS)
 
-    def handler(self, endpoint: Endpoint) -> Any:
+    def handler(self, endpoint: Endpoint) -> Handler:
         """The ASGI endpoint of a line of the table."""
+
+        async def answer(request: Request, person: Person) -> Response:
+            allow(person, endpoint.role)
+            body = await self.body(request, "application/json") if endpoint.body else b""
+            return await self.work(person, self._answer, endpoint, request, person, body)
+
+        return self.within(self.door, answer, refused)
+
+    def within(self, door: Door, answer: Answers, refuse: Callable[[Exception, Request], Response]) -> Handler:
+        """The ASGI endpoint that answers those who come in by a door, each within what one may have at once."""
 
         async def handle(request: Request) -> Response:
             try:
-                person = self.door.enter(request)
-                _allow(person, endpoint)
-                self.door.waiting.enter(person.name)
+                person = door.enter(request)
+                door.waiting.enter(person.name)
                 try:
-                    body = await self._body(request) if endpoint.body else b""
-                    async with self.door.turns[person.name]:
-                        return await to_thread.run_sync(
-                            self._answer, endpoint, request, person, body, limiter=self.limiter
-                        )
+                    return await answer(request, person)
                 finally:
-                    self.door.waiting.leave(person.name)
+                    door.waiting.leave(person.name)
             except Exception as error:
-                return await to_thread.run_sync(refused, error, request, limiter=self.limiter)
+                return await to_thread.run_sync(refuse, error, request, limiter=self.limiter)
 
         return handle
+
+    async def work(self, person: Person, do: Callable[..., Response], *about: Any) -> Response:
+        """Do something in a thread, once it's this person's turn."""
+        async with self.door.turns[person.name]:
+            return await to_thread.run_sync(do, *about, limiter=self.limiter)
 
     def _answer(self, endpoint: Endpoint, request: Request, person: Person, body: bytes) -> Response:
         """Do what is asked. What changes something is noted before, and how it ended afterwards."""
         call = self._call(endpoint, request, person, body)
-        about: Row = {name: call.body[name] for name in ("action", "servers", "workloads") if name in call.body}
-        about |= {"audit": True, "person": person.name, "method": endpoint.method, "path": request.url.path}
-        if endpoint.method != "GET":
-            log.info("request", **about)
-        try:
-            reply = endpoint.do(call)
-            response = Response(reply.content(), reply.status, {**SAFE, **reply.headers}, reply.media)
-        except Exception as error:
-            reply, response = None, refused(error, request)
-        if endpoint.method != "GET":
-            made = reply.data.get("id") if reply is not None and isinstance(reply.data, dict) else None
-            log.info("answered", **about, status=response.status_code, id=made)
+        with Noted(request, person, call.body) as noted:
+            try:
+                reply = endpoint.do(call)
+                response = Response(reply.content(), reply.status, {**SAFE, **reply.headers}, reply.media)
+                noted.made = reply.data.get("id") if isinstance(reply.data, dict) else None
+            except Exception as error:
+                response = refused(error, request)
+            noted.status = response.status_code
         return response
 
     def _call(self, endpoint: Endpoint, request: Request, person: Person, body: bytes) -> Call:
-        path = {name: str(value) for name, value in request.path_params.items()}
-        if any(len(value) > LONGEST or not value.isprintable() for value in path.values()):
-            raise Problem(404, "nothing here has such a name")
+        path = names_of(request)
         query = loaded(endpoint.query, given(endpoint.query, request))
         said = loaded(endpoint.body, _json(body)) if endpoint.body else {}
         return Call(person, self.desk, path, query, said, dict(request.headers))
 
-    async def _body(self, request: Request) -> bytes:
-        """The body; Problem for one that is too long or too slow, or says that it's no JSON."""
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media != "application/json":
-            raise Problem(415, "send `Content-Type: application/json`", Accept="application/json")
+    async def body(self, request: Request, media: str) -> bytes:
+        """The body; Problem for one that is too long or too slow, or says that it's of another type."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != media:
+            raise Problem(415, f"send `Content-Type: {media}`", Accept=media)
         body = bytearray()
         try:
             async with asyncio.timeout(SLOWEST):
@@ -127,9 +148,37 @@ class Serving:
         return bytes(body)
 
 
-def _allow(person: Person, endpoint: Endpoint) -> None:
-    if ROLES.index(person.client.role) < ROLES.index(endpoint.role):
-        raise Problem(403, f"this token is {person.client.role}'s, and this is for the role {endpoint.role}")
+def names_of(request: Request) -> dict[str, str]:
+    """The names in the request's path; Problem for what can be nobody's."""
+    path = {name: str(value) for name, value in request.path_params.items()}
+    if any(len(value) > LONGEST or not value.isprintable() for value in path.values()):
+        raise Problem(404, "nothing here has such a name")
+    return path
+
+
+class Noted:
+    """A request that changes something is a line in the log before it's done, and one with how it ended."""
+
+    def __init__(self, request: Request, person: Person, body: Row) -> None:
+        self.status, self._is_deed = 0, request.method not in ("GET", "HEAD")
+        self.made: str | None = None
+        self._about: Row = {name: body[name] for name in ("action", "servers", "workloads") if name in body}
+        self._about |= {"audit": True, "person": person.name, "method": request.method, "path": request.url.path}
+
+    def __enter__(self) -> Noted:
+        if self._is_deed:
+            log.info("request", **self._about)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_deed:
+            log.info("answered", **self._about, status=self.status, id=self.made)
+
+
+def allow(person: Person, role: str) -> None:
+    """Raise Problem for who hasn't this role, or a higher one."""
+    if ROLES.index(person.client.role) < ROLES.index(role):
+        raise Problem(403, f"this token is {person.client.role}'s, and this is for the role {role}")
 
 
 def _json(body: bytes) -> Any:
@@ -195,17 +244,23 @@ def loaded(schema: type[Schema] | None, given: Any) -> Row:
 
 
 def refused(error: Exception, request: Request) -> Response:
-    """The answer to a request that isn't served; what nobody expected is in the log, and not told."""
-    try:
-        problem = _problem(error)
-    except Exception:
-        incident = str(uuid.uuid4())
-        log.exception("a request failed", incident=incident, method=request.method, path=request.url.path)
-        problem = Problem(500, f"the log says more, by {incident}")
+    """The answer to a request that isn't served."""
+    problem = told_as(error, request)
     return Response(problem.body(), problem.status, {**SAFE, **problem.headers}, MEDIA)
 
 
-def _problem(error: Exception) -> Problem:
+def told_as(error: Exception, request: Request) -> Problem:
+    """What whoever asks is told of an error; what nobody expected is in the log, and not told."""
+    try:
+        return problem_of(error)
+    except Exception:
+        incident = str(uuid.uuid4())
+        log.exception("a request failed", incident=incident, method=request.method, path=request.url.path)
+        return Problem(500, f"the log says more, by {incident}")
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem that an error is; raises what nobody expected."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, ClientDisconnect):

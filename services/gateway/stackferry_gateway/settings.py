@@ -21,6 +21,10 @@ class Settings(Common):
     tokens: str = setting(
         "", "file (YAML) that says whose tokens are good, and for what; it's read again when it has changed"
     )
+    session_key: str = setting(
+        "", "file with a secret of 32 bytes or more, that sessions of the page are signed with: the same for all "
+        "gateways behind one address; without it each has its own, and sessions end with it"
+    )  # fmt: skip
     answer_within: float = setting(
         30.0, "seconds after which a question that nobody answers is given up", validate.Range(min=1)
     )

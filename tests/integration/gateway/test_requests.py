@@ -149,7 +149,7 @@ def test_a_body_that_is_none(http: httpx.Client, content: bytes, media: str, sta
 
 
 @pytest.mark.parametrize("path", [
-    "/v1/migrations/none", "/v1/migrations/..%2f..%2fetc", f"/v1/migrations/{NOBODYS}", "/v1/nothing", "/",
+    "/v1/migrations/none", "/v1/migrations/..%2f..%2fetc", f"/v1/migrations/{NOBODYS}", "/v1/nothing", "/v1", "/nothing",
     "/v1/migrations/%00", f"/v1/migrations/{'a' * 5000}", "/v1/migrations/{migration}", "/v1/hosts/none/actions",
 ])  # fmt: skip
 def test_what_is_not_there(http: httpx.Client, path: str) -> None:

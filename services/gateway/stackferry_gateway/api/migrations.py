@@ -126,14 +126,14 @@ def _is_planned(step: Row) -> bool:
 
 def workloads(call: Call) -> Reply:
     """Show where each server and each volume is: phase, bytes, rate, time left, downtime."""
-    _, rows = _whole(call)
+    _, rows = whole(call)
     found, overall = moved.report(rows, time.monotonic())
     return Reply({"items": found, "progress": overall})
 
 
 def report(call: Call) -> Reply:
     """Report what became of a migration: a row a kind, and what needs attention."""
-    migration, rows = _whole(call)
+    migration, rows = whole(call)
     kinds = summary.by_kind(rows)
     if call.query["format"] == "csv":
         return as_csv(summary.COLUMNS, kinds, f"report-{migration['id']}")
@@ -145,14 +145,14 @@ def report(call: Call) -> Reply:
 
 def id_map(call: Call) -> Reply:
     """List what became of which id of the source."""
-    migration, rows = _whole(call)
+    migration, rows = whole(call)
     found = list(summary.id_map(rows))
     if call.query["format"] == "csv":
         return as_csv(IDS, found, f"id-map-{migration['id']}")
     return Reply({"items": found})
 
 
-def _whole(call: Call) -> tuple[Row, list[Row]]:
+def whole(call: Call) -> tuple[Row, list[Row]]:
     """A migration, and all of its steps as they stand now."""
     parts = call.parts()
     found = parts[0]["migration"]
@@ -165,7 +165,7 @@ def act(call: Call) -> Reply:
     call.allow(ControlMigration, {"action": action}, [found])
     if why := refusal(found["phase"], found["paused"], action, found["reason"]):
         raise Problem(409, why, help=f"stackferry show {found['id']}")
-    if action == "undo" and (why := cleanup.deleted(_whole(call)[1])):
+    if action == "undo" and (why := cleanup.deleted(whole(call)[1])):
         raise Problem(409, why)
     which = {"servers": call.body["servers"]} if call.body.get("servers") else {}
     call.ask(ControlMigration, {"migration": found["id"], "action": action, **which})
@@ -174,7 +174,7 @@ def act(call: Call) -> Reply:
 
 def clean_up(call: Call) -> Reply:
     """Delete at the source what a migration that is done has moved and verified: these workloads."""
-    migration, rows = _whole(call)
+    migration, rows = whole(call)
     call.allow(CleanUpSource, {}, [migration])
     found = {one.key: one for one in cleanup.candidates(rows)}
     keys, names = call.body["workloads"], call.body["names"]

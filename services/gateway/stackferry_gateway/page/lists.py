@@ -1,0 +1,100 @@
+"""*Now*, *Hosts* and *Trouble*: what is there, and what needs a person."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from stackferry.progress import Standing
+from stackferry.progress.words import CUTOVER
+from stackferry.roles import ADMIN, OPERATOR
+
+from ..api import hosts, migrations, schemas
+from ..calls import Row, moment
+from .advice import ACTIVE, ENDED, advice, crossed
+from .visit import Go, Page, Visit
+
+SHOWN, OVER_SHOWN = 100, 20  # migrations on one page
+LARGEST = 20_000  # steps of a migration whose servers are looked at one by one
+SMALL = 3000  # the same, where many migrations are shown
+DAY = 86400.0
+EVERYTHING = "/events?progress=false"
+
+
+def now(visit: Visit) -> Page:
+    """What is under way, what needs a person, and what is over."""
+    active = [_row(visit, one) for one in _some(visit, ACTIVE, SHOWN)]
+    over = [_row(visit, one) for one in _some(visit, ENDED, OVER_SHOWN)]
+    fleet = _fleet(visit)
+    today = moment(time.time() - DAY)
+    cards = [row for row in (*active, *over) if row["advice"].is_urgent and (row["changed"] > today or row in active)]
+    counts = {
+        "under way": sum(1 for row in active if row["phase"] not in ("stuck", "planned")),
+        "need a person": len(cards),
+        "done in a day": sum(1 for row in over if row["changed"] > today),
+        "hosts ready": sum(1 for host in fleet if host["state"] == "ready"),
+    }
+    data = {"cards": cards, "active": active, "over": over, "counts": counts}
+    return Page("now.html", "Now", data, hears=EVERYTHING)
+
+
+def _some(visit: Visit, phases: tuple[str, ...], limit: int) -> list[Row]:
+    call = visit.asking(schemas.MigrationsQuery, phase=list(phases), newest=True, limit=limit)
+    return list(migrations.index(call).data["items"])
+
+
+def _row(visit: Visit, migration: Row) -> Row:
+    """A migration with where it is, as far as that is cheap to know."""
+    overall, phases = (None, None)
+    if migration["phase"] == "running" and size(migration) <= SMALL:
+        _, overall, phases = standings(visit, migration["id"])
+    totals = migration["totals"] or {}
+    failed = totals.get("failed", 0) + totals.get("skipped", 0)
+    cutover = phases.get(CUTOVER, 0) if phases else 0
+    return {
+        **migration, "overall": overall, "servers": phases, "failed": failed,
+        "advice": advice(migration, failed, cutover, visit.may(ADMIN), visit.may(OPERATOR)),
+        "crossed": crossed(migration, *(_bytes(overall) if overall else ())),
+    }  # fmt: skip
+
+
+def _bytes(overall: Standing) -> tuple[int, int]:
+    whole = overall.copied + overall.verified
+    return whole.done, whole.total
+
+
+def size(migration: Row) -> int:
+    """How many steps a migration has."""
+    return sum((migration["totals"] or {}).values())
+
+
+def standings(visit: Visit, migration: str) -> Any:
+    """Each of its workloads, all as one, and how many are in which phase."""
+    return visit.seen.standings.of(migration, lambda: migrations.whole(visit.asking(path={"migration": migration}))[1])
+
+
+def fleet(visit: Visit) -> Page:
+    """The conversion hosts, and the exporters and importers."""
+    found = {"hosts": _fleet(visit), "workers": list(hosts.workers(visit.call).data["items"])}
+    return Page("hosts.html", "Hosts", found, hears=EVERYTHING)
+
+
+def _fleet(visit: Visit) -> list[Row]:
+    return list(hosts.index(visit.call).data["items"])
+
+
+def tell_host(visit: Visit) -> Go:
+    """Tell a host to take nothing new, or to go on."""
+    hosts.act(visit.asking(body={"action": visit.said("action")}))
+    return Go("/hosts")
+
+
+def trouble(visit: Visit) -> Page:
+    """What isn't as it should be: migrations, hosts, services."""
+    rows = [_row(visit, one) for one in (*_some(visit, ACTIVE, SHOWN), *_some(visit, ENDED, SHOWN))]
+    found = [row for row in rows if row["phase"] == "stuck" or row["failed"]]
+    silent = [host for host in _fleet(visit) if host["state"] not in ("ready", "drained", "draining")]
+    workers = list(hosts.workers(visit.call).data["items"])
+    missing = [name for name in ("exporter", "importer") if not any(one["service"] == name for one in workers)]
+    data = {"rows": found, "hosts": silent, "missing": missing, "asked": moment(time.time())}
+    return Page("trouble.html", "Trouble", data, hears=EVERYTHING)
