@@ -77,7 +77,7 @@ def _says(migration: Row, failed: int, cutover: int) -> tuple[str, str, bool]:
     attention = f"{failed} of its resources {'needs' if failed == 1 else 'need'} attention"
     if phase == "stuck":
         return f"It needs a person: {migration['reason']}", "retry", True
-    if migration["paused"]:
+    if migration["paused"] and phase not in (*ENDED, "planned"):
         return "It's paused: what is under way ends, and nothing new is asked for.", "resume", True
     if phase == "planned":
         also = f" {attention}: see what isn't possible." if failed else ""
