@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROOMS := contract runtime clouds services/exporter services/importer services/transfer services/coordinator services/gateway cli sandbox
+ROOMS := contract runtime clouds services/exporter services/importer services/transfer services/coordinator services/gateway services/bridge cli sandbox
 export STACKFERRY_SANDBOX ?= $(CURDIR)/.sandbox
 SEED ?= 1
 JOBS ?= 2
@@ -47,6 +47,7 @@ sandbox: $(VENV)/.installed ## Install the sandbox clouds' own environment (a te
 test: install lint sandbox ## Everything that must be green, against a real broker and two real clouds
 	@deploy/system-packages data-plane
 	@deploy/system-packages browser
+	@deploy/system-packages targets
 	$(BIN)/python -m pytest -n $(JOBS) -m "not chaos and not guest and not tenants and not scoreboard" $(ARGS)
 
 .PHONY: unit

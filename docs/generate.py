@@ -146,6 +146,7 @@ def _refers(field: Any) -> list[str]:
 
 def settings_page() -> str:
     """The settings of each service."""
+    from stackferry_bridge.settings import Settings as Bridge
     from stackferry_coordinator.settings import Settings as Coordinator
     from stackferry_exporter.settings import Settings as Exporter
     from stackferry_gateway.settings import Settings as Gateway
@@ -153,7 +154,7 @@ def settings_page() -> str:
     from stackferry_runtime.settings import describe
     from stackferry_transfer.settings import Settings as Transfer
 
-    pages = [f"```\n{describe(cls)}\n```\n" for cls in (Coordinator, Exporter, Importer, Transfer, Gateway)]
+    pages = [f"```\n{describe(cls)}\n```\n" for cls in (Coordinator, Exporter, Importer, Transfer, Gateway, Bridge)]
     return (
         "# Settings\n\nEnvironment variables; each can be given by a file with `_FILE` behind its name.\n\n"
         + "\n".join(pages)

@@ -15,7 +15,7 @@ from stackferry import __version__
 from stackferry.errors import BrokerUnavailable, Error, InvalidDocument, NoAnswer, Unconfirmed, Unroutable
 
 from . import output
-from .commands import cleanup, clients, clouds, data, dead_letters, hosts, local, migrations
+from .commands import bridge, cleanup, clients, clouds, data, dead_letters, hosts, local, migrations
 from .hosts.connections import CloudUnavailable
 from .local.stack import ServiceUnavailable
 
@@ -30,6 +30,7 @@ app.command(rich_help_panel=LOCAL)(local.down)
 app.command(rich_help_panel=LOCAL)(local.status)
 app.command(rich_help_panel=LOCAL)(local.uri)
 app.command(rich_help_panel=LOCAL)(local.backup)
+app.command(rich_help_panel=LOCAL)(bridge.bridge)
 app.command(rich_help_panel=LOCAL)(local.restore)
 app.add_typer(clouds.app, name="clouds", rich_help_panel=LOCAL)
 app.command(rich_help_panel=DATA)(data.export)

@@ -249,6 +249,7 @@ USERS = (
     ),
     client_user("client"),
     client_user("gateway"),  # it asks on behalf of many, and tells them what it hears
+    client_user("bridge"),  # it carries what is told to other systems, and requests from there
     OPERATOR,
 )
 

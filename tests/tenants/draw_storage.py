@@ -70,7 +70,11 @@ def detached(draw: Draw, made: Description) -> Thing:
     """A volume that is attached to nothing, maybe with a snapshot."""
     found = volume(draw, made, bootable=draw.chance(0.3, "detached volume bootable"))
     if draw.chance(0.2, "snapshot"):
-        body = {"name": draw.name("snapshot"), "volume_id": ref(found), "description": draw.description("snapshot")}
+        body = {
+            "name": draw.name("snapshot"),
+            "volume_id": ref(found),
+            "description": draw.description("snapshot").replace("\n", " "),
+        }  # Cinder takes one line
         made.add("snapshot", body)
     return found
 

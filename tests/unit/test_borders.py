@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("contract", "runtime", "clouds", "services/exporter", "services/importer", "services/transfer",
-         "services/coordinator", "services/gateway", "cli", "sandbox")  # fmt: skip
+         "services/coordinator", "services/gateway", "services/bridge", "cli", "sandbox")  # fmt: skip
 #: the room of a new file → what it may not import there
 CROSSINGS = [
     ("contract/stackferry", "nameko"), ("contract/stackferry/resources", "openstack"),
@@ -27,7 +27,8 @@ CROSSINGS = [
     ("services/exporter/stackferry_exporter", "eventlet"),
     ("services/importer/stackferry_importer", "stackferry_coordinator"),
     ("services/importer/stackferry_importer", "sqlalchemy"),
-    ("services/gateway/stackferry_gateway", "nameko"),
+    ("services/gateway/stackferry_gateway", "nameko"), ("services/bridge/stackferry_bridge", "eventlet"),
+    ("services/bridge/stackferry_bridge/targets", "stackferry_bridge.carrying"),
     ("cli/stackferry_cli", "stackferry_sandbox"), ("sandbox/stackferry_sandbox", "eventlet"),
     ("services/coordinator/stackferry_coordinator/plan", "sqlalchemy"),
     ("services/coordinator/stackferry_coordinator/plan", "stackferry_coordinator.rules.undo"),

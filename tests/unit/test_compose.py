@@ -31,7 +31,7 @@ each_of_ours = pytest.mark.parametrize("name", OURS)
 
 
 def test_the_stack_is_the_services_with_their_broker_and_database() -> None:
-    assert set(SERVICES) == {"exporter", "importer", "coordinator", "gateway", "rabbitmq", "postgresql"}
+    assert set(SERVICES) == {"exporter", "importer", "coordinator", "gateway", "bridge", "rabbitmq", "postgresql"}
 
 
 @each_service

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from stackferry_runtime.desk import Desk
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,7 +17,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from . import metrics, openapi
-from .desk import Desk
 from .events import Events
 from .history import History
 from .page import table as page
@@ -32,7 +32,7 @@ from .table import ENDPOINTS, PREFIX, STREAMS
 
 def create(settings: Settings) -> Starlette:
     """Return the application; it connects to the broker when it starts. Raises Error for tokens that can't be read."""
-    desk = Desk(settings.amqp_uri, settings.answer_within)
+    desk = Desk(settings.amqp_uri, settings.answer_within, "stackferry/gateway")
     standings, pace = Standings(), Pace()
 
     def hear(name: str, data: dict[str, Any]) -> None:

@@ -17,8 +17,8 @@ from stackferry import roles
 from stackferry.errors import InvalidMessage
 from stackferry.messages import Command, DescribeMigrations
 from stackferry.roles import Places
+from stackferry_runtime.desk import Declined, Desk
 
-from .desk import Declined, Desk
 from .people import Person
 from .problems import Problem
 

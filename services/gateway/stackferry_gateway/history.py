@@ -23,8 +23,7 @@ from stackferry.bus import BUS_ERRORS, connected, receiving, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.messages import StepProgressed
-
-from .link import Link
+from stackferry_runtime.link import Link
 
 AT_ONCE = 500  # messages that the broker sends before the first is acknowledged
 TOLD_FOR = 60.0  # seconds in which a step's progress is kept for who comes later

@@ -14,13 +14,13 @@ from anyio import CapacityLimiter, to_thread
 from marshmallow import Schema, ValidationError, fields
 from stackferry.errors import Error, InvalidMessage
 from stackferry.roles import ROLES
+from stackferry_runtime.desk import Declined, Desk
 from stackferry_runtime.logs import logger
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from .calls import Call, Endpoint, Row
-from .desk import Declined, Desk
 from .people import Crowd, Person, Rate, Tokens
 from .problems import MEDIA, Problem, of_error, of_refusal
 

@@ -22,7 +22,7 @@ from stackferry.errors import BrokerUnavailable, Error
 from stackferry.messages import DescribeHosts
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
-from stackferry_gateway.desk import Desk
+from stackferry_runtime.desk import Desk
 
 from ..conftest import watermark
 from .asking import PEOPLE, RATE, answers, caller, imported, phase, problem, request, token
@@ -139,7 +139,7 @@ def test_no_token_is_in_any_log(stack: Stack) -> None:
 
 def test_a_broker_that_takes_nothing_keeps_nobody_waiting_for_ever(stack: Stack) -> None:
     """Each of several gives up within its own time, and not after all that came before it."""
-    desk = Desk(stack.node.uri("gateway"), timeout=2)
+    desk = Desk(stack.node.uri("gateway"), 2, "stackferry/gateway")
     desk.link.start()
     assert until(lambda: desk.link.is_ready, 20)
     wrong: list[Exception] = []

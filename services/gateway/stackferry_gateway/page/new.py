@@ -16,10 +16,10 @@ from stackferry.resources import KINDS
 from stackferry.roles import OPERATOR
 from stackferry.selection import selectable
 from stackferry.wording import written
+from stackferry_runtime.desk import Declined
 
 from ..api import hosts, migrations, schemas
 from ..calls import Row
-from ..desk import Declined
 from ..problems import Problem, pointers
 from ..serving import allow, loaded, problem_of
 from .visit import Go, Page, Visit

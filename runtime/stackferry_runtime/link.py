@@ -9,7 +9,8 @@ from contextlib import suppress
 from kombu import Connection
 from stackferry.bus import BUS_ERRORS, connected
 from stackferry.errors import BrokerUnavailable
-from stackferry_runtime.logs import logger
+
+from .logs import logger
 
 log = logger(__name__)
 AGAIN = 0.5  # seconds between two tries to connect

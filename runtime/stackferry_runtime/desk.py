@@ -21,7 +21,6 @@ from stackferry.messages import Answer, Command, check
 
 from .link import Link
 
-SOURCE = "stackferry/gateway"
 LOST = None  # what is put into a waiting question's queue when its connection is gone
 
 
@@ -39,10 +38,10 @@ class Desk:
     What was asked when the connection is lost is asked again: the coordinator takes the same message once.
     """
 
-    def __init__(self, uri: str, timeout: float) -> None:
-        self.uri, self.timeout = uri, timeout
-        self.link = Link(uri, "gateway answers", self._begin, self._lost)
-        self._publisher = Publisher(uri, "gateway publisher")
+    def __init__(self, uri: str, timeout: float, source: str) -> None:
+        self.uri, self.timeout, self.source = uri, timeout, source
+        self.link = Link(uri, f"{source} answers", self._begin, self._lost)
+        self._publisher = Publisher(uri, f"{source} publisher")
         self._lock, self._publishing = threading.Lock(), threading.Lock()
         self._waiting: dict[str, queue.SimpleQueue[Envelope | None]] = {}
         self._id: str | None = None  # where answers go, while there's a connection
@@ -52,15 +51,17 @@ class Desk:
         self.link.close()
         self._publisher.close()
 
-    def ask(self, message: type[Command], data: dict[str, Any], person: str) -> list[dict[str, Any]]:
-        """Publish one message on behalf of somebody; return what is answered, part by part.
+    def ask(
+        self, message: type[Command], data: dict[str, Any], person: str, id_: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Publish one message on behalf of somebody; return what is answered, part by part. *id_*: that it has already.
 
         Raises Declined when the coordinator doesn't do it, InvalidMessage when it makes no sense, NoAnswer when nobody
         answers in time, BrokerUnavailable or Unconfirmed when the broker doesn't.
         """
-        deadline, id_ = time.monotonic() + self.timeout, str(uuid.uuid4())
-        message.load_data({**data, "reply_to": "gateway"})
-        source = f"{SOURCE}/{quote(person, safe='')}"
+        deadline, id_ = time.monotonic() + self.timeout, id_ or str(uuid.uuid4())
+        message.load_data({**data, "reply_to": self.source})
+        source = f"{self.source}/{quote(person, safe='')}"
         try:
             while True:
                 if not self.link.await_ready(deadline - time.monotonic()):

@@ -1,0 +1,125 @@
+"""``python -m stackferry_bridge``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+
+from stackferry.errors import Error
+from stackferry_runtime import logs, settings
+from stackferry_runtime.reread import Reread
+
+from . import hooks
+from .carrying import Carrier
+from .cursor import Cursor
+from .settings import Settings
+from .targets import Target
+from .targets.file import File
+from .targets.webhook import Hook, Webhook
+
+log = logs.logger("bridge")
+LOOK = 1.0  # seconds between two looks at the webhooks, and at who carries
+CLASSES = {"nats": "Nats", "kafka": "Kafka", "mqtt": "Mqtt"}
+
+
+def main() -> int:
+    """Carry until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a target can't be carried to, 2 wrong settings."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(settings.describe(Settings))
+        return 0
+    try:
+        told = settings.load(Settings)
+        logs.configure(told.log_level, told.log_format)
+        bridge = Bridge(told)
+    except Error as error:
+        print(error, file=sys.stderr)
+        return 2
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    return bridge.run(over)
+
+
+class Bridge:
+    """All that one process carries. Raises Error for settings that can't be used."""
+
+    def __init__(self, told: Settings) -> None:
+        self.told, self.folder = told, Path(told.state_dir)
+        self.hooks: Reread[tuple[Hook, ...]] | None = None
+        self.carriers: dict[object, Carrier] = {}
+        self.answering = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Error(f"STACKFERRY_STATE_DIR: {self.folder} can't be made: {error.strerror}") from None
+        if not os.access(self.folder, os.W_OK):
+            raise Error(f"STACKFERRY_STATE_DIR: {self.folder} can't be written to")
+        if told.to == "webhooks":
+            if not told.webhooks:
+                raise Error("STACKFERRY_WEBHOOKS names no file: there's nowhere to carry anything to")
+            self.hooks = Reread(Path(told.webhooks), hooks.read)
+        else:
+            self._add(told.to, self._target())
+        if told.requests:
+            if told.to != "nats":
+                raise Error("STACKFERRY_REQUESTS: requests are taken from NATS; say STACKFERRY_TO=nats")
+            self.answering = import_module("stackferry_bridge.requests").Requests(told)
+
+    def _target(self) -> Target:
+        told = self.told
+        if not told.target:
+            raise Error(f"STACKFERRY_TARGET says nothing: where is {told.to}?")
+        if told.to == "file":
+            return File(Path(told.target))
+        try:
+            module = import_module(f".targets.{told.to}", __package__)
+        except ModuleNotFoundError as error:
+            raise Error(f"{error.name} isn't installed: pip install 'stackferry-bridge[{told.to}]'") from None
+        found: Target = getattr(module, CLASSES[told.to])(told.target)
+        return found
+
+    def _add(self, key: object, target: Target, name: str = "") -> None:
+        cursor = Cursor(self.folder / f"{name or self.told.to}.json")
+        self.carriers[key] = Carrier(self.told.amqp_uri, target, cursor, self.told.begin == "oldest")
+
+    def run(self, over: threading.Event) -> int:
+        """Carry until it's over, or something can't be carried any more."""
+        for carrier in self.carriers.values():
+            carrier.start()
+        if self.answering is not None:
+            self.answering.start()
+        log.info("ready", pid=os.getpid(), to=self.told.to)
+        if self.told.ready_file:
+            Path(self.told.ready_file).write_text(str(os.getpid()))
+        code = 0
+        while not over.is_set():
+            self._follow_hooks()
+            if self.hooks is None and not all(one.is_alive for one in self.carriers.values()):
+                code = 1
+                break
+            over.wait(LOOK)
+        for carrier in self.carriers.values():
+            carrier.close(self.told.drain_timeout)
+        if self.answering is not None:
+            self.answering.close()
+        return code
+
+    def _follow_hooks(self) -> None:
+        """Begin with the webhooks that the file has now, end those that it hasn't any more."""
+        if self.hooks is None:
+            return
+        wanted = dict.fromkeys(self.hooks.now())
+        for hook in [one for one in self.carriers if one not in wanted]:
+            self.carriers.pop(hook).close(self.told.drain_timeout)
+        for hook in wanted:
+            if hook not in self.carriers:
+                self._add(hook, Webhook(hook, self.folder / f"{hook.name}.failed.jsonl"), hook.name)
+                self.carriers[hook].start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
