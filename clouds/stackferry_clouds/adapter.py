@@ -10,7 +10,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -30,6 +30,10 @@ FRESH = 120.0  # seconds after which a write that waits for its turn isn't sent:
 LONGEST = 64 << 20  # bytes of an answer, unless it's a payload; listings come in pages
 SLOWEST = 300.0  # seconds from its beginning to its end
 REDIRECTS = (301, 302, 303, 305, 307, 308)
+
+
+#: told of each answer, if any: host and port of the cloud, method, status (0: none came), seconds
+answered: Callable[[str, str, int, float], None] | None = None
 
 
 class Endless(OSError):
@@ -101,7 +105,7 @@ class PatientAdapter(TCPKeepAliveAdapter):
                 if request.method not in SAFE and time.monotonic() - began > FRESH:
                     raise Unfinished("the cloud is overloaded: nothing was sent")
                 try:
-                    response = self._answer(request, *args, **kwargs)
+                    response = self._noted(request, *args, **kwargs)
                 except Endless:
                     raise
                 except OSError:  # requests' errors are OSErrors
@@ -122,6 +126,17 @@ class PatientAdapter(TCPKeepAliveAdapter):
             if wait is None:
                 time.sleep(_jitter(self.tries - left))
         raise AssertionError("unreachable")
+
+    def _noted(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        began, status = time.monotonic(), 0
+        try:
+            response = self._answer(request, *args, **kwargs)
+            status = response.status_code
+        finally:
+            if answered is not None:
+                host = urlsplit(request.url or "").netloc.rpartition("@")[2]
+                answered(host, request.method, status, time.monotonic() - began)
+        return response
 
     def _answer(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Return an answer that is read, but for a payload's body; raise Endless when it's too long, or takes so."""

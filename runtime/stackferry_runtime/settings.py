@@ -46,6 +46,9 @@ class Common:
         30.0, "seconds that running handlers get to finish after SIGTERM", validate.Range(min=0)
     )
     max_workers: int = setting(32, "handlers that run at once in a process, all queues together", validate.Range(min=1))
+    metrics_address: str = setting(
+        "", "host:port that /livez, /readyz and /metrics are answered on, without a token; empty: nobody watches"
+    )
     ready_file: str = setting("", "a file to write the pid into once the service takes messages")
 
 

@@ -1,113 +1,59 @@
-"""Several wait for servers of one project: what is asked, and what each sees."""
+"""What watches: each metric that is documented, or that an alert asks for, is one that a process tells."""
 
 from __future__ import annotations
 
-import itertools
-import threading
-from typing import Any
+import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
-from stackferry_clouds import watching
-from stackferry_clouds.watching import Watch
+import yaml
+from stackferry_coordinator import gauges
+from stackferry_coordinator.storage import database
+from stackferry_gateway.metrics import Metrics
+from stackferry_runtime.metrics import REGISTRY
+
+ROOT = Path(__file__).parents[2]
+NAME = re.compile(r"stackferry_[a-z_]+")
 
 
-class Cloud:
-    """Counts what it's asked; what it shows is its state when it's asked."""
-
-    def __init__(self, *, lists: bool = True) -> None:
-        self.states = {f"s{n}": "BUILD" for n in range(5)}
-        self.lists, self.asked, self.listed = lists, 0, 0
-        self.watch = Watch(self.ask, self.changed)
-
-    def ask(self, id_: str) -> dict[str, Any] | None:
-        self.asked += 1
-        return {"id": id_, "status": self.states[id_]} if id_ in self.states else None
-
-    def changed(self) -> list[dict[str, Any]] | None:
-        if not self.lists:
-            return None
-        self.listed += 1
-        return [{"id": id_, "status": status} for id_, status in self.states.items()]
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names that Prometheus sees."""
+    engine = database.connect(f"sqlite:///{tmp_path_factory.mktemp('gauges')}/c.db")
+    database.upgrade(engine)
+    found = {family.name for family in gauges.Gauges(engine, lambda: 0.0).collect()}
+    engine.dispose()
+    gateway = Metrics(lambda: 0, lambda: 0, lambda: True).registry
+    for family in (*REGISTRY.collect(), *gateway.collect()):
+        found.add(f"{family.name}_total" if family.type == "counter" else family.name)
+    return found | {"stackferry_ready"}
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every look at the clock is a tenth of a second later."""
-    ticks = itertools.count()
-    monkeypatch.setattr(watching.time, "monotonic", lambda: next(ticks) / 10)
+def test_alerts_ask_for_what_is_told(told: set[str]) -> None:
+    (group,) = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+    for rule in group["rules"]:
+        asked = set(NAME.findall(rule["expr"]))
+        assert asked
+        assert asked <= told, rule["alert"]
+        assert rule["annotations"]["summary"]
 
 
-def test_whoever_waits_alone_asks_for_one() -> None:
-    cloud = Cloud()
-    look = cloud.watch.wait("s0")
-    assert [look(), look()] == [{"id": "s0", "status": "BUILD"}] * 2
-    assert (cloud.asked, cloud.listed) == (2, 0)
+def test_what_is_documented_is_told_and_the_other_way(told: set[str]) -> None:
+    table = [
+        line.split("|")[1]
+        for line in (ROOT / "docs/watching.md").read_text().splitlines()
+        if line.startswith("| `stack")
+    ]
+    assert {name for cell in table for name in NAME.findall(cell)} == told - {"stackferry_history_position"}
 
 
-def test_one_listing_serves_all_who_wait() -> None:
-    cloud = Cloud()
-    looks = {id_: cloud.watch.wait(id_) for id_ in cloud.states}
-    for _ in range(2):  # until all are known to wait
-        for look in looks.values():
-            look()
-    cloud.asked = cloud.listed = 0
-    for _ in range(10):
-        for look in looks.values():
-            look()
-    assert cloud.asked == 0
-    assert cloud.listed <= 10, "one a round, not one for each"
-
-
-def test_nobody_sees_what_was_before_their_last_look_or_their_wait() -> None:
-    cloud = Cloud()
-    looks = [cloud.watch.wait(id_) for id_ in cloud.states]
-    for look in looks * 2:
-        look()
-    cloud.states["s4"] = "ACTIVE"
-    late = cloud.watch.wait("s4")  # the listings so far are older
-    assert late() == {"id": "s4", "status": "ACTIVE"}
-    cloud.states["s4"] = "SHUTOFF"
-    assert late() == {"id": "s4", "status": "SHUTOFF"}
-
-
-def test_what_is_in_no_listing_is_asked_for() -> None:
-    cloud = Cloud()
-    looks = [cloud.watch.wait(id_) for id_ in cloud.states]
-    for look in looks * 2:
-        look()
-    del cloud.states["s2"]
-    looks[2]()  # may be what another one's listing has shown since this one's last look
-    assert looks[2]() is None
-
-
-def test_where_nothing_can_be_listed_each_is_asked_for() -> None:
-    cloud = Cloud(lists=False)
-    looks = [cloud.watch.wait(id_) for id_ in cloud.states]
-    assert [look() for look in looks * 3] == [{"id": f"s{n}", "status": "BUILD"} for n in range(5)] * 3
-    assert cloud.asked == 15
-
-
-def test_who_waits_no_more_is_not_listed_for() -> None:
-    cloud = Cloud()
-    looks = [cloud.watch.wait(id_) for id_ in cloud.states]
-    for look in looks * 2:
-        look()
-    cloud.listed = 0
-    for _ in range(200):  # the others' last looks are long ago by then
-        looks[0]()
-    assert cloud.listed < 100
-
-
-def test_a_listing_that_fails_fails_for_who_asked_and_frees_the_others() -> None:
-    cloud = Cloud()
-    looks = [cloud.watch.wait(id_) for id_ in cloud.states]
-    for look in looks * 2:
-        look()
-    cloud.watch._changed = lambda: 1 / 0  # type: ignore[assignment,return-value]
-    with pytest.raises(ZeroDivisionError):
-        [look() for look in looks]
-    cloud.watch._changed = cloud.changed
-    ended = threading.Thread(target=looks[3], daemon=True)
-    ended.start()
-    ended.join(5)
-    assert not ended.is_alive()
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("optional: systemd-analyze is not installed")
+    text = (ROOT / "deploy/systemd/stackferry@.service").read_text()
+    unit = tmp_path / "stackferry@coordinator.service"
+    unit.write_text(text.replace("/opt/stackferry/bin/python", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if unit.name in line]) == (0, []), done.stderr

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from amqp.exceptions import NotFound
@@ -25,6 +26,7 @@ from stackferry.envelope import Envelope
 from stackferry.errors import Error, InvalidMessage, NotNow, Unroutable
 from stackferry.messages import Answer, Command, Fact, Message
 
+from .. import metrics
 from ..logs import logger
 from .refusals import refusals
 
@@ -43,6 +45,7 @@ class Delivery:
     envelope: Envelope
     doubtful: bool
     sender: str
+    began: float = field(default_factory=monotonic)
 
     @property
     def data(self) -> dict[str, Any]:
@@ -91,6 +94,10 @@ def address(message: type[Message], reply_to: str | None = None) -> tuple[str, s
     return topology.FACTS.name, message.key
 
 
+#: how a copy of a message is made → what became of it
+OUTCOMES: dict[Any, str] = {None: "done", retried: "again", postponed: "later", parked: "parked"}
+
+
 class QueueReader(SharedExtension, ProviderCollector):
     """Reads one work queue for all entrypoints of this service that handle its messages."""
 
@@ -99,6 +106,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         self.queue, self.workers = queue, workers
         self.in_flight, self.stopping, self.over = 0, False, False
         self.ready, self.lock, self.pause = Event(), Semaphore(), 0.2
+        self.is_reading = False
         self.thread: Any = None
 
     @property
@@ -109,6 +117,7 @@ class QueueReader(SharedExtension, ProviderCollector):
         self.uri = self.container.config["settings"].amqp_uri
         self.carriers = (user_of(self.uri), topology.OPERATOR.name)
         self.publisher = Publisher(self.uri, f"{self.queue.name} settler")
+        READERS.append(self)
 
     def start(self) -> None:
         self.thread = self.container.spawn_managed_thread(self.run)
@@ -157,6 +166,8 @@ class QueueReader(SharedExtension, ProviderCollector):
         except BaseException:
             connection.collect()  # without a farewell: a broker in trouble would not answer it
             raise
+        finally:
+            self.is_reading = False
         connection.release()
 
     def _consume(self, connection: Any) -> None:
@@ -166,7 +177,7 @@ class QueueReader(SharedExtension, ProviderCollector):
             [topology.work_queue(self.queue)(channel)], channel=channel, auto_declare=False, on_message=self._receive
         )
         consumer.consume()
-        self.pause = 0.2
+        self.pause, self.is_reading = 0.2, True
         if not self.ready.ready():
             self.ready.send(None)
         consuming, raw = True, connection.connection  # kombu would open another one by itself, and not consume there
@@ -223,6 +234,8 @@ class QueueReader(SharedExtension, ProviderCollector):
 
     def _result(self, message: Any, worker_ctx: Any, result: Any = None, exc_info: Any = None) -> Any:
         step = None
+        about = worker_ctx.args[0]
+        metrics.SECONDS.labels(about.envelope.type).observe(monotonic() - about.began)
         if exc_info is not None:
             error = exc_info[1]
             text = f"{type(error).__name__}: {error}"
@@ -251,6 +264,8 @@ class QueueReader(SharedExtension, ProviderCollector):
 
     def _finish(self, message: Any, move: Callable[..., Outgoing] | None = None) -> None:
         """Publish the copy that *move* makes, if any, and only then acknowledge."""
+        outcome = OUTCOMES[getattr(move, "func", None)]
+        metrics.MESSAGES.labels(self.queue.name, outcome).inc()
         if move is not None:
             try:
                 self.publisher.publish(move(copy=copied(message, self.carriers)))
@@ -295,3 +310,9 @@ class Handles(Entrypoint):
 
 
 handles = Handles.decorator
+READERS: list[QueueReader] = []  # of this process
+
+
+def are_reading() -> bool:
+    """Whether every queue of this process is read."""
+    return bool(READERS) and all(reader.is_reading for reader in READERS)

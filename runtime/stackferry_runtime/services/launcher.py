@@ -19,7 +19,8 @@ from nameko.containers import ServiceContainer  # noqa: E402
 from stackferry.bus import connect, declare  # noqa: E402
 from stackferry.errors import BrokerUnavailable, Error  # noqa: E402
 
-from .. import garbage, logs, settings  # noqa: E402
+from .. import garbage, logs, metrics, settings  # noqa: E402
+from . import bus  # noqa: E402
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg's C waits would stop every greenlet
 DRAIN_EXIT = 75  # handlers were abandoned; the broker delivers their messages again
@@ -37,6 +38,11 @@ def launch(service: str, settings_class: type[settings.Common]) -> None:
         sys.exit(2)
     logs.configure(config.log_level, config.log_format)
     log = logs.logger(service.partition(":")[0].partition(".")[0])
+    try:
+        metrics.watched(config.metrics_address, bus.are_reading)  # it's alive while it waits for the broker
+    except Error as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     await_broker(config.amqp_uri, log)
     container = build(service, config)
     _stop_on_signals(container, config.drain_timeout, log)

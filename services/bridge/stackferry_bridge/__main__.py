@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from stackferry.errors import Error
-from stackferry_runtime import logs, settings
+from stackferry_runtime import logs, metrics, settings
 from stackferry_runtime.reread import Reread
 
 from . import hooks
@@ -92,6 +92,7 @@ class Bridge:
             carrier.start()
         if self.answering is not None:
             self.answering.start()
+        metrics.watched(self.told.metrics_address, lambda: all(one.is_well for one in self.carriers.values()))
         log.info("ready", pid=os.getpid(), to=self.told.to)
         if self.told.ready_file:
             Path(self.told.ready_file).write_text(str(os.getpid()))

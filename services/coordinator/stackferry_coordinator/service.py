@@ -41,7 +41,7 @@ from stackferry.messages import (
 from stackferry_runtime.logs import logger
 from stackferry_runtime.services.bus import Delivery, Publish, handles
 
-from . import queries
+from . import gauges, queries
 from .events import dead_letters
 from .hosts import operators, presence
 from .storage import database
@@ -96,6 +96,7 @@ class Running(DependencyProvider):
             keep_days=settings.keep_days,
             authority=Authority(user_of(settings.amqp_uri), Clients(settings.clients)),
         )
+        gauges.watch(engine, self.shell.clock)
         self.due = eventlet.event.Event()
         self.over, self.stopped = False, eventlet.event.Event()
 
@@ -255,6 +256,8 @@ class Coordinator:
     def on_report(self, delivery: Delivery) -> None:
         """What workers report; about a migration that we don't know, it's nothing to us."""
         self.running.shell.take(delivery.envelope, delivery.sender)
+        if delivery.envelope.type == StepEnded.type:
+            gauges.ended(delivery.data)
         if self.running.shell.has_news:
             self.running.wake()
         log.debug("took", type=delivery.envelope.type, subject=delivery.envelope.subject)

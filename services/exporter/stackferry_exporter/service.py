@@ -17,9 +17,10 @@ from stackferry.messages import (
     StepEnded,
     TryCloud,
 )
-from stackferry_clouds import actions, known
+from stackferry_clouds import actions, adapter, known
 from stackferry_clouds.connections import Clouds
 from stackferry_clouds.failures import CloudSilent, failure
+from stackferry_runtime import metrics
 from stackferry_runtime.logs import logger, of_step
 from stackferry_runtime.services.bus import Delivery, Publish, handles
 from stackferry_runtime.services.claims import Claims
@@ -32,6 +33,7 @@ from .staying import gathered
 from .survey import survey
 
 log = logger(__name__)
+adapter.answered = metrics.answered
 JOBS = {OfferImage.type: "stackferry_exporter.offer", SaveImage.type: "stackferry_exporter.save"}
 
 

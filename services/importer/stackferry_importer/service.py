@@ -15,8 +15,9 @@ from stackferry.messages import (
     StepEnded,
     TryCloud,
 )
-from stackferry_clouds import actions, apply, known
+from stackferry_clouds import actions, adapter, apply, known
 from stackferry_clouds.connections import Clouds
+from stackferry_runtime import metrics
 from stackferry_runtime.logs import logger, of_step
 from stackferry_runtime.services.bus import Delivery, Publish, handles
 from stackferry_runtime.services.claims import Claims
@@ -27,6 +28,7 @@ from stackferry_runtime.services.provided import Provided
 from .work import attempt
 
 log = logger(__name__)
+adapter.answered = metrics.answered
 JOBS = {FetchImage.type: "stackferry_importer.fetch", LoadImage.type: "stackferry_importer.load"}
 VERBS = {
     EnsureResource.type: apply.ensure,

@@ -18,7 +18,7 @@ from stackferry.bus import Publisher, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import Claimed, Error, NotNow
 from stackferry.messages import AgentSeen, OfferSegment
-from stackferry_runtime import logs, settings
+from stackferry_runtime import logs, metrics, settings
 from stackferry_runtime.certificates import identity
 from stackferry_runtime.claims import Claims
 from stackferry_runtime.logs import logger
@@ -53,6 +53,8 @@ class Agent:
         self.running: set[tuple[str, str, int, str]] = set()
         self.lock = threading.Lock()
 
+    consumer: Consumer | None = None
+
     def run(self) -> None:
         """Work until :attr:`stop` is set."""
         config = self.config
@@ -74,11 +76,15 @@ class Agent:
             stack.callback(asking.join)
             self.pool = stack.enter_context(ThreadPoolExecutor(self.room, thread_name_prefix="segment"))
             queue = topology.host_queue(self.host)
-            consumer = Consumer(self.uri, queue, self.publisher, self.take, self.has_room, self.stop)
+            consumer = self.consumer = Consumer(self.uri, queue, self.publisher, self.take, self.has_room, self.stop)
             presence = threading.Thread(target=self._be_seen, args=(consumer,), name="presence")
             presence.start()
             consumer.run()
             presence.join()
+
+    def is_ready(self) -> bool:
+        """Whether it takes what there is to do."""
+        return self.consumer is not None and self.consumer.consuming.is_set()
 
     @property
     def room(self) -> int:
@@ -171,6 +177,7 @@ def main() -> None:
         if not config.cloud:
             raise Error("STACKFERRY_CLOUD is not set: which cloud is this host in?")
         agent = Agent(config)
+        metrics.watched(config.metrics_address, agent.is_ready)
     except Error as error:
         print(error, file=sys.stderr)
         sys.exit(2)
