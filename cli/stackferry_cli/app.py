@@ -15,7 +15,7 @@ from stackferry import __version__
 from stackferry.errors import BrokerUnavailable, Error, InvalidDocument, NoAnswer, Unconfirmed, Unroutable
 
 from . import output
-from .commands import bridge, cleanup, clients, clouds, data, dead_letters, hosts, local, migrations
+from .commands import bridge, cleanup, clients, clouds, data, dead_letters, hosts, local, migrations, scale
 from .hosts.connections import CloudUnavailable
 from .local.stack import ServiceUnavailable
 
@@ -45,6 +45,7 @@ for _action in ("start", "pause", "resume", "cancel", "retry", "cutover", "undo"
     app.command(_action, rich_help_panel=MIGRATIONS)(getattr(migrations, _action))
 app.command(rich_help_panel=MIGRATIONS)(migrations.forget)
 app.command("cleanup-source", rich_help_panel=MIGRATIONS)(cleanup.cleanup_source)
+hosts.app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(scale.scale)
 app.add_typer(hosts.app, name="hosts", rich_help_panel=MIGRATIONS)
 app.add_typer(clients.app, name="clients", rich_help_panel=LOCAL)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=MIGRATIONS)

@@ -1,0 +1,54 @@
+"""How many conversion hosts there should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stackferry_cli.hosts import scaling
+
+OLD, NEW = {"cloud": "old"}, {"cloud": "new", "project": "web"}
+
+
+def host(name: str, cloud: str = "old", **about: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "id": f"id-{name}",
+        "cloud": cloud,
+        "project": None,
+        "slots": 4,
+        "used": 0,
+        "draining": False,
+        **about,
+    }
+
+
+def test_the_fleet_is_of_this_project_and_name_in_the_order_of_its_numbers() -> None:
+    known = [host("conv-10"), host("conv-2", draining=True), host("conv"), host("conv-x"), host("other"), host("conv-3", "new"),
+             host("conv-4", project="web"), host("convex"), host("conv-2-2"), {**host("c"), "name": None}]  # fmt: skip
+    found = scaling.fleet("old", None, "conv", known)
+    assert [one["name"] for one in found.hosts] == ["conv", "conv-2", "conv-10"]
+    assert [one["name"] for one in found.active] == ["conv", "conv-10"]
+    assert [one["name"] for one in scaling.surplus(found, 1)] == ["conv-10"]
+    assert scaling.surplus(found, 5) == ()
+    assert [one["name"] for one in scaling.gone(found)] == ["conv-2"]
+    busy = scaling.fleet("old", None, "conv", [host("conv", draining=True, used=1)])
+    assert scaling.gone(busy) == ()
+    assert scaling.fleet("new", "web", "conv", known).slots == scaling.SLOTS
+
+
+def test_only_volumes_between_these_places_that_wait_or_are_copied_count() -> None:
+    def migration(source: Any = OLD, destination: Any = NEW, paused: bool = False, **totals: int) -> dict[str, Any]:
+        return {"source": source, "destination": destination, "paused": paused, "totals": totals}
+
+    known = [migration(wanting=3, holding=2, done=9), migration(NEW, OLD, wanting=7), migration(paused=True, wanting=5),
+             migration(source={"cloud": "old", "project": "x"}, wanting=4), migration(waiting=8), migration(None, NEW, wanting=1)]  # fmt: skip
+    assert scaling.needed(known, OLD, NEW) == 5
+    assert scaling.needed([{**migration(), "totals": None}], OLD, NEW) == 0
+
+
+@pytest.mark.parametrize(("volumes", "slots", "least", "most", "want"), [
+    (0, 4, 1, 8, 1), (0, 4, 0, 8, 0), (1, 4, 0, 8, 1), (4, 4, 0, 8, 1), (5, 4, 0, 8, 2), (100, 4, 0, 8, 8), (3, 0, 0, 8, 3),
+])  # fmt: skip
+def test_as_many_as_are_kept_busy(volumes: int, slots: int, least: int, most: int, want: int) -> None:
+    assert scaling.wanted(volumes, slots, least, most) == want
