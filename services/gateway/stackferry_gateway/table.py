@@ -10,6 +10,7 @@ from .calls import Endpoint
 
 PREFIX = "/v1"
 CSV = ("text/csv",)
+FILES = ("text/csv", "text/html")
 ENDPOINTS = (
     Endpoint("GET", "/migrations", migrations.index, query=schemas.MigrationsQuery, gives=schemas.MigrationPage),
     Endpoint("POST", "/migrations", migrations.create, OPERATOR, body=schemas.NewMigration, gives=schemas.Migration,
@@ -20,8 +21,8 @@ ENDPOINTS = (
              gives=schemas.StepPage),
     Endpoint("GET", "/migrations/{migration}/plan", migrations.plan, query=schemas.Query, gives=schemas.Plan),
     Endpoint("GET", "/migrations/{migration}/workloads", migrations.workloads, gives=schemas.Workloads),
-    Endpoint("GET", "/migrations/{migration}/report", migrations.report, query=schemas.FormatQuery,
-             gives=schemas.Report, also=CSV),
+    Endpoint("GET", "/migrations/{migration}/report", migrations.report, query=schemas.ReportQuery,
+             gives=schemas.Report, also=FILES),
     Endpoint("GET", "/migrations/{migration}/id-map", migrations.id_map, query=schemas.FormatQuery,
              gives=schemas.IdMap, also=CSV),
     Endpoint("POST", "/migrations/{migration}/actions", migrations.act, OPERATOR, body=schemas.Action,

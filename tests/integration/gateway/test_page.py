@@ -216,7 +216,7 @@ def test_names_of_any_kind_are_shown_and_nothing_more(root: httpx.Client, http: 
     migration = http.post("/v1/migrations", json=body).json()["id"]
     assert until(lambda: phase(http, migration) == "done", 60)
     here = f"/migrations/{migration}"
-    paths = ["/", "/trouble", here, f"{here}/sure?action=undo&name={quote(HOSTILE)}", f"{here}/resources?kind=network",
+    paths = [f"{here}/files/report.html", "/", "/trouble", here, f"{here}/sure?action=undo&name={quote(HOSTILE)}", f"{here}/resources?kind=network",
              f"{here}/nothing{quote(HOSTILE, safe='')}", *(f"{here}/{tab}" for tab in ("waiting", "stays-behind", "events", "report"))]  # fmt: skip
     shown = ""
     for path in paths:

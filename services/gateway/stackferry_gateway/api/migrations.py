@@ -21,9 +21,11 @@ from stackferry.messages import (
 from stackferry.pages import pages
 from stackferry.phases import refusal
 from stackferry.roles import Client
+from stackferry.wording import stays_behind
 
 from ..calls import Call, Reply, Row, after, as_csv, page, tagged, told
 from ..problems import Problem
+from ..rendering import rendered
 
 AT_ONCE = 500  # migrations that the coordinator is asked for, of which somebody may know of few
 PART_BYTES = 300_000  # of documents in one message
@@ -139,8 +141,14 @@ def report(call: Call) -> Reply:
         return as_csv(summary.COLUMNS, kinds, f"report-{migration['id']}")
     found, overall = moved.report(rows, time.monotonic())
     bad = [told(step) for step in summary.attention({**migration, "steps": rows})]
-    return Reply({"migration": told(migration), "kinds": kinds, "attention": bad, "workloads": found,
-                  "progress": overall})  # fmt: skip
+    data = {"migration": told(migration), "kinds": kinds, "attention": bad, "workloads": found, "progress": overall}
+    if call.query["format"] == "html":
+        lines = list(stays_behind.lines(migration.get("stays_behind") or []))
+        html = rendered("report.html", {**data, "columns": summary.ENDS, "stays_behind": lines})
+        name = {"Content-Disposition": f'attachment; filename="report-{migration["id"]}.html"'}
+        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+        return Reply(media="text/html; charset=utf-8", body=html.encode("utf-8", "replace"), headers={**name, **policy})
+    return Reply(data)
 
 
 def id_map(call: Call) -> Reply:

@@ -63,6 +63,12 @@ class FormatQuery(_Strict):
     format = text("json or csv", load_default="json", validate=validate.OneOf(("json", "csv")))
 
 
+class ReportQuery(_Strict):
+    """In which form."""
+
+    format = text("json, csv or html", load_default="json", validate=validate.OneOf(("json", "csv", "html")))
+
+
 class CheckQuery(_Strict):
     """As what a cloud is tried."""
 

@@ -204,7 +204,7 @@ def _report(visit: Visit, found: Row) -> Page:
     if size(found["migration"]) > LARGEST:
         kinds = summary.by_kind(found["migration"]["kinds"])
         return _page(found, "report", kinds=kinds, columns=summary.ENDS, attention=[], moved=[], is_large=True)
-    said = migrations.report(visit.asking(schemas.FormatQuery)).data
+    said = migrations.report(visit.asking(schemas.ReportQuery)).data
     return _page(found, "report", kinds=said["kinds"], columns=summary.ENDS, attention=said["attention"],
                  moved=said["workloads"], is_large=False)  # fmt: skip
 
@@ -260,8 +260,9 @@ def download(visit: Visit) -> File:
     """The report, or the map of ids, as a file."""
     name, format_ = visit.call.path["what"], visit.call.path["format"]
     do = {"report": migrations.report, "id-map": migrations.id_map}.get(name)
-    if do is None or format_ not in ("csv", "json"):
-        raise Problem(404, "there are report and id-map, as csv and json")
-    reply: Reply = do(visit.asking(schemas.FormatQuery, format=format_))
-    content = reply.content() if format_ == "csv" else json.dumps(reply.data, indent=2, ensure_ascii=False).encode()
+    schema = schemas.ReportQuery if name == "report" else schemas.FormatQuery
+    if do is None or format_ not in ("csv", "json", *(["html"] if name == "report" else [])):
+        raise Problem(404, "there are report and id-map, as csv and json, and the report as html")
+    reply: Reply = do(visit.asking(schema, format=format_))
+    content = reply.content() if format_ != "json" else json.dumps(reply.data, indent=2, ensure_ascii=False).encode()
     return File(content, reply.media, f"{name}-{visit.call.path['migration']}.{format_}")

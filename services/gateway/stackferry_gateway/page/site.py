@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 from stackferry import __version__
-from stackferry.printable import printable, printable_json
-from stackferry.wording import words
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..calls import Call
 from ..people import Person
 from ..problems import Problem
+from ..rendering import rendered
 from ..serving import Noted, Serving, allow, names_of, told_as
 from .sessions import Sessions, refuse_others
 from .visit import File, Go, Line, Page, Seen, Visit
@@ -45,7 +41,6 @@ class Site:
     def __init__(self, serving: Serving, sessions: Sessions, seen: Seen) -> None:
         self.serving, self.sessions, self.seen = serving, sessions, seen
         self.door = serving.door.beside(sessions.knock)
-        self.templates = _templates()
 
     def handler(self, line: Line) -> Any:
         """The ASGI endpoint of a line of the page's table."""
@@ -89,7 +84,7 @@ class Site:
         """A page as HTML."""
         about = {"page": page, "person": person, "path": request.url.path, "version": __version__,
                  "word": self.sessions.word(request) if person else ""}  # fmt: skip
-        html = self.templates.get_template(page.template).render({**page.data, **about})
+        html = rendered(page.template, {**page.data, **about})
         return Response(html.encode("utf-8", "replace"), page.status, HEADERS, "text/html; charset=utf-8")
 
     def refused(self, error: Exception, request: Request, person: Person | None = None) -> Response:
@@ -160,48 +155,3 @@ class Site:
 def _own(to: str) -> str:
     """A path of this page; its beginning for anything else."""
     return to if to.startswith("/") and not to.startswith(("//", "/\\")) and to.isprintable() and to.isascii() else "/"
-
-
-def _templates() -> Environment:
-    found = Environment(
-        loader=PackageLoader("stackferry_gateway.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, finalize=lambda value: printable(value) if type(value) is str else value,
-    )  # fmt: skip
-    found.filters |= {
-        "size": words.size,
-        "rate": words.rate,
-        "duration": words.duration,
-        "amount": words.amount,
-        "place": _place,
-        "when": _when,
-        "kind": _kind,
-        "json": _json,
-        "lines": _lines,
-    }
-    return found
-
-
-def _place(value: dict[str, Any] | None) -> str:
-    if not value:
-        return "—"
-    return str(value["cloud"]) + (f"/{value['project']}" if value.get("project") else "")
-
-
-def _when(text: str | None) -> Markup:
-    """A time of RFC 3339, with the machine's form of it for browsers that tell it in their own zone."""
-    if not text:
-        return Markup("")
-    return Markup('<time datetime="{}">{} UTC</time>').format(text, text[:19].replace("T", " "))
-
-
-def _kind(text: str) -> str:
-    return text.replace("_", " ")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _lines(text: str) -> Markup:
-    """A text whose line ends are meant."""
-    return escape(printable_json(text))
