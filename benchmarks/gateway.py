@@ -183,14 +183,17 @@ def measure(stack: Stack, options: argparse.Namespace) -> None:
         f"memory {before} → {middle} → {memory(gateway)} MB"
     )
     migration = fill(stack, options.migrations, options.steps)
-    for path in ("/v1/migrations", f"/v1/migrations/{migration}", f"/v1/migrations/{migration}/steps", "/v1/hosts"):
+    assert http.post("/sign-in", data={"token": token, "next": "/"}).status_code == 303  # a session, for the page
+    here = f"/v1/migrations/{migration}"
+    for path in ("/v1/migrations", here, f"{here}/steps", "/v1/hosts", "/", f"/migrations/{migration}", "/trouble"):
         http.get(path)
-        began, many = cpu(gateway) + cpu(coordinator), 20
+        began, many, size = cpu(gateway) + cpu(coordinator), 20, 0
         for _ in range(many):
-            assert http.get(path).status_code == 200
-        print(
-            f"GET {path.replace(migration, '{id}'):32} {1000 * (cpu(gateway) + cpu(coordinator) - began) / many:6.1f} ms"
-        )
+            answer = http.get(path)
+            assert answer.status_code == 200
+            size = len(answer.content)
+        used = 1000 * (cpu(gateway) + cpu(coordinator) - began) / many
+        print(f"GET {path.replace(migration, '{id}'):32} {used:6.1f} ms, {size / 1000:.0f} KB")
 
 
 if __name__ == "__main__":
