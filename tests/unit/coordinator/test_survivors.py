@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stackferry_coordinator.plan.ledger import Head, Ledger
 from stackferry_coordinator.plan.step import Step, Trouble
-from stackferry_coordinator.rules import transitions, undo, warm_passes
+from stackferry_coordinator.rules import relocation, transitions, undo, warm_passes
 from stackferry_coordinator.rules.reactions import opened, react
 from stackferry_coordinator.rules.transitions import LEASE, known
 
@@ -67,3 +67,24 @@ def test_an_exporter_has_time_again_with_each_part_of_the_documents() -> None:
 def test_passes_come_to_an_end_however_they_shrink(many: int, why: str | None) -> None:
     written = [1 << (40 - number) for number in range(many)]
     assert warm_passes._due({"cutover": "auto", "cutover_below": 0}, written, asked=False, now=0.0) == why
+
+
+def test_an_export_whose_command_may_be_lost_is_asked_again_and_no_try_is_used_up() -> None:
+    asked = ledger(Step("export", "export", state="asked", attempt=1, tries=1, due=10.0), phase="new")
+    react(asked, "tick", {}, 10.0)
+    assert (known(asked, "export").tries, known(asked, "export").attempt) == (1, 2)  # the second one counts again
+
+
+def test_what_another_migration_holds_up_uses_up_no_try() -> None:
+    held = ledger(Step("network/a", "ensure", "network", "a", state="asked", attempt=4, tries=3), phase="running")
+    react(held, "held-up", {"migration": "m", "step": "network/a", "attempt": 4, "reason": "another one"}, 10.0)
+    step = known(held, "network/a")
+    assert (step.state, step.tries, step.trouble.held_up) == ("resting", 2, 10.0)
+
+
+@pytest.mark.parametrize(("state", "is_on"), [
+    ("waiting", False), ("skipped", False), ("failed", False), ("resting", True), ("done", True),
+])  # fmt: skip
+def test_a_volume_is_on_its_host_when_that_was_asked_for(state: str, is_on: bool) -> None:
+    attach = Step("volume/v/attach-source", "attach", "volume", "v", state=state, group="server/s")
+    assert relocation._may_be_attached(ledger(attach), attach) is is_on
