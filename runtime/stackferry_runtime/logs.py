@@ -98,7 +98,7 @@ def configure(level: str = "INFO", style: str = "text") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("keystoneauth", "urllib3", "openstack", "amqp", "kombu", "stevedore", "alembic"):
+    for noisy in ("keystoneauth", "urllib3", "openstack", "amqp", "kombu", "stevedore", "alembic", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel("WARNING")
 
 

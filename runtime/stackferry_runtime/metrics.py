@@ -5,6 +5,7 @@ Source: Prometheus' text format 0.0.4; the probes are those of Kubernetes.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,12 @@ CALLS = Counter("stackferry_cloud_calls", "answers of clouds by status; 0: none 
                 registry=REGISTRY)  # fmt: skip
 CALL_SECONDS = Histogram("stackferry_cloud_call_seconds", "seconds until a cloud's answer", ("host", "method"),
                          registry=REGISTRY)  # fmt: skip
+
+
+class Six(ThreadingHTTPServer):
+    """The same over IPv6."""
+
+    address_family = socket.AF_INET6
 
 
 def watched(address: str, is_ready: Callable[[], bool]) -> None:
@@ -63,7 +70,7 @@ def watched(address: str, is_ready: Callable[[], bool]) -> None:
         parts = urlsplit(f"//{address}")
         if not parts.hostname or parts.port is None:
             raise ValueError("expected host:port")
-        server = ThreadingHTTPServer((parts.hostname, parts.port), Handler)
+        server = (Six if ":" in parts.hostname else ThreadingHTTPServer)((parts.hostname, parts.port), Handler)
     except (ValueError, OSError) as error:
         raise Error(f"STACKFERRY_METRICS_ADDRESS: {address} can't be used: {error}") from None
     server.daemon_threads = True

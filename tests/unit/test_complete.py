@@ -15,11 +15,11 @@ from stackferry_clouds import actions
 from stackferry_coordinator.commands.workloads import DATA
 from stackferry_coordinator.plan.itinerary import WORKLOAD
 from stackferry_exporter.uncovered import TABLE
+from stackferry_transfer.agent import TAKES
 
 SERVICES = Path(__file__).parents[2] / "services"
 HANDLED = sorted(
     {(queue.service, type_.__name__) for type_ in REGISTRY.values() for queue in type_.queues}
-    - {("transfer", name) for name in ("FetchSegment", "OfferSegment")}  # agents take whatever is on their own queue
     - {("coordinator", "Answer")}  # it goes to whoever has asked
 )
 
@@ -35,7 +35,9 @@ def test_people_see_what_is_done_in_every_step_of_a_workload() -> None:
 
 
 def handled(service: str) -> set[str]:
-    """The names in the decorators ``@handles(...)`` of a service."""
+    """The names in the decorators ``@handles(...)`` of a service; of agents what they say."""
+    if service == "transfer":
+        return {REGISTRY[type_].__name__ for type_ in TAKES}
     tree = ast.parse((SERVICES / service / f"stackferry_{service}" / "service.py").read_text())
     calls = [
         decorator

@@ -11,6 +11,7 @@ import pytest
 from stackferry.phases import PHASES, refusal
 from stackferry.roles import Client
 from stackferry.step_key import of_task
+from stackferry_gateway import standings
 from stackferry_gateway.page import advice, chart
 from stackferry_gateway.page.advice import BUTTONS
 from stackferry_gateway.page.sessions import LASTS, Sessions
@@ -20,6 +21,12 @@ from stackferry_gateway.problems import Problem
 from stackferry_gateway.standings import BUCKET, KEPT, MOST, Pace, Standings
 from starlette.requests import Request
 from starlette.responses import Response
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standings, "FRESH", 0.0)
+
 
 M = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 COPY = of_task("volume/v", "copy/0")
@@ -102,6 +109,22 @@ def test_several_look_at_once_and_it_is_read_once() -> None:
     for thread in threads:
         thread.join()
     assert next(reads) == 1
+
+
+def test_nothing_is_kept_of_what_nobody_looks_at() -> None:
+    seen = Standings()
+    seen.of(M, rows)
+    seen.heard("migration-changed", {"migration": M, "phase": "running", "was": "planning"})
+    for done in range(1000):
+        seen.heard(*progressed(done))
+    assert seen._known[M].missed == []
+    assert seen.peek(M) is None
+    assert seen.peek("another") is None
+    seen.of(M, rows)
+    assert seen.peek(M) is not None
+    seen._known[M].seen -= standings.UNSEEN + 1
+    seen.of("another", rows)
+    assert list(seen._known) == ["another"]
 
 
 def test_so_many_migrations_are_kept() -> None:
@@ -200,11 +223,17 @@ def test_a_session_is_this_persons_with_this_token_for_so_long() -> None:
     for one in wrong:
         with pytest.raises(Problem) as caught:
             sessions.knock(request(one), people)
-        assert caught.value.status == 401
+        assert (caught.value.status, str(caught.value)) == (401, "sign in first")  # whoever it might have been
     changed: Any = People(Person("ann", Client(), None, "b" * 64))
     for anew, whose in ((Sessions(), people), (sessions, changed), (sessions, People(eve))):
         with pytest.raises(Problem):
             anew.knock(request(cookie), whose)
+    sessions.forget(request(cookie))
+    with pytest.raises(Problem):  # it was ended, whoever has kept the cookie
+        sessions.knock(request(cookie), people)
+    long = Person("é" * 255, Client(), None, "c" * 64)
+    assert sessions.knock(request(begun(sessions, long)), People(long)) == long  # type: ignore[arg-type]
+    cookie = begun(sessions, ann)
     now[0] += LASTS + 1
     with pytest.raises(Problem, match="over"):
         sessions.knock(request(cookie), people)

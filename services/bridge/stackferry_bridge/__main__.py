@@ -86,13 +86,18 @@ class Bridge:
         cursor = Cursor(self.folder / f"{name or self.told.to}.json")
         self.carriers[key] = Carrier(self.told.amqp_uri, target, cursor, self.told.begin == "oldest")
 
+    def is_well(self) -> bool:
+        """Whether all is carried, and requests are taken."""
+        carried = all(one.is_well for one in list(self.carriers.values()))
+        return carried and (self.answering is None or bool(self.answering.is_listening))
+
     def run(self, over: threading.Event) -> int:
         """Carry until it's over, or something can't be carried any more."""
         for carrier in self.carriers.values():
             carrier.start()
         if self.answering is not None:
             self.answering.start()
-        metrics.watched(self.told.metrics_address, lambda: all(one.is_well for one in self.carriers.values()))
+        metrics.watched(self.told.metrics_address, self.is_well)
         log.info("ready", pid=os.getpid(), to=self.told.to)
         if self.told.ready_file:
             Path(self.told.ready_file).write_text(str(os.getpid()))
@@ -115,9 +120,12 @@ class Bridge:
             return
         wanted = dict.fromkeys(self.hooks.now())
         for hook in [one for one in self.carriers if one not in wanted]:
-            self.carriers.pop(hook).close(self.told.drain_timeout)
+            self.carriers[hook].close(0)  # its batch ends with the event that is under way
+        for hook in [one for one, carrier in self.carriers.items() if not carrier.is_alive]:
+            del self.carriers[hook]  # one that has ended by an error begins anew
+        busy = {carrier.cursor.file.stem for carrier in self.carriers.values()}
         for hook in wanted:
-            if hook not in self.carriers:
+            if hook not in self.carriers and hook.name not in busy:
                 self._add(hook, Webhook(hook, self.folder / f"{hook.name}.failed.jsonl"), hook.name)
                 self.carriers[hook].start()
 

@@ -9,22 +9,28 @@ from stackferry.errors import BrokerUnavailable, Error
 from stackferry_runtime.logs import logger
 
 from .cursor import Cursor
-from .reading import latest, read
+from .events import Place
+from .reading import at, latest, read
 from .targets import Away, Target
 
 log = logger(__name__)
 AGAIN = 1.0  # seconds until the broker is tried again
+LONGEST = 60.0  # seconds between two tries to note how far it is
+
+
+class Stopped(Exception):
+    """It's over, and how far it is couldn't be noted."""
 
 
 class Carrier:
     """A thread that carries. *cursor*: where a target's own word isn't to be had. *oldest*: where the first one begins.
 
-    ``number``: of the last event that has arrived; None before that is known.
+    ``place``: of the last event that has arrived; None before that is known.
     """
 
     def __init__(self, uri: str, target: Target, cursor: Cursor, oldest: bool) -> None:
         self.uri, self.target, self.cursor, self.oldest = uri, target, cursor, oldest
-        self.number: int | None = None
+        self.place: Place | None = None
         self.is_well = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=target.name, daemon=True)
@@ -62,6 +68,8 @@ class Carrier:
             self.is_well = False
             log.warning("the target is away", target=self.target.name, error=str(error), again_in=error.seconds)
             self._over.wait(error.seconds)
+        except Stopped:
+            return
         except (BrokerUnavailable, *BUS_ERRORS) as error:
             self.is_well = False
             log.warning("the broker can't be reached", target=self.target.name, error=str(error))
@@ -69,30 +77,49 @@ class Carrier:
 
     def _carry(self) -> None:
         """Carry until something is away."""
-        self.number = self._begin()
-        for batch in read(self.uri, self.number, self._over.is_set):
+        self.place = self._begin()
+        for batch in read(self.uri, self.place.number, self._over.is_set):
             self.is_well = True
-            if batch:
-                for number in self.target.send(batch):
-                    self._keep(number)
+            for place in self.target.send(batch) if batch else ():
+                self._keep(place)
+                if self._over.is_set():
+                    return
 
-    def _begin(self) -> int:
-        """The number of the event after which to go on: as the target says, else as was noted, else the first time."""
+    def _begin(self) -> Place:
+        """The event after which to go on: as the target says, else as was noted, else the first time."""
         found, noted = self.target.position(), self.cursor.read()
-        if found is None:
+        if found is None or (noted is not None and not self.target.is_exact):
             found = noted
-        elif noted is not None and not self.target.is_exact:
-            found = max(found, noted)  # both have arrived
         newest = latest(self.uri)
         if found is None:
-            found = -1 if self.oldest else newest
-            self.cursor.keep(found)  # else what is told while the target is away would be skipped at the next start
-        if found > newest:
-            log.warning("the history is another one by now", target=self.target.name, was=found, now=newest)
-            found = -1
+            found = Place(-1 if self.oldest else newest)
+            self._note(found)  # else what is told while the target is away would be skipped at the next start
+        if found.number >= 0 and not self._is_of_this_stream(found, newest):
+            log.warning("the history is another one by now; all of it is carried", target=self.target.name)
+            found = Place(-1)
         return found
 
-    def _keep(self, number: int) -> None:
-        if number != self.number:
-            self.number = number
-            self.cursor.keep(number)
+    def _is_of_this_stream(self, place: Place, newest: int) -> bool:
+        """Whether the event at a place is the one that was carried; of one that is kept no longer nobody knows."""
+        if place.number > newest:
+            return False
+        event = at(self.uri, place.number) if place.id else None
+        return event is None or event.number != place.number or event.id == place.id
+
+    def _keep(self, place: Place) -> None:
+        if place != self.place:
+            self.place = place
+            self._note(place)
+
+    def _note(self, place: Place) -> None:
+        """Note how far it is, before anything more is sent: or the same would be sent again and again."""
+        pause = AGAIN
+        while True:
+            try:
+                return self.cursor.keep(place)
+            except OSError as error:
+                self.is_well = False
+                log.error("STACKFERRY_STATE_DIR can't be written to", file=str(self.cursor.file), error=error.strerror)
+            if self._over.wait(pause):
+                raise Stopped
+            pause = min(2 * pause, LONGEST)

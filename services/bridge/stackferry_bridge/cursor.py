@@ -8,6 +8,8 @@ from pathlib import Path
 
 from stackferry.errors import Error
 
+from .events import Place
+
 
 class Cursor:
     """The number of the last event that has arrived, in a file."""
@@ -15,10 +17,11 @@ class Cursor:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def read(self) -> int | None:
-        """Return the number; None when nothing has arrived yet. Raises Error for a file that isn't ours."""
+    def read(self) -> Place | None:
+        """Return the place; None when nothing has arrived yet. Raises Error for a file that isn't ours."""
         try:
-            number = json.loads(self.file.read_text())["number"]
+            said = json.loads(self.file.read_text())
+            number, id_ = said["number"], said.get("id")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -27,13 +30,13 @@ class Cursor:
             ) from None
         if type(number) is not int or number < -1:
             raise Error(f"STACKFERRY_STATE_DIR: {self.file} holds no number of an event")
-        return number
+        return Place(number, id_ if isinstance(id_, str) else None)
 
-    def keep(self, number: int) -> None:
-        """Note that an event has arrived, with all before it: whatever dies afterwards."""
+    def keep(self, place: Place) -> None:
+        """Note that an event has arrived, with all before it: whatever dies afterwards. Raises OSError."""
         fresh = self.file.with_suffix(".new")
         with fresh.open("w") as content:
-            content.write(json.dumps({"number": number}))
+            content.write(json.dumps(place._asdict()))
             content.flush()
             os.fsync(content.fileno())
         fresh.replace(self.file)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 MEDIA = "application/cloudevents+json"
+
+
+class Place(NamedTuple):
+    """How far something is: the number of an event, and its id, by which another stream's is told from it."""
+
+    number: int
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class Event:
         """The CloudEvent."""
         found: dict[str, Any] = json.loads(self.body)
         return found
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.number, self.id)
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from stackferry import topology
 from stackferry.envelope import Envelope
 from stackferry.errors import Error, InvalidMessage
 from stackferry.messages import REGISTRY, Command
+from stackferry.roles import NEEDS, Client, refused
 from stackferry_runtime.desk import Declined, Desk
 from stackferry_runtime.logs import logger
 
@@ -23,6 +24,8 @@ from .events import MEDIA
 from .settings import Settings
 
 log = logger(__name__)
+INBOX = "_INBOX."  # begins the subjects that clients make for replies
+JSON = {"Content-Type": "application/json"}
 AT_ONCE = 16  # requests that are worked on at the same time
 
 
@@ -35,6 +38,7 @@ class Requests:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
         self._over: asyncio.Event | None = None
+        self.is_listening = False
 
     def start(self) -> None:
         """Begin."""
@@ -49,7 +53,12 @@ class Requests:
         self.desk.close()
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._listen())
+        try:
+            self._loop.run_until_complete(self._listen())
+        except Exception:
+            log.exception("no requests are taken any more")
+        finally:
+            self.is_listening = False
 
     async def _listen(self) -> None:
         self._over, turns = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
@@ -59,21 +68,23 @@ class Requests:
         )  # fmt: skip
 
         async def take(message: Any) -> None:
-            async with turns:
+            try:
                 said = await asyncio.to_thread(self.answer, message.data)
-            if message.reply:
-                await client.publish(
-                    message.reply, json.dumps(said).encode(), headers={"Content-Type": "application/json"}
-                )
+            finally:
+                turns.release()
+            if message.reply.startswith(INBOX):  # else it would be published with our rights wherever somebody likes
+                await client.publish(message.reply, json.dumps(said).encode(), headers=JSON)
 
         tasks = set()
 
         async def begin(message: Any) -> None:
+            await turns.acquire()  # the next one isn't looked at before
             task = asyncio.create_task(take(message))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
         await client.subscribe(self.told.requests, queue="stackferry", cb=begin)
+        self.is_listening = True
         await self._over.wait()
         await client.drain()
 
@@ -85,6 +96,9 @@ class Requests:
             if message is None or not issubclass(message, Command) or topology.COORDINATOR not in message.queues:
                 raise InvalidMessage("unknown", {"type": f"{asked.type!r} is no request"})
             data = {name: value for name, value in asked.data.items() if name != "reply_to"}
+            role = Client(self.told.requests_role)
+            if message.called in NEEDS and (wrong := refused(role, message.called, data, [])):
+                raise InvalidMessage("refused", {**wrong, "role": "STACKFERRY_REQUESTS_ROLE says what requests may do"})
             log.info("request", audit=True, type=asked.type, id=asked.id, source=asked.source)
             return {"parts": self.desk.ask(message, data, asked.source, asked.id)}
         except Declined as error:

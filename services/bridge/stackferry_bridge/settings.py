@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marshmallow import validate
+from stackferry.roles import ROLES
 from stackferry_runtime.settings import Common, setting
 
 TARGETS = ("webhooks", "file", "nats", "kafka", "mqtt")
@@ -27,6 +28,9 @@ class Settings(Common):
     state_dir: str = setting("/var/lib/stackferry/bridge", "folder where it notes how far each target is")
     requests: str = setting(
         "", "nats: the subject from which requests are taken, and answered, such as stackferry.requests; empty: none"
+    )
+    requests_role: str = setting(
+        "operator", "what requests may do: viewer, operator or admin (docs/bus.md)", validate.OneOf(ROLES)
     )
     answer_within: float = setting(
         30.0, "seconds after which a request that nobody answers is given up", validate.Range(min=1)

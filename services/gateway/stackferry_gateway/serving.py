@@ -132,8 +132,9 @@ class Serving:
         said = loaded(endpoint.body, _json(body)) if endpoint.body else {}
         return Call(person, self.desk, path, query, said, dict(request.headers))
 
-    async def body(self, request: Request, media: str) -> bytes:
+    async def body(self, request: Request, media: str, most: int | None = None) -> bytes:
         """The body; Problem for one that is too long or too slow, or says that it's of another type."""
+        most = self.body_bytes if most is None else min(most, self.body_bytes)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != media:
             raise Problem(415, f"send `Content-Type: {media}`", Accept=media)
         body = bytearray()
@@ -141,8 +142,8 @@ class Serving:
             async with asyncio.timeout(SLOWEST):
                 async for part in request.stream():
                     body += part
-                    if len(body) > self.body_bytes:
-                        raise Problem(413, f"at most {self.body_bytes} bytes are taken", Connection="close")
+                    if len(body) > most:
+                        raise Problem(413, f"at most {most} bytes are taken", Connection="close")
         except TimeoutError:
             raise Problem(408, f"the body wasn't whole after {SLOWEST:.0f} seconds", Connection="close") from None
         return bytes(body)
@@ -162,7 +163,7 @@ class Noted:
     def __init__(self, request: Request, person: Person, body: Row) -> None:
         self.status, self._is_deed = 0, request.method not in ("GET", "HEAD")
         self.made: str | None = None
-        self._about: Row = {name: body[name] for name in ("action", "servers", "workloads") if name in body}
+        self._about: Row = {name: body[name] for name in ("action", "do", "servers", "workloads") if name in body}
         self._about |= {"audit": True, "person": person.name, "method": request.method, "path": request.url.path}
 
     def __enter__(self) -> Noted:

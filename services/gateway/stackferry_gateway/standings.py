@@ -17,6 +17,8 @@ from stackferry.progress import Progress, Standing
 
 Row = dict[str, Any]
 Load = Callable[[], list[Row]]
+Found = tuple[list[Standing], Standing, Counter[str]]
+FRESH = 0.5  # seconds in which it isn't worked out again
 MOST = 30  # migrations that are kept; of the others, those that were looked at longest ago go
 UNSEEN = 600.0  # seconds after which nobody looks at it any more
 BUCKET = 5.0  # seconds that are counted as one
@@ -29,9 +31,48 @@ class _Known:
 
     seen: float
     progress: Progress | None = None
+    is_reading: bool = False
     missed: list[tuple[str, Row]] = field(default_factory=list)  # what is told while they're read
-    reading: threading.Lock = field(default_factory=threading.Lock)
     phases: int = 0  # how often it has entered another one
+    told: tuple[float, Found] | None = None  # when it was last worked out, and what it was then
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    reading: threading.Lock = field(default_factory=threading.Lock)
+
+    def hear(self, name: str, data: Row) -> None:
+        """Take in what is told of it."""
+        with self.lock:
+            if name == "migration-changed" and data.get("phase") != data.get("was"):
+                self.progress, self.told, self.missed, self.phases = None, None, [], self.phases + 1
+            elif self.progress is not None:
+                self.progress.take(name, data, time.monotonic())
+            if self.is_reading:
+                self.missed.append((name, data))
+
+    def now(self) -> Found | None:
+        """Where everything is; None when its steps are to be read first."""
+        with self.lock:
+            if self.progress is None:
+                return None
+            now = time.monotonic()
+            if self.told is None or now - self.told[0] > FRESH:
+                self.told = now, (self.progress.standings(now), *self.progress.total(now))
+            return self.told[1]
+
+    def read(self, load: Load) -> None:
+        """Read its steps; what is told meanwhile counts, too."""
+        with self.lock:
+            self.is_reading, self.missed, phases = True, [], self.phases
+        try:
+            rows, progress = load(), Progress()
+            with self.lock:
+                if self.phases == phases:  # else there may be steps by now that weren't read
+                    progress.load(rows, time.monotonic())
+                    for name, data in self.missed:
+                        progress.take(name, data, time.monotonic())
+                    self.progress, self.told = progress, None
+        finally:
+            with self.lock:
+                self.is_reading, self.missed = False, []
 
 
 class Standings:
@@ -43,48 +84,33 @@ class Standings:
 
     def heard(self, name: str, data: Row) -> None:
         """Something is told."""
-        migration = str(data.get("migration") or "")
+        with self._lock:
+            known = self._known.get(str(data.get("migration") or ""))
+        if known is not None:
+            known.hear(name, data)
+
+    def peek(self, migration: str) -> Found | None:
+        """The same as :meth:`of`, where it's at hand."""
         with self._lock:
             known = self._known.get(migration)
-            if known is None:
-                return
-            if time.monotonic() - known.seen > UNSEEN:
-                del self._known[migration]
-            elif name == "migration-changed" and data.get("phase") != data.get("was"):
-                known.progress, known.missed, known.phases = None, [(name, data)], known.phases + 1
-            elif known.progress is None:
-                known.missed.append((name, data))
-            else:
-                known.progress.take(name, data, time.monotonic())
+        return known.now() if known is not None else None
 
-    def of(self, migration: str, load: Load) -> tuple[list[Standing], Standing, Counter[str]]:
+    def of(self, migration: str, load: Load) -> Found:
         """Return each workload, all of them as one, and how many are in which phase. *load* reads all steps."""
+        now = time.monotonic()
         with self._lock:
-            known = self._known.setdefault(migration, _Known(time.monotonic()))
-            known.seen = time.monotonic()
+            for gone in [one for one, known in self._known.items() if now - known.seen > UNSEEN]:
+                del self._known[gone]
+            known = self._known.setdefault(migration, _Known(now))
+            known.seen = now
             self._known.move_to_end(migration)
             while len(self._known) > MOST:
                 self._known.popitem(last=False)
-        while True:
-            with self._lock:
-                if known.progress is not None:
-                    now = time.monotonic()
-                    return known.progress.standings(now), *known.progress.total(now)
+        while (found := known.now()) is None:
             with known.reading:
-                if known.progress is None:
-                    self._read(known, load)
-
-    def _read(self, known: _Known, load: Load) -> None:
-        with self._lock:
-            known.missed, phases = [], known.phases  # what was told before is in what is read now
-        rows, progress = load(), Progress()
-        with self._lock:
-            if known.phases != phases:
-                return  # there may be steps by now that weren't read
-            progress.load(rows, time.monotonic())
-            for name, data in known.missed:
-                progress.take(name, data, time.monotonic())
-            known.progress, known.missed = progress, []
+                if known.now() is None:
+                    known.read(load)
+        return found
 
 
 class Pace:

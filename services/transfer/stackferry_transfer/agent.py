@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from stackferry import __version__, topology
 from stackferry.bus import Publisher, user_of
 from stackferry.envelope import Envelope
-from stackferry.errors import Claimed, Error, NotNow
-from stackferry.messages import AgentSeen, OfferSegment
+from stackferry.errors import Claimed, Error, InvalidMessage, NotNow
+from stackferry.messages import AgentSeen, FetchSegment, OfferSegment
 from stackferry_runtime import logs, metrics, settings
 from stackferry_runtime.certificates import identity
 from stackferry_runtime.claims import Claims
@@ -35,6 +35,8 @@ from .settings import Settings
 
 log = logger(__name__)
 EVERY = 5.0  # seconds between two words that it's there
+#: what agents handle
+TAKES = (OfferSegment.type, FetchSegment.type)
 
 
 class Agent:
@@ -97,6 +99,8 @@ class Agent:
 
     def take(self, envelope: Envelope, again: bool) -> None:
         """Begin a segment, if this try is ours to make. A fetch needs no claim: its offer serves one guest."""
+        if envelope.type not in TAKES:
+            raise InvalidMessage("misrouted", {"type": f"no agent handles {envelope.type}"})
         offers = envelope.type == OfferSegment.type
         if offers and not self.claims.granted(envelope, again):
             return

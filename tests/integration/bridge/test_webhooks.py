@@ -169,7 +169,8 @@ def test_hooks_choose_by_name_cloud_and_labels_and_come_and_go(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254", "::1", "::ffff:127.0.0.1",
-                                  "192.168.1.1", "0.0.0.0", "224.0.0.1", "fd00::1", "100.64.0.1"])  # fmt: skip
+                                  "192.168.1.1", "0.0.0.0", "224.0.0.1", "fd00::1", "100.64.0.1", "64:ff9b::a9fe:a9fe",
+                                  "2002:a9fe:a9fe::1", "64:ff9b:1::7f00:1", "::7f00:1", "fec0::1", "ff02::1"])  # fmt: skip
 def test_private_addresses_are_spoken_to_where_that_is_allowed_only(host: str) -> None:
     with pytest.raises(Forbidden, match="private"):
         _address(host, 80, False)
@@ -177,7 +178,8 @@ def test_private_addresses_are_spoken_to_where_that_is_allowed_only(host: str) -
 
 
 def test_addresses_for_everybody_are_spoken_to() -> None:
-    assert _address("192.0.9.1", 443, False) == "192.0.9.1"
+    for host in ("192.0.9.1", "2a00:1450:4001::1", "64:ff9b::c000:901"):
+        assert _address(host, 443, False) == host
 
 
 def test_the_waits_are_eight_tries_over_a_day() -> None:

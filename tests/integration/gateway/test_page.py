@@ -110,7 +110,10 @@ def test_the_session_leads_back_and_ends(stack: Stack) -> None:
         for path in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/a\nb"):
             response = client.post("/sign-in", data={"token": token("root"), "next": path}, follow_redirects=False)
             assert response.headers["location"] == "/"
+        kept = client.cookies["stackferry"]
         assert send(client, read(client, "/").form(**{"": "/sign-out"})).url.path == "/sign-in"
+        again = httpx.get(f"{stack.gateway.url()}/", headers={"Cookie": f"stackferry={kept}"}, trust_env=False)
+        assert again.status_code == 303  # whoever has kept it
         assert client.get("/").url.path == "/sign-in"
 
 
@@ -183,6 +186,41 @@ def test_what_takes_something_away_is_asked_first_and_for_administrators(
     sure = Read(asked.text).form(action="undo", sure="yes")
     assert send(root, sure).url.path == here
     assert until(lambda: phase(http, migration) == "undone", 60)
+
+
+def test_what_a_link_says_is_not_what_is_done(stack: Stack, root: httpx.Client, http: httpx.Client) -> None:
+    migration = imported(http)
+    assert until(lambda: phase(http, migration) == "done", 60)
+    here = f"/migrations/{migration}"
+    asked = read(root, f"{here}/sure?action=undo&server=s-1&name=harmless")
+    assert "harmless" not in asked.text
+    assert asked.form(action="undo")["server"] == ""
+    assert root.get(f"{here}/sure?action=retry").status_code == 404
+    cut = read(root, f"{here}/sure?action=cutover&server=s-1&name=harmless")
+    assert "harmless" not in cut.text
+    assert "s-1" in cut.text
+    word = read(root, here).forms[0]["word"]
+    response = root.post(f"{here}?action=undo&sure=yes", data={"word": word})
+    assert response.status_code == 422  # the form says nothing
+    assert phase(http, migration) == "done"
+    send(root, {"": here, "word": word, "action": "cutover", "server": "s-1", "sure": "yes"})
+    log = (stack.folder / "logs" / "gateway.log").read_text()
+    assert [line for line in log.splitlines() if "audit=True" in line and "action=cutover" in line and "s-1" in line]
+
+
+def test_who_is_not_signed_in_sends_little_and_not_often(stack: Stack) -> None:
+    with visitor(stack, None) as client:
+        for path in ("/sign-in", "/sign-out"):
+            response = client.post(path, data={"token": "x" * 100_000})
+            assert response.status_code in (401, 413)
+        answers = [client.post("/sign-in", data={"token": f"guess-{n}"}).status_code for n in range(40)]
+        assert set(answers) == {401, 429}
+    assert until(lambda: visits(stack), 20), "nobody can sign in any more"
+
+
+def visits(stack: Stack) -> bool:
+    with visitor(stack, "root") as client:
+        return client.get("/").status_code == 200
 
 
 def test_a_migration_is_planned_without_javascript(root: httpx.Client, http: httpx.Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..events import Event
+from ..events import Event, Place
 
 
 class Away(Exception):
@@ -22,11 +22,11 @@ class Target(Protocol):
     name: str
     is_exact: bool  # whether its position is the last event that it has; else it may have some after it
 
-    def position(self) -> int | None:
-        """The number of the last event that it surely has; None when it can't say. Raises Away."""
+    def position(self) -> Place | None:
+        """The last event that it surely has; None when it can't say. Raises Away."""
 
-    def send(self, events: list[Event]) -> Iterator[int]:
-        """Give it some events; yield the number of each up to which it has all, once that's certain. Raises Away."""
+    def send(self, events: list[Event]) -> Iterator[Place]:
+        """Give it some events; yield each place up to which it has all, once that's certain. Raises Away."""
         yield from ()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..events import Event
+from ..events import Event, Place
 from . import Away
 
 TAIL = 4 << 20  # bytes at the end among which the last whole line is looked for
@@ -25,7 +25,7 @@ class File:
         self.name, self.path = "file", path
         self._is_mended = False
 
-    def position(self) -> int | None:
+    def position(self) -> Place | None:
         """The number of the last whole line; a line that was cut short by a kill is cut away."""
         try:
             with self.path.open("rb+") as content:
@@ -40,9 +40,12 @@ class File:
         except OSError as error:
             raise Away(f"{self.path}: {error.strerror}") from None
         lines = tail[:whole].splitlines()
-        return int(json.loads(lines[-1])["number"]) if lines else None
+        if not lines:
+            return None
+        last = json.loads(lines[-1])
+        return Place(int(last["number"]), last["event"].get("id"))
 
-    def send(self, events: list[Event]) -> Iterator[int]:
+    def send(self, events: list[Event]) -> Iterator[Place]:
         """Append them, as one."""
         lines = b"".join(
             b'{"number": %d, "key": %s, "event": %s}\n' % (one.number, json.dumps(one.key).encode(), _line(one.body))
@@ -59,7 +62,7 @@ class File:
         except OSError as error:
             self._is_mended = False  # a part may have been written
             raise Away(f"{self.path}: {error.strerror}") from None
-        yield events[-1].number
+        yield events[-1].place
 
     def close(self) -> None:
         """Nothing is open."""

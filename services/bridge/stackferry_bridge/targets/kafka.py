@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from ..events import MEDIA, Event
+from ..events import MEDIA, Event, Place
 from ..reading import BATCH
 from . import Away
 
@@ -32,7 +32,7 @@ class Kafka:
         self._settings = {"bootstrap.servers": servers, "client.id": "stackferry", **more}
         self._producer: Producer | None = None
 
-    def position(self) -> int | None:
+    def position(self) -> Place | None:
         """The number below which all is there."""
         consumer = Consumer({**self._settings, "group.id": "stackferry", "enable.auto.commit": False})
         try:
@@ -43,7 +43,7 @@ class Kafka:
         finally:
             consumer.close()
         numbers = [number for number in ends if number is not None]
-        return max(-1, max(numbers) - BATCH) if numbers else None
+        return Place(max(-1, max(numbers) - BATCH)) if numbers else None
 
     def _last(self, consumer: Consumer, partition: int) -> int | None:
         """The number that the last message of a partition says."""
@@ -59,7 +59,7 @@ class Kafka:
         said = dict(message.headers() or ()).get(NUMBER) or b""
         return int(said) if said.isdigit() else None
 
-    def send(self, events: list[Event]) -> Iterator[int]:
+    def send(self, events: list[Event]) -> Iterator[Place]:
         """Produce them all, and await each one's receipt."""
         if self._producer is None:
             self._producer = Producer({**self._settings, "enable.idempotence": True, "message.timeout.ms": 15_000})
@@ -81,7 +81,7 @@ class Kafka:
         if failed or left:
             self.close()
             raise Away(f"Kafka takes nothing now: {failed[0] if failed else 'no answer'}")
-        yield events[-1].number
+        yield events[-1].place
 
     def close(self) -> None:
         """Forget what wasn't sent: it's carried again."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from stackferry.errors import Error
 
-from ..events import MEDIA, Event
+from ..events import MEDIA, Event, Place
 from . import Away
 
 EVENTS, NUMBER = "stackferry/events", "stackferry/number"
@@ -31,9 +32,12 @@ class Mqtt:
 
     def __init__(self, url: str) -> None:
         self.name, self.parts = "mqtt", urlsplit(url)
+        if self.parts.scheme not in PORTS:
+            raise Error(f"STACKFERRY_TARGET: expected mqtt:// or mqtts://, not {self.parts.scheme}://")
         self._client: Client | None = None
+        self._refused: list[str] = []
 
-    def position(self) -> int | None:
+    def position(self) -> Place | None:
         """The number that the retained message says."""
         client, found, heard = self._connected(), list[bytes](), threading.Event()
 
@@ -45,16 +49,18 @@ class Mqtt:
         client.subscribe(NUMBER, qos=1)
         heard.wait(RETAINED)
         client.unsubscribe(NUMBER)
-        return int(found[-1]) if found and found[-1].isdigit() else None
+        number, _, id_ = (found[-1] if found else b"").decode("utf-8", "replace").partition(" ")
+        return Place(int(number), id_ or None) if number.isdecimal() else None
 
-    def send(self, events: list[Event]) -> Iterator[int]:
+    def send(self, events: list[Event]) -> Iterator[Place]:
         """Publish them all, await each one's receipt, and then say how far it is."""
         client, properties = self._connected(), Properties(PacketTypes.PUBLISH)
+        self._refused.clear()
         properties.ContentType = MEDIA
         sent = [client.publish(f"{EVENTS}/{_topic(one.key)}", one.body, 1, properties=properties) for one in events]
         self._await(sent)
-        self._await([client.publish(NUMBER, str(events[-1].number), 1, retain=True)])
-        yield events[-1].number
+        self._await([client.publish(NUMBER, " ".join(map(str, events[-1].place)), 1, retain=True)])
+        yield events[-1].place
 
     def _await(self, sent: list) -> None:  # type: ignore[type-arg]
         for one in sent:
@@ -66,6 +72,9 @@ class Mqtt:
             if not one.is_published():
                 self.close()
                 raise Away("MQTT doesn't confirm")
+        if self._refused:  # a broker confirms what it refuses, too
+            self.close()
+            raise Away(f"MQTT refuses: {self._refused[0]}")
 
     def close(self) -> None:
         """Disconnect."""
@@ -80,9 +89,10 @@ class Mqtt:
         self.close()
         client, is_there = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5), threading.Event()
         client.on_connect = lambda *about: is_there.set() if not about[3].is_failure else None
+        client.on_publish = lambda *about: self._refused.append(str(about[3])) if about[3].is_failure else None
         client.max_inflight_messages_set(1)  # so that the order stays
         if self.parts.username:
-            client.username_pw_set(self.parts.username, self.parts.password)
+            client.username_pw_set(unquote(self.parts.username), unquote(self.parts.password or ""))
         if self.parts.scheme == "mqtts":
             client.tls_set()
         try:

@@ -1,7 +1,7 @@
 """NATS JetStream: a subject for each migration and event. Source: CloudEvents' NATS protocol binding, structured mode.
 
 ``stackferry.events.<source>.<destination>.<migration>.<event>``, as on RabbitMQ; what the broker would read otherwise
-is percent-encoded. ``Nats-Msg-Id`` is the event's number, so that JetStream drops what is carried twice, and the header
+is percent-encoded. ``Nats-Msg-Id`` is the event's id, so that JetStream drops what is carried twice, and the header
 ``Stackferry-Number`` of the last message says where to go on.
 """
 
@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
-from ..events import MEDIA, Event
+from ..events import MEDIA, Event, Place
 from . import Away
 
 SUBJECT = "stackferry.events"
@@ -37,14 +37,14 @@ class Nats:
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
 
-    def position(self) -> int | None:
+    def position(self) -> Place | None:
         """The number that the stream's last message says."""
         return self._do(self._position())
 
-    def send(self, events: list[Event]) -> Iterator[int]:
+    def send(self, events: list[Event]) -> Iterator[Place]:
         """Publish them all, and await each one's receipt."""
         self._do(self._publish(events))
-        yield events[-1].number
+        yield events[-1].place
 
     def close(self) -> None:
         """Disconnect."""
@@ -76,19 +76,20 @@ class Nats:
             await stream.add_stream(config)
         return stream
 
-    async def _position(self) -> int | None:
+    async def _position(self) -> Place | None:
         stream = await self._stream()
         try:
             last = await stream.get_last_msg(STREAM, f"{SUBJECT}.>")
         except NotFoundError:
             return None
-        number = (last.headers or {}).get(NUMBER, "")
-        return int(number) if number.isdecimal() else None
+        headers = last.headers or {}
+        number = headers.get(NUMBER, "")
+        return Place(int(number), headers.get("Nats-Msg-Id")) if number.isdecimal() else None
 
     async def _publish(self, events: list[Event]) -> None:
         stream = await self._stream()
         for one in events:  # one after the other: that's what keeps the order, and what the last message says true
-            headers = {"Content-Type": MEDIA, "Nats-Msg-Id": str(one.number), NUMBER: str(one.number)}
+            headers = {"Content-Type": MEDIA, "Nats-Msg-Id": one.id, NUMBER: str(one.number)}
             await stream.publish(f"{SUBJECT}.{_token(one.key)}", one.body, headers=headers)
 
 

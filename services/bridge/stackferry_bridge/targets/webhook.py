@@ -22,13 +22,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from stackferry.envelope import Envelope
 from stackferry.wording.telling import told
 from stackferry_runtime.logs import logger
 
-from ..events import MEDIA, Event
+from ..events import MEDIA, Event, Place
 from . import Away
 
 log = logger(__name__)
@@ -37,6 +36,8 @@ WAITS = (5.0, 60.0, 600.0, 3600.0, 4 * 3600.0, 6 * 3600.0, 12 * 3600.0)
 TAKES = 15.0  # seconds for an answer
 READS = 64 << 10  # bytes of an answer that are looked at
 GOOD = range(200, 300)
+#: addresses of IPv6 that end with one of IPv4 (RFC 6052, RFC 8215, RFC 4291)
+TRANSLATED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,17 @@ class Webhook:
         self._client = httpx.Client(timeout=TAKES, follow_redirects=False, trust_env=False)
         self._templates = ImmutableSandboxedEnvironment(autoescape=False)
 
-    def position(self) -> int | None:
+    def position(self) -> Place | None:
         """It can't say."""
         return None
 
-    def send(self, events: list[Event]) -> Iterator[int]:
+    def send(self, events: list[Event]) -> Iterator[Place]:
         """Send those that are for it, one by one."""
         for event in events:
             if self.hook.wants(event):
                 self._send(event)
-                yield event.number
-        yield events[-1].number
+                yield event.place
+        yield events[-1].place
 
     def close(self) -> None:
         """Leave the connections."""
@@ -95,8 +96,8 @@ class Webhook:
     def _send(self, event: Event) -> None:
         try:
             status = self._post(event)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TemplateError, Forbidden) as error:
-            why = f"{type(error).__name__}: {error}" if isinstance(error, httpx.HTTPError) else str(error)
+        except Exception as error:  # also what a template stumbles over: a try like any other
+            why = f"{type(error).__name__}: {error}"
         else:
             if status in GOOD:
                 self.tries = (-1, 0)
@@ -120,8 +121,9 @@ class Webhook:
         with self._client.stream(
             "POST", to, content=body, headers=headers, extensions={"sni_hostname": parts.hostname}
         ) as answer:
-            for size, _ in enumerate(answer.iter_bytes(1024)):
-                if size * 1024 > READS:
+            deadline = time.monotonic() + TAKES
+            for size, _ in enumerate(answer.iter_raw(1024)):
+                if size * 1024 > READS or time.monotonic() > deadline:
                     break
             return answer.status_code
 
@@ -164,6 +166,19 @@ class Webhook:
         self.tries = (-1, 0)
 
 
+def _is_for_everybody(address: Any) -> bool:
+    """Whether an address is public, and so is the one of IPv4 that it may hold."""
+    if isinstance(address, ipaddress.IPv6Address):
+        held = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if any(address in network for network in TRANSLATED):
+            held = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if address.is_site_local or (held is not None and not _is_for_everybody(held)):
+            return False
+        if held is not None and address.ipv4_mapped:
+            return True
+    return bool(address.is_global and not address.is_multicast)
+
+
 class Forbidden(Exception):
     """An address that nothing is sent to."""
 
@@ -173,7 +188,6 @@ def _address(host: str, port: int, private: bool) -> str:
     found: list[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [ipaddress.ip_address(one[4][0]) for one in found]
     for address in addresses:
-        seen = getattr(address, "ipv4_mapped", None) or address
-        if not private and (not seen.is_global or seen.is_multicast):
+        if not private and not _is_for_everybody(address):
             raise Forbidden(f"{host} is at {address}, which is private; `private: true` allows that")
     return str(addresses[0])

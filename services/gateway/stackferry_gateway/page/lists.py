@@ -17,13 +17,14 @@ from .visit import Go, Page, Visit
 SHOWN, OVER_SHOWN = 100, 20  # migrations on one page
 LARGEST = 20_000  # steps of a migration whose servers are looked at one by one
 SMALL = 3000  # the same, where many migrations are shown
+READ = 15  # migrations on a list whose steps are read for it: fewer than are kept at hand
 DAY = 86400.0
 EVERYTHING = "/events?progress=false"
 
 
 def now(visit: Visit) -> Page:
     """What is under way, what needs a person, and what is over."""
-    active = [_row(visit, one) for one in _some(visit, ACTIVE, SHOWN)]
+    active = [_row(visit, one, number < READ) for number, one in enumerate(_some(visit, ACTIVE, SHOWN))]
     over = [_row(visit, one) for one in _some(visit, ENDED, OVER_SHOWN)]
     fleet = _fleet(visit)
     today = moment(time.time() - DAY)
@@ -43,11 +44,15 @@ def _some(visit: Visit, phases: tuple[str, ...], limit: int) -> list[Row]:
     return list(migrations.index(call).data["items"])
 
 
-def _row(visit: Visit, migration: Row) -> Row:
-    """A migration with where it is, as far as that is cheap to know."""
+def _row(visit: Visit, migration: Row, is_read: bool = False) -> Row:
+    """A migration with where it is, as far as that is cheap to know. *is_read*: its steps may be read for it."""
     overall, phases = (None, None)
-    if migration["phase"] == "running" and size(migration) <= SMALL:
-        _, overall, phases = standings(visit, migration["id"])
+    if migration["phase"] == "running":
+        found = visit.seen.standings.peek(migration["id"])
+        if found is None and is_read and size(migration) <= SMALL:
+            found = standings(visit, migration["id"])
+        if found is not None:
+            _, overall, phases = found
     totals = migration["totals"] or {}
     failed = totals.get("failed", 0) + totals.get("skipped", 0)
     cutover = phases.get(CUTOVER, 0) if phases else 0

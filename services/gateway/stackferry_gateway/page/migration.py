@@ -232,12 +232,13 @@ def _pages(visit: Visit, first: int, many: int) -> dict[str, str | None]:
 def sure(visit: Visit) -> Page:
     """Ask before something is done that can't simply be taken back."""
     action, found = visit.said("action"), migrations.show(visit.call).data
-    if action not in BUTTONS:
-        raise Problem(404, "there's nothing of this name to do")
-    server = visit.said("server")
-    label, explained = BUTTONS[action]
-    named = visit.said("name") or server
-    label = f"Cut over {named}" if server else label
+    label, explained = BUTTONS.get(action, ("", ""))
+    if not explained:
+        raise Problem(404, "there's nothing of this name that is asked for first")
+    server = visit.said("server") if action == "cutover" else ""
+    if server:
+        each = standings(visit, found["id"])[0] if size(found) <= LARGEST else []
+        label = f"Cut over {next((one.name for one in each if _id(one) == server), '')} ({server})"
     data = {"migration": found, "action": action, "label": label, "explained": explained, "server": server}
     return Page("sure.html", f"{label}?", data)
 
@@ -248,7 +249,7 @@ def act(visit: Visit) -> Go:
     here = f"/migrations/{visit.call.path['migration']}"
     explained = BUTTONS.get(action, ("", ""))[1]
     if explained and visit.said("sure") != "yes":
-        about = {"server": server, "name": visit.said("name")} if server else {}
+        about = {"server": server} if server else {}
         return Go(f"{here}/sure?{urlencode({'action': action, **about})}")
     allow(visit.call.person, ADMIN if action in TAKES_AWAY else OPERATOR)
     body = loaded(schemas.Action, {"action": action, **({"servers": [server]} if server else {})})

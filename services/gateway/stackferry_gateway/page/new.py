@@ -109,7 +109,7 @@ def _body(visit: Visit, mode: str) -> Row:
             body[name] = value
     for name in NUMBERS:
         if text := visit.said(name):
-            if not text.isdecimal():
+            if not text.isdecimal() or len(text) > 18:
                 raise Error(f"{name.replace('_', ' ')}: {text!r} is no number")
             body[name] = int(text)
     return body

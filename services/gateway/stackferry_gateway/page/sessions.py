@@ -24,7 +24,7 @@ from ..people import Person, Tokens
 from ..problems import Problem
 
 LASTS = 12 * 3600.0  # seconds
-WIDE = 1 << 10  # bytes of a cookie, at most
+WIDE = 4 << 10  # bytes of a cookie, at most
 LEAST = 32  # bytes of a key
 
 
@@ -35,14 +35,22 @@ class Sessions:
         self, key: bytes | None = None, is_secure: bool = False, clock: Callable[[], float] = time.time
     ) -> None:
         self._key, self.is_secure, self.clock = key or secrets.token_bytes(LEAST), is_secure, clock
+        self._ended: dict[str, float] = {}  # what cookies of sessions said that were ended → until when
         self.cookie = "__Host-stackferry" if is_secure else "stackferry"
 
     def begin(self, person: Person, response: Response) -> None:
         """Let the browser say from now on that it's this person."""
         until = int(self.clock() + LASTS)
-        said = base64.urlsafe_b64encode(json.dumps([person.name, until]).encode()).decode().rstrip("=")
+        words = json.dumps([person.name, until, secrets.token_hex(8)], ensure_ascii=False)
+        said = base64.urlsafe_b64encode(words.encode()).decode().rstrip("=")
         value = f"{said}.{self._sign('session', said, person.digest)}"
         response.set_cookie(self.cookie, value, path="/", httponly=True, samesite="lax", secure=self.is_secure)
+
+    def forget(self, request: Request) -> None:
+        """A session that was ended is good no longer, whoever has kept its cookie; at this gateway."""
+        now = self.clock()
+        self._ended = {said: until for said, until in self._ended.items() if until > now}
+        self._ended[request.cookies.get(self.cookie, "").partition(".")[0]] = now + LASTS
 
     def end(self, response: Response) -> None:
         """Let the browser forget who it is."""
@@ -51,15 +59,15 @@ class Sessions:
     def knock(self, request: Request, tokens: Tokens) -> Person:
         """The person whose cookie a request has; raise Problem when there's none, or it's good no longer."""
         said, _, signature = request.cookies.get(self.cookie, "").partition(".")
-        if not said or len(said) + len(signature) > WIDE:
+        if not said or len(said) + len(signature) > WIDE or said in self._ended:
             raise Problem(401, "sign in first")
         try:
-            name, until = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))
+            name, until, _ = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))
             person = tokens.named(str(name))
-        except (ValueError, TypeError, RecursionError):
-            raise Problem(401, "sign in again") from None
+        except (ValueError, TypeError, RecursionError, Problem):  # who it might be is nobody's to know
+            raise Problem(401, "sign in first") from None
         if not hmac.compare_digest(self._sign("session", said, person.digest).encode(), signature.encode()):
-            raise Problem(401, "sign in again")
+            raise Problem(401, "sign in first")
         if not isinstance(until, int) or until < self.clock():
             raise Problem(401, "the session is over; sign in again")
         return person

@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from stackferry import __version__
+from stackferry_runtime.logs import logger
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..calls import Call
-from ..people import Person
+from ..people import Person, Rate
 from ..problems import Problem
 from ..rendering import rendered
 from ..serving import Noted, Serving, allow, names_of, told_as
@@ -33,6 +34,9 @@ HEADERS = {
 STATIC = {path.name: path.read_bytes() for path in (HERE / "static").iterdir()}
 MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 FIELDS = 2000  # of a form
+FORM_BYTES, SMALL_BYTES = 1 << 20, 16 << 10  # of a form; of one that anybody may send
+REFUSALS = 5.0  # sign-ins a second that may fail, of all people together
+log = logger(__name__)
 
 
 class Site:
@@ -41,6 +45,7 @@ class Site:
     def __init__(self, serving: Serving, sessions: Sessions, seen: Seen) -> None:
         self.serving, self.sessions, self.seen = serving, sessions, seen
         self.door = serving.door.beside(sessions.knock)
+        self.refusals = Rate(REFUSALS)
 
     def handler(self, line: Line) -> Any:
         """The ASGI endpoint of a line of the page's table."""
@@ -48,7 +53,7 @@ class Site:
         async def answer(request: Request, person: Person) -> Response:
             form: Mapping[str, list[str]] = {}
             if line.method == "POST":
-                form = await self._form(request)
+                form = await self._form(request, FORM_BYTES)
                 self.sessions.check(request, next(iter(form.get("word", ())), ""))
             allow(person, line.role)
             return await self.serving.work(person, self._answer, line, request, person, form)
@@ -56,7 +61,9 @@ class Site:
         return self.serving.within(self.door, answer, self.refused)
 
     def _answer(self, line: Line, request: Request, person: Person, form: Mapping[str, list[str]]) -> Response:
-        said = {name: few[0] for name, few in form.items() if name in ("action", "server")}
+        said: dict[str, Any] = {name: form[name][0] for name in ("action", "do") if form.get(name)}
+        if form.get("server"):
+            said["servers"] = form["server"]
         headers = {
             name: value for name, value in request.headers.items() if name not in ("if-none-match", "idempotency-key")
         }
@@ -97,8 +104,8 @@ class Site:
             Page("problem.html", "That can't be done", {"problem": problem}, problem.status), request, person
         )
 
-    async def _form(self, request: Request) -> dict[str, list[str]]:
-        body = await self.serving.body(request, FORM)
+    async def _form(self, request: Request, most: int) -> dict[str, list[str]]:
+        body = await self.serving.body(request, FORM, most)
         try:
             return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=FIELDS)
         except ValueError:
@@ -118,12 +125,14 @@ class Site:
             data = {"next": request.query_params.get("next", "/"), "why": ""}
             return self.show(Page("sign_in.html", "Sign in", data), request)
         refuse_others(request)
-        form = await self._form(request)
+        form = await self._form(request, SMALL_BYTES)
         token, to = (next(iter(form.get(name, ())), "").strip() for name in ("token", "next"))
         try:
             person = self.serving.door.tokens.of(token.encode())
             self.serving.door.rate.take(person.name)
         except Problem as problem:
+            log.warning("sign-in refused", audit=True, why=problem.detail)
+            self.refusals.take("sign-in")
             data = {"next": to, "why": problem.detail}
             return self.show(Page("sign_in.html", "Sign in", data, problem.status), request)
         response = RedirectResponse(_own(to), 303, HEADERS)
@@ -135,11 +144,13 @@ class Site:
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
         try:
-            form = await self._form(request)
+            self.sessions.knock(request, self.door.tokens)
+            form = await self._form(request, SMALL_BYTES)
             self.sessions.check(request, next(iter(form.get("word", ())), ""))
         except Exception as error:
             return self.refused(error, request)
         response = RedirectResponse("/sign-in", 303, HEADERS)
+        self.sessions.forget(request)
         self.sessions.end(response)
         return response
 

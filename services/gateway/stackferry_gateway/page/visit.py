@@ -48,8 +48,10 @@ class Visit:
         return ROLES.index(self.call.person.client.role) >= ROLES.index(role)
 
     def said(self, name: str, default: str = "") -> str:
-        """A field of the form, or after the question mark, without spaces around it."""
-        return next(iter(self.form.get(name, ())), self.query.get(name, default)).strip()
+        """A field of the form that was sent, else what stands after the question mark, without spaces around it."""
+        if self.form:
+            return next(iter(self.form.get(name, ())), default).strip()
+        return self.query.get(name, default).strip()
 
     def lines(self, name: str) -> list[str]:
         """The lines of a text of the form, without empty ones."""
