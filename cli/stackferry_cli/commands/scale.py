@@ -41,9 +41,9 @@ class Scaler:
         volumes = scaling.needed(ferry.migrations(["running"]), places[0], places[1])
         fleets = [scaling.fleet(cloud, project, self.name, known) for cloud, project in self.sides]
         want = scaling.wanted(volumes, min(one.slots for one in fleets), self.least, self.most)
-        done = []
         if any(len(one.active) < want for one in fleets):
-            done.append(self._grow(ferry, fleets, want, volumes))
+            return [self._grow(ferry, fleets, want, volumes)]
+        done = []
         for one, (cloud, project) in zip(fleets, self.sides, strict=True):
             done += self._shrink(ferry, one, project, want, now, cloud)
         return done

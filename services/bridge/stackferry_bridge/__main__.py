@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def main() -> int:
         told = settings.load(Settings)
         logs.configure(told.log_level, told.log_format)
         bridge = Bridge(told)
+        metrics.watched(told.metrics_address, bridge.is_well)
     except Error as error:
         print(error, file=sys.stderr)
         return 2
@@ -97,7 +99,6 @@ class Bridge:
             carrier.start()
         if self.answering is not None:
             self.answering.start()
-        metrics.watched(self.told.metrics_address, self.is_well)
         log.info("ready", pid=os.getpid(), to=self.told.to)
         if self.told.ready_file:
             Path(self.told.ready_file).write_text(str(os.getpid()))
@@ -108,8 +109,11 @@ class Bridge:
                 code = 1
                 break
             over.wait(LOOK)
+        deadline = time.monotonic() + self.told.drain_timeout
         for carrier in self.carriers.values():
-            carrier.close(self.told.drain_timeout)
+            carrier.close(0)
+        for carrier in self.carriers.values():
+            carrier.close(max(0.0, deadline - time.monotonic()))
         if self.answering is not None:
             self.answering.close()
         return code

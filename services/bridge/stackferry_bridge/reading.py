@@ -11,6 +11,7 @@ from typing import Any
 from kombu import Consumer, Queue
 from stackferry import topology
 from stackferry.bus import connected, receiving
+from stackferry.errors import BrokerUnavailable
 from stackferry_runtime.logs import logger
 
 from .events import Event
@@ -84,10 +85,13 @@ def _some(uri: str, offset: int | str) -> list[Event]:
         channel = receiving(connection)
         channel.basic_qos(0, AT_ONCE, False)
         name = topology.history_queue().name
+        many = channel.queue_declare(name, passive=True).message_count
         stream = Queue(name, consumer_arguments={"x-stream-offset": offset}, no_declare=True)
         Consumer(channel, [stream(channel)], on_message=take, auto_declare=False).consume()
         deadline = time.monotonic() + LISTENS
         with suppress(TimeoutError):
             while (left := deadline - time.monotonic()) > 0:
                 connection.connection.drain_events(timeout=min(left, QUIET if found else left))
+    if many and not found:
+        raise BrokerUnavailable(f"it has {many} events, and gives none of them now")
     return found
