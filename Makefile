@@ -54,6 +54,13 @@ test: install lint sandbox ## Everything that must be green, against a real brok
 unit: $(VENV)/.installed ## What needs no broker, cloud or disk, in a minute; thorough tests are left to `make test`
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not thorough" tests/unit tests/contract $(ARGS)
 
+.PHONY: pictures
+pictures: install sandbox ## Take the pictures of the page anew, from the browser tests (docs/pictures)
+	@deploy/system-packages browser
+	@folder=$$(mktemp -d) && \
+	STACKFERRY_PICTURES=$$folder $(BIN)/python -m pytest -q tests/clouds/test_page.py -k report && \
+	cp $$folder/servers-wide.png docs/pictures/migration.png && cp $$folder/now-wide.png docs/pictures/now.png; rm -r $$folder
+
 .PHONY: chaos
 chaos: install ## Kill things while they work (SEED; SIZE: stacks, servers; KILLS while servers cross)
 	SEED=$(SEED) SIZE=$(SIZE) KILLS=$(KILLS) $(BIN)/python -m pytest -m chaos $(ARGS)
