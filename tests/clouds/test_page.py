@@ -83,9 +83,9 @@ def test_a_warm_server_is_moved_from_the_first_click_to_the_report(
         awaited(page, tab if tab != "Waiting" else "Waiting for", where="#tab")
         assert axe(page) == []
         picture(page, tab.lower().replace(" ", "-"))
-    for name in ("Hosts", "Trouble"):
+    for name in ("Now", "Hosts", "Trouble"):
         press(page, name)
-        awaited(page, name, where="h1")
+        awaited(page, name if name != "Now" else "Ended as")
         assert axe(page) == []
         picture(page, name.lower())
     (moved,) = [one for one in destination.connect().compute.servers() if one.name == "db"]
