@@ -71,6 +71,12 @@ class Teller:
         self.publisher, self.ids = Publisher(stack.node.uri("coordinator"), "tests"), list[str]()
         self.migrations = [str(uuid.uuid4()) for _ in range(3)]
 
+    def is_heard(self) -> bool:
+        """Whether an event, which is told for this, finds a queue that is bound."""
+        event = MigrationChanged.make("tests", {"migration": self.migrations[0], "phase": "running"})
+        key = f"a.b.{self.migrations[0]}.migration-changed"
+        return self.publisher.publish_all([Outgoing.of(topology.EVENTS.name, key, event)]) == [None]
+
     def tell(self, many: int, labels: dict[str, str] | None = None, source: str = "old") -> list[str]:
         sent, told = [], []
         for number in range(many):

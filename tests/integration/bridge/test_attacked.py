@@ -66,7 +66,7 @@ def test_a_stream_that_was_made_anew_is_carried_from_its_beginning(stack: Stack,
             bridge.stop()
         with connect(stack.node.uri("admin"), "tests", heartbeat=0) as connection, connection.channel() as channel:
             channel.queue_delete(topology.history_queue().name)
-        assert until(lambda: made_again(stack), 60), "the coordinator makes no history"
+        assert until(lambda: made_again(stack) and told.is_heard(), 60), "the coordinator makes no history"
         place = json.loads((tmp_path / "f/state/file.json").read_text())["number"]
         ids = told.tell(place + 10)  # more than there were: the number alone tells nothing
         for bridge in several:
