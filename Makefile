@@ -132,6 +132,11 @@ benchmark-servers: install sandbox ## Count the API calls of 60 servers and what
 benchmark-gateway: install ## Measure the gateway with 200 listeners, and 1,000 migrations
 	$(BIN)/python benchmarks/gateway.py $(ARGS)
 
+.PHONY: benchmark-bridge
+benchmark-bridge: install ## Measure how many events a second the bridge carries to a file, NATS and MQTT
+	deploy/system-packages targets
+	$(BIN)/python benchmarks/bridge.py $(ARGS)
+
 .PHONY: benchmark-data
 benchmark-data: install ## Measure volume copies against OS Migrate's nbdkit, ssh and qemu-img, and dd (as root)
 	deploy/system-packages data-plane

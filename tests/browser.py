@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import selenium_axe_python
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -22,16 +21,15 @@ CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
          "--force-prefers-reduced-motion")  # fmt: skip
-AXE = "axe-core@4.14.1"
 JUDGE = "const over = arguments[0]; axe.run().then(over, (error) => over({error: String(error)}))"
 WIDE, NARROW = (1280, 900), (390, 844)
 
 
 @contextmanager
 def browser(folder: Path, *more: str, scripts: bool = True) -> Iterator[Chrome]:
-    """A browser with a profile of its own in *folder*. Skips the test where there's none."""
+    """A browser with a profile of its own in *folder*. Where there's none, the run fails (``skips.py``)."""
     if not Path(CHROMIUM).exists() or not Path(DRIVER).exists():
-        pytest.skip("optional: chromium and chromium-driver aren't installed")
+        pytest.skip("chromium and chromium-driver aren't installed")
     options = ChromeOptions()
     options.binary_location = CHROMIUM
     for word in (*QUIET, f"--user-data-dir={folder}/profile", *more):
@@ -84,16 +82,9 @@ def picture(driver: Chrome, name: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Chrome], list[Any]]]:
+def axe() -> Callable[[Chrome], list[Any]]:
     """What axe finds wrong with a page, for people who see, hear or move otherwise."""
-    if shutil.which("npm") is None:
-        pytest.skip("optional: npm is not installed")
-    folder = tmp_path_factory.mktemp("axe")
-    words = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", AXE]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
-    if done.returncode:
-        pytest.skip(f"optional: axe can't be installed: {done.stderr[-200:]}")
-    script = (folder / "node_modules/axe-core/axe.min.js").read_text()
+    script = (Path(selenium_axe_python.__file__).parent / "axe-core/axe.min.js").read_text()
 
     def judge(driver: Chrome) -> list[Any]:
         found: list[Any] = []
@@ -107,5 +98,4 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Chrome],
                       for one in done["violations"]]  # fmt: skip
         return found
 
-    yield judge
-    shutil.rmtree(folder)
+    return judge

@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 from stackferry.client import Client
-from stackferry.errors import Error, NoAnswer
+from stackferry.errors import Error
 
 from .. import output
 from ..hosts import scaling
@@ -19,7 +20,7 @@ from ..hosts.wanted import NAME
 from ..options import Destination, DestinationProject, Source, SourceProject, client
 from ..options import place as side_of
 
-PAUSE = 30.0
+PAUSE = 30.0  # seconds between two looks
 
 
 @dataclass
@@ -43,10 +44,7 @@ class Scaler:
         want = scaling.wanted(volumes, min(one.slots for one in fleets), self.least, self.most)
         if any(len(one.active) < want for one in fleets):
             return [self._grow(ferry, fleets, want, volumes)]
-        done = []
-        for one, (cloud, project) in zip(fleets, self.sides, strict=True):
-            done += self._shrink(ferry, one, project, want, now, cloud)
-        return done
+        return [line for one in fleets for line in self._shrink(ferry, one, want, now)]
 
     def _grow(self, ferry: Client, fleets: list[Fleet], want: int, volumes: int) -> str:
         """First those that were told to stop, then new ones: the names follow one another."""
@@ -57,22 +55,18 @@ class Scaler:
         self.surplus_since.clear()
         return f"{volumes} volumes: {want} hosts in each cloud"
 
-    def _shrink(
-        self, ferry: Client, of: Fleet, project: str | None, want: int, now: float, cloud: str
-    ) -> list[str]:  # fmt: skip
+    def _shrink(self, ferry: Client, of: Fleet, want: int, now: float) -> Iterator[str]:
         """Drain what wasn't needed for a while; delete what is empty by then."""
-        done = []
         if not (surplus := scaling.surplus(of, want)):
-            self.surplus_since.pop(cloud, None)
-        elif now - self.surplus_since.setdefault(cloud, now) >= self.idle:
+            self.surplus_since.pop(of.cloud, None)
+        elif now - self.surplus_since.setdefault(of.cloud, now) >= self.idle:
             for host in surplus:
                 ferry.control_host(host["id"], "drain")
-                done.append(f"{cloud}: {host['name']} takes nothing new")
+                yield f"{of.cloud}: {host['name']} takes nothing new"
         for host in scaling.gone(of):
-            of_project = ["--source-project", project] if project else []
-            _run("delete", host["id"], "-s", cloud, *of_project, "--yes")
-            done.append(f"{cloud}: {host['name']} is deleted")
-        return done
+            of_project = ["--source-project", of.project] if of.project else []
+            _run("delete", host["id"], "-s", of.cloud, *of_project, "--yes")
+            yield f"{of.cloud}: {host['name']} is deleted"
 
     def _where(self) -> list[str]:
         words = []
@@ -110,7 +104,7 @@ def scale(
             try:
                 for line in scaler.look(ferry, time.monotonic()):
                     output.console.print(line)
-            except (Error, NoAnswer) as error:
+            except Error as error:
                 if once:
                     raise
                 output.errors.print(f"will look again: {error}")

@@ -17,6 +17,7 @@ class Fleet:
     """The hosts of one cloud that have our name, in the order in which they're made: ``name``, ``name-2`` ..."""
 
     cloud: str
+    project: str | None
     hosts: tuple[Row, ...]
 
     @property
@@ -40,7 +41,7 @@ def fleet(cloud: str, project: str | None, name: str, hosts: Iterable[Row]) -> F
     mine = [(number, host) for host in hosts
             if host["cloud"] == cloud and (host["project"] or None) == project
             and (number := numbered(name, host["name"] or "")) is not None]  # fmt: skip
-    return Fleet(cloud, tuple(host for _, host in sorted(mine, key=lambda pair: pair[0])))
+    return Fleet(cloud, project, tuple(host for _, host in sorted(mine, key=lambda pair: pair[0])))
 
 
 def numbered(name: str, called: str) -> int | None:

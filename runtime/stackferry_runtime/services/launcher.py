@@ -11,15 +11,14 @@ eventlet.monkey_patch()  # before anything else is imported: libraries must see 
 import importlib  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
-import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from nameko.containers import ServiceContainer  # noqa: E402
 from stackferry.bus import connect, declare  # noqa: E402
-from stackferry.errors import BrokerUnavailable, Error  # noqa: E402
+from stackferry.errors import BrokerUnavailable  # noqa: E402
 
-from .. import garbage, logs, metrics, settings  # noqa: E402
+from .. import garbage, logs, metrics, settings, starting  # noqa: E402
 from . import bus  # noqa: E402
 
 os.environ.setdefault("PSYCOPG_WAIT_FUNC", "wait_selector")  # psycopg's C waits would stop every greenlet
@@ -28,29 +27,15 @@ DRAIN_EXIT = 75  # handlers were abandoned; the broker delivers their messages a
 
 def launch(service: str, settings_class: type[settings.Common]) -> None:
     """Run ``module:Class`` until SIGTERM or SIGINT. Exit codes: 0 stopped, 2 wrong settings, 75 drained in part."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(settings.describe(settings_class))
-        return
-    try:
-        config = settings.load(settings_class)
-    except Error as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    logs.configure(config.log_level, config.log_format)
+    config = starting.told(settings_class)
     log = logs.logger(service.partition(":")[0].partition(".")[0])
-    try:
+    with starting.refusing():
         metrics.watched(config.metrics_address, bus.are_reading)  # it's alive while it waits for the broker
-    except Error as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     await_broker(config.amqp_uri, log)
     container = build(service, config)
     _stop_on_signals(container, config.drain_timeout, log)
-    try:
+    with starting.refusing():  # such as a file that a setting names, and that can't be used
         container.start()
-    except Error as error:  # such as a file that a setting names, and that can't be used
-        print(error, file=sys.stderr)
-        sys.exit(2)
     garbage.collect_rarely()
     log.info("ready", pid=os.getpid())
     if config.ready_file:

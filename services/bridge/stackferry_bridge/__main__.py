@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from stackferry.errors import Error
-from stackferry_runtime import logs, metrics, settings
+from stackferry_runtime import logs, metrics, starting
 from stackferry_runtime.reread import Reread
 
 from . import hooks
@@ -29,17 +29,10 @@ CLASSES = {"nats": "Nats", "kafka": "Kafka", "mqtt": "Mqtt"}
 
 def main() -> int:
     """Carry until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a target can't be carried to, 2 wrong settings."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(settings.describe(Settings))
-        return 0
-    try:
-        told = settings.load(Settings)
-        logs.configure(told.log_level, told.log_format)
+    told = starting.told(Settings)
+    with starting.refusing():
         bridge = Bridge(told)
         metrics.watched(told.metrics_address, bridge.is_well)
-    except Error as error:
-        print(error, file=sys.stderr)
-        return 2
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from stackferry.bus import BUS_ERRORS
+from kombu import Connection
+from stackferry.bus import BUS_ERRORS, connected
 from stackferry.errors import BrokerUnavailable, Error
+from stackferry_runtime import history
 from stackferry_runtime.logs import logger
 
 from .cursor import Cursor
-from .events import Place
-from .reading import at, latest, read
+from .events import Event, Place
+from .reading import read
 from .targets import Away, Target
 
 log = logger(__name__)
@@ -90,21 +92,16 @@ class Carrier:
         found, noted = self.target.position(), self.cursor.read()
         if found is None or (noted is not None and not self.target.is_exact):
             found = noted
-        newest = latest(self.uri)
-        if found is None:
-            found = Place(-1 if self.oldest else newest)
-            self._note(found)  # else what is told while the target is away would be skipped at the next start
-        if found.number >= 0 and not self._is_of_this_stream(found, newest):
+        with connected(self.uri, "bridge") as connection:
+            newest = history.latest(connection)
+            if found is None:
+                found = Place(-1 if self.oldest else newest)
+                self._note(found)  # else what is told while the target is away would be skipped at the next start
+            is_of_this = found.number < 0 or _is_of_this_stream(connection, found, newest)
+        if not is_of_this:
             log.warning("the history is another one by now; all of it is carried", target=self.target.name)
             found = Place(-1)
         return found
-
-    def _is_of_this_stream(self, place: Place, newest: int) -> bool:
-        """Whether the event at a place is the one that was carried; of one that is kept no longer nobody knows."""
-        if place.number > newest:
-            return False
-        event = at(self.uri, place.number) if place.id else None
-        return event is None or event.number != place.number or event.id == place.id
 
     def _keep(self, place: Place) -> None:
         if place != self.place:
@@ -123,3 +120,11 @@ class Carrier:
             if self._over.wait(pause):
                 raise Stopped
             pause = min(2 * pause, LONGEST)
+
+
+def _is_of_this_stream(connection: Connection, place: Place, newest: int) -> bool:
+    """Whether the event at a place is the one that was carried; of one that is kept no longer nobody knows."""
+    if place.number > newest:
+        return False
+    found = history.at(connection, place.number) if place.id else None
+    return found is None or found.number != place.number or Event(*found[:3]).id == place.id

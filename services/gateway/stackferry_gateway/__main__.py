@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvicorn
 from stackferry.errors import Error
-from stackferry_runtime import logs, settings
+from stackferry_runtime import logs, metrics, starting
 from starlette.applications import Starlette
 
 from .app import create
@@ -43,17 +43,11 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT. Exit codes: 0 stopped, 2 wrong settings."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(settings.describe(Settings))
-        return 0
-    try:
-        told = settings.load(Settings)
-        logs.configure(told.log_level, told.log_format)
+    told = starting.told(Settings)
+    with starting.refusing():
         _check(told)
         app = create(told)
-    except Error as error:
-        print(error, file=sys.stderr)
-        return 2
+        metrics.watched(told.metrics_address, app.state.is_ready)
     host = f"[{told.address}]" if ":" in told.address else told.address
     try:
         family = socket.AF_INET6 if ":" in told.address else socket.AF_INET

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from prometheus_client import generate_latest
 from stackferry_runtime.desk import Desk
+from stackferry_runtime.metrics import MEDIA, REGISTRY
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,6 +21,7 @@ from starlette.routing import Route
 from . import metrics, openapi
 from .events import Events
 from .history import History
+from .pace import Pace
 from .page import table as page
 from .page.sessions import Sessions, key_of
 from .page.site import Site
@@ -26,7 +29,7 @@ from .page.visit import Seen
 from .people import Tokens
 from .serving import SAFE, Door, Handler, Serving, refused
 from .settings import Settings
-from .standings import Pace, Standings
+from .standings import Standings
 from .table import ENDPOINTS, PREFIX, STREAMS
 
 
@@ -49,7 +52,7 @@ def create(settings: Settings) -> Starlette:
     def is_ready() -> bool:
         return desk.link.is_ready and history.link.is_ready
 
-    counted = metrics.Metrics(lambda: len(door.listening), lambda: history.position, is_ready)
+    counted = metrics.Metrics(lambda: len(door.listening), lambda: history.position)
     described = json.dumps(openapi.document(), ensure_ascii=False).encode()
 
     @asynccontextmanager
@@ -75,7 +78,7 @@ def create(settings: Settings) -> Starlette:
         return Response(b"the broker isn't connected\n", 503, SAFE, "text/plain")
 
     async def measured(_: Request) -> Response:
-        return Response(counted.text(), 200, SAFE, metrics.MEDIA)
+        return Response(generate_latest(REGISTRY), 200, SAFE, MEDIA)
 
     async def description(_: Request) -> Response:
         return Response(described, 200, SAFE, "application/json")
@@ -123,5 +126,5 @@ def create(settings: Settings) -> Starlette:
     ]  # fmt: skip
     app = Starlette(routes=routes, lifespan=living, exception_handlers={HTTPException: unserved})
     app.router.redirect_slashes = False  # it would lead where the Host header says
-    app.state.events = events
+    app.state.events, app.state.is_ready = events, is_ready
     return app

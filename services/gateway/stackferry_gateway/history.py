@@ -23,9 +23,9 @@ from stackferry.bus import BUS_ERRORS, connected, receiving, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import BrokerUnavailable, InvalidMessage
 from stackferry.messages import StepProgressed
+from stackferry_runtime.history import Entry, consume, entry, latest
 from stackferry_runtime.link import Link
 
-AT_ONCE = 500  # messages that the broker sends before the first is acknowledged
 TOLD_FOR = 60.0  # seconds in which a step's progress is kept for who comes later
 QUIET = 1.0  # seconds in which a stream tells how far it is
 SILENT = 10.0  # seconds without a word after which older events can't be read now
@@ -142,7 +142,7 @@ class History:
         """Yield events from an offset on; raise BrokerUnavailable when no more come."""
         found: deque[Told] = deque()
         with connected(self.uri, "gateway replay") as connection:
-            _consume(receiving(connection), offset, lambda message: _take(message, lambda told, _: found.append(told)))
+            consume(receiving(connection), offset, lambda one: _take(one, lambda told, _: found.append(told)))
             while True:
                 try:
                     connection.connection.drain_events(timeout=SILENT)
@@ -155,9 +155,9 @@ class History:
 
     def _begin(self, connection: Connection) -> None:
         """Take in the events that come by a new connection; return once it's known how far the stream is."""
-        if self._next and _end(connection) < self._next - 1:  # it was deleted, and is another one by now
+        if self._next and latest(connection) < self._next - 1:  # it was deleted, and is another one by now
             self._begin_anew()
-        _consume(receiving(connection), self._next or "last", lambda message: _take(message, self._keep))
+        consume(receiving(connection), self._next or "last", lambda one: _take(one, self._keep))
         channel = receiving(connection)
         own = f"{topology.client_queues(user_of(self.uri))}{uuid.uuid4().hex}.progress"
         queue = Queue(own, exclusive=True, auto_delete=True, durable=False)(channel)
@@ -189,7 +189,7 @@ class History:
         self.hear(told.name, event.data)
 
     def _progressed(self, message: Any) -> None:
-        _take(message, self._keep_progress, -1)
+        _take(entry(message, -1), self._keep_progress)
 
     def _keep_progress(self, told: Told, event: Envelope) -> None:
         now = time.monotonic()
@@ -201,36 +201,11 @@ class History:
         self.hear(told.name, event.data)
 
 
-def _consume(channel: Any, offset: Any, take: Callable[[Any], None]) -> None:
-    """Have the stream's messages from an offset on given to *take*."""
-    channel.basic_qos(0, AT_ONCE, False)
-
-    def on_message(message: Any) -> None:
-        take(message)
-        message.ack()
-
-    stream = Queue(topology.history_queue().name, consumer_arguments={"x-stream-offset": offset}, no_declare=True)
-    Consumer(channel, [stream(channel)], on_message=on_message, auto_declare=False).consume()
-
-
-def _end(connection: Connection) -> int:
-    """The number of the stream's last event, or a little less while more are told; -1 when there's none."""
-    numbers, channel, deadline = [-1], receiving(connection), time.monotonic() + QUIET
-    _consume(channel, "last", lambda message: _take(message, lambda told, _: numbers.append(told.number)))
-    with suppress(TimeoutError):
-        while (left := deadline - time.monotonic()) > 0:
-            connection.connection.drain_events(timeout=left)
-    channel.close()
-    return max(numbers)
-
-
-def _take(message: Any, keep: Callable[[Told, Envelope], None], number: int | None = None) -> None:
-    """Have a message kept, unless it's no event."""
-    number = message.headers.get("x-stream-offset") if number is None else number
-    if isinstance(number, int):
-        with suppress(InvalidMessage):
-            event = Envelope.from_bytes(message.body, message.content_type)
-            keep(_told(event, str(message.delivery_info.get("routing_key") or ""), number), event)
+def _take(entry: Entry, keep: Callable[[Told, Envelope], None]) -> None:
+    """Have an event kept; what is none isn't told on."""
+    with suppress(InvalidMessage):
+        event = Envelope.from_bytes(entry.body, entry.media)
+        keep(_told(event, entry.key, entry.number), event)
 
 
 def _told(event: Envelope, key: str, number: int) -> Told:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from stackferry.bus import Publisher, user_of
 from stackferry.envelope import Envelope
 from stackferry.errors import Claimed, Error, InvalidMessage, NotNow
 from stackferry.messages import AgentSeen, FetchSegment, OfferSegment
-from stackferry_runtime import logs, metrics, settings
+from stackferry_runtime import metrics, starting
 from stackferry_runtime.certificates import identity
 from stackferry_runtime.claims import Claims
 from stackferry_runtime.logs import logger
@@ -172,19 +171,12 @@ def server_id() -> str:
 
 def main() -> None:
     """Run an agent until SIGTERM or SIGINT. Exit codes: 0 stopped, 2 wrong settings."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(settings.describe(Settings))
-        return
-    try:
-        config = settings.load(Settings)
-        logs.configure(config.log_level, config.log_format)
+    config = starting.told(Settings)
+    with starting.refusing():
         if not config.cloud:
             raise Error("STACKFERRY_CLOUD is not set: which cloud is this host in?")
         agent = Agent(config)
         metrics.watched(config.metrics_address, agent.is_ready)
-    except Error as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop.set())
     agent.run()

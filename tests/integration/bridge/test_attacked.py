@@ -14,13 +14,14 @@ import nats
 import pytest
 from stackferry import topology
 from stackferry.bus import connect
+from stackferry.errors import BrokerUnavailable
 from stackferry_bridge.events import Event
-from stackferry_bridge.reading import latest
 from stackferry_bridge.targets import Away
 from stackferry_bridge.targets.mqtt import Mqtt
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import free_port
 from stackferry_cli.local.stack import Stack
+from stackferry_runtime import history
 
 from .carried import Bridge, Receiver, Teller, once
 from .test_targets import Nats, server
@@ -40,7 +41,8 @@ def test_it_begins_while_events_flow(stack: Stack, told: Teller, tmp_path: Path)
     thread.start()
     try:
         began = time.monotonic()
-        assert latest(stack.node.uri("bridge")) >= 0
+        with connect(stack.node.uri("bridge"), "tests", heartbeat=0) as connection:
+            assert history.latest(connection) >= 0
         path = tmp_path / "events.jsonl"
         with Bridge(stack, tmp_path / "b", "file", target=path) as bridge:
             assert until(lambda: path.exists() and len(path.read_text().splitlines()) > 20, 30), bridge.said()
@@ -48,6 +50,16 @@ def test_it_begins_while_events_flow(stack: Stack, told: Teller, tmp_path: Path)
     finally:
         over.set()
         thread.join()
+
+
+def test_a_late_answer_is_no_empty_stream(stack: Stack, told: Teller, monkeypatch: pytest.MonkeyPatch) -> None:
+    told.tell(1)
+    monkeypatch.setattr(history, "LISTENS", 0.0)
+    with (
+        connect(stack.node.uri("bridge"), "tests", heartbeat=0) as connection,
+        pytest.raises(BrokerUnavailable, match="gives none of them now"),
+    ):
+        history.latest(connection)
 
 
 def test_a_stream_that_was_made_anew_is_carried_from_its_beginning(stack: Stack, told: Teller, tmp_path: Path) -> None:
@@ -93,7 +105,7 @@ def made_again(stack: Stack) -> bool:
 
 def test_what_mqtt_refuses_has_not_arrived(tmp_path: Path) -> None:
     if shutil.which("mosquitto") is None:
-        pytest.skip("optional: mosquitto is not installed")
+        pytest.skip("mosquitto is not installed")
     port, config, rights = free_port(), tmp_path / "mosquitto.conf", tmp_path / "acl"
     rights.write_text("topic readwrite stackferry/number\n")
     rights.chmod(0o644)

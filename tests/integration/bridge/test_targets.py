@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nats
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.integration
 def server(words: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A program that listens."""
     if shutil.which(words[0]) is None:
-        pytest.skip(f"optional: {words[0]} is not installed")
+        pytest.skip(f"{words[0]} is not installed")
     with log.open("ab") as out, subprocess.Popen(words, stdout=out, stderr=out) as process:
         try:
             assert until(lambda: listens(port), 20), log.read_text()
@@ -135,7 +138,7 @@ def test_requests_come_by_nats_and_are_answered_there(stack: Stack, tmp_path: Pa
 
 def test_mqtt_has_each_event_over_kills(stack: Stack, told: Teller, tmp_path: Path) -> None:
     if shutil.which("mosquitto_sub") is None:
-        pytest.skip("optional: mosquitto_sub is not installed")
+        pytest.skip("mosquitto_sub is not installed")
     port, config = free_port(), tmp_path / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     heard = tmp_path / "heard"
@@ -221,3 +224,48 @@ def test_a_file_has_each_event_once_whatever_cut_it_short(stack: Stack, told: Te
         assert until(lambda: ids() == more, 30), bridge.said()
     numbers = [json.loads(line)["number"] for line in (tmp_path / "rotated").read_text().splitlines()]
     assert numbers == sorted(set(numbers))
+
+
+def test_the_command_carries_from_this_machines_broker(stack: Stack, told: Teller, tmp_path: Path) -> None:
+    path, log = tmp_path / "events.jsonl", tmp_path / "log"
+    env = {**os.environ, "STACKFERRY_HOME": str(stack.folder)}
+    words = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "stackferry_cli.app",
+        "bridge",
+        "--to",
+        "file",
+        "--target",
+        str(path),
+    ]
+    with log.open("wb") as out, subprocess.Popen(words, env=env, stdout=out, stderr=out) as running:
+        try:
+            cursor = stack.folder / "bridge" / "file" / "file.json"
+            assert until(cursor.exists, 30), log.read_text()
+            ids = told.tell(3)
+            assert until(lambda: path.exists() and len(path.read_text().splitlines()) == 3, 30), log.read_text()
+            assert [json.loads(line)["event"]["id"] for line in path.read_text().splitlines()] == ids
+        finally:
+            running.terminate()
+        assert running.wait(30) == 0
+    wrong = subprocess.run([*words[:-3], "nowhere"], env=env, capture_output=True, text=True, timeout=60)
+    assert (wrong.returncode, "STACKFERRY_TO" in wrong.stderr, "Traceback" in wrong.stderr) == (2, True, False), wrong
+
+
+def test_ready_is_a_bridge_whose_target_takes_what_it_carries(stack: Stack, told: Teller, tmp_path: Path) -> None:
+    beyond, port = Nats(tmp_path), free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def ready() -> int:
+        return httpx.get(f"{url}/readyz", trust_env=False).status_code
+
+    with beyond(), Bridge(stack, tmp_path / "b", "nats", target=beyond.url, metrics_address=f"127.0.0.1:{port}"):
+        assert until(lambda: ready() == 200, 30)
+        assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200
+    with Bridge(stack, tmp_path / "b", "nats", target=beyond.url, metrics_address=f"127.0.0.1:{port}"):
+        told.tell(1)
+        assert until(lambda: ready() == 503, 30)
+        assert "stackferry_ready 0.0" in httpx.get(f"{url}/metrics", trust_env=False).text

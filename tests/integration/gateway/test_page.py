@@ -83,10 +83,10 @@ def test_who_is_not_signed_in_sees_nothing_but_the_door(stack: Stack, http: http
         for path in ("/", "/hosts", "/trouble", "/new", f"/migrations/{migration}", f"/migrations/{migration}/report"):
             response = client.get(path)
             assert response.url.path == "/sign-in"
-            assert migration[:8] not in response.text.replace(f"%2Fmigrations%2F{migration}", "").replace(migration, "")
+            assert {form[""] for form in Read(response.text).forms} == {"/sign-in"}
         for path in ("/new", f"/migrations/{migration}", "/hosts/h", "/sign-out"):
             assert client.post(path, data={"action": "cancel"}).status_code in (401, 403)
-        assert client.get("/events").url.path == "/sign-in" or client.get("/events").status_code == 401
+        assert client.get("/events").status_code == 401
         wrong = client.post("/sign-in", data={"token": "nobody's", "next": "/"})
         assert (wrong.status_code, "nobody has this token" in wrong.text) == (401, True)
         late = client.post("/sign-in", data={"token": token("late"), "next": "/"})

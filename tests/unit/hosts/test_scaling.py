@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from stackferry_cli.commands import scale
 from stackferry_cli.hosts import scaling
 
 OLD, NEW = {"cloud": "old"}, {"cloud": "new", "project": "web"}
@@ -52,3 +53,66 @@ def test_only_volumes_between_these_places_that_wait_or_are_copied_count() -> No
 ])  # fmt: skip
 def test_as_many_as_are_kept_busy(volumes: int, slots: int, least: int, most: int, want: int) -> None:
     assert scaling.wanted(volumes, slots, least, most) == want
+
+
+class Coordinator:
+    """What the fleet looks like, and what was told to whom."""
+
+    def __init__(self, *hosts: dict[str, Any], wanting: int = 0) -> None:
+        self.known, self.wanting = list(hosts), wanting
+        self.told: list[tuple[str, str]] = []
+
+    def hosts(self) -> list[dict[str, Any]]:
+        return self.known
+
+    def migrations(self, _: Any) -> list[dict[str, Any]]:
+        return [{"source": OLD, "destination": {"cloud": "new"}, "paused": False, "totals": {"wanting": self.wanting}}]
+
+    def control_host(self, host: str, action: str) -> None:
+        self.told.append((host, action))
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    monkeypatch.setattr(scale, "_run", lambda *words: found.append(words))
+    return found
+
+
+def scaler(**about: Any) -> scale.Scaler:
+    said = {
+        "sides": (("old", None), ("new", None)),
+        "name": "conv",
+        "least": 1,
+        "most": 2,
+        "idle": 60.0,
+        "more": ("--flavor", "f"),
+    }
+    return scale.Scaler(**{**said, **about})
+
+
+def test_a_host_that_goes_on_is_not_deleted_by_the_same_look(ran: list[tuple[str, ...]]) -> None:
+    several = [host(name, cloud) for cloud in ("old", "new") for name in ("conv",)]
+    stopped = [host("conv-2", cloud, draining=True, id=f"{cloud}-2") for cloud in ("old", "new")]
+    ferry: Any = Coordinator(*several, *stopped, wanting=8)
+    assert scaler().look(ferry, 0.0) == ["8 volumes: 2 hosts in each cloud"]
+    assert ferry.told == [("old-2", "resume"), ("new-2", "resume")]
+    assert ran == [("deploy", "-s", "old", "-d", "new", "--count", "2", "--name", "conv", "--flavor", "f")]
+
+
+def test_hosts_go_when_they_were_not_needed_for_a_while_and_empty(ran: list[tuple[str, ...]]) -> None:
+    hosts = [host(name, cloud, id=f"{cloud}-{name}") for cloud in ("old", "new") for name in ("conv", "conv-2")]
+    ferry: Any = Coordinator(*hosts)
+    looking = scaler()
+    assert looking.look(ferry, 100.0) == looking.look(ferry, 159.0) == []
+    ferry.wanting = 8
+    assert looking.look(ferry, 160.0) == []  # needed again: the time begins anew
+    ferry.wanting = 0
+    assert looking.look(ferry, 161.0) == []
+    assert looking.look(ferry, 221.0) == ["old: conv-2 takes nothing new", "new: conv-2 takes nothing new"]
+    assert ferry.told == [("old-conv-2", "drain"), ("new-conv-2", "drain")]
+    for each in hosts:
+        each["draining"] = each["name"] == "conv-2"
+    hosts[1]["used"] = 1
+    assert looking.look(ferry, 222.0) == ["new: conv-2 is deleted"]
+    assert ran == [("delete", "new-conv-2", "-s", "new", "--yes")]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -62,7 +62,7 @@ class Mqtt:
         self._await([client.publish(NUMBER, " ".join(map(str, events[-1].place)), 1, retain=True)])
         yield events[-1].place
 
-    def _await(self, sent: list) -> None:  # type: ignore[type-arg]
+    def _await(self, sent: list[MQTTMessageInfo]) -> None:
         for one in sent:
             try:
                 one.wait_for_publish(TAKES)

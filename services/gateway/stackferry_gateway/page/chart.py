@@ -19,7 +19,7 @@ class Chart:
     seconds: float
 
 
-def drawn(values: list[float], every: float = 5.0) -> Chart | None:
+def drawn(values: list[float], every: float) -> Chart | None:
     """Draw values that lie so many seconds apart; None when there are too few, or nothing has moved."""
     if len(values) < LEAST or not any(values):
         return None

@@ -101,5 +101,5 @@ def trouble(visit: Visit) -> Page:
     silent = [host for host in _fleet(visit) if host["state"] not in ("ready", "drained", "draining")]
     workers = list(hosts.workers(visit.call).data["items"])
     missing = [name for name in ("exporter", "importer") if not any(one["service"] == name for one in workers)]
-    data = {"rows": found, "hosts": silent, "missing": missing, "asked": moment(time.time())}
+    data = {"rows": found, "hosts": silent, "missing": missing}
     return Page("trouble.html", "Trouble", data, hears=EVERYTHING)

@@ -19,6 +19,7 @@ from stackferry.wording import stays_behind, telling
 
 from ..api import migrations, schemas
 from ..calls import Reply, Row
+from ..pace import BUCKET
 from ..problems import Problem
 from ..serving import allow, loaded
 from . import chart
@@ -69,7 +70,7 @@ def _about(visit: Visit) -> Row:
         "migration": found, "tabs": tabs, "each": each, "overall": overall, "servers": phases, "amount": amount,
         "workloads": workloads, "failed": failed, "crossed": crossed(found, amount.done, amount.total),
         "advice": advice(found, failed, cutover, visit.may(ADMIN), visit.may(OPERATOR)),
-        "reached": _reached(found), "steps": STEPS, "chart": chart.drawn(visit.seen.pace.of(found["id"])),
+        "reached": _reached(found), "steps": STEPS, "chart": chart.drawn(visit.seen.pace.of(found["id"]), BUCKET),
         "may_cut_over": visit.may(OPERATOR) and found["phase"] == "running",
     }  # fmt: skip
 

@@ -49,7 +49,7 @@ def send(visit: Visit) -> Page | Go:
     except Problem as problem:
         return _refused(visit, problem)
     if do == "check":
-        return _form(visit, {}, {side: _check(visit, body[side], side) for side in SIDES}, equal=_equal(body))
+        return _form(visit, {}, {side: _check(visit, body[side], side) for side in SIDES}, equal=equal(body))
     key = visit.said("key")[:100]
     headers = {"idempotency-key": f"page-{key}"}  # a button that is pressed twice asks once
     call = replace(visit.asking(body=loaded(schemas.NewMigration, body)), headers=headers)
@@ -138,7 +138,7 @@ def _check(visit: Visit, place: Row, side: str) -> Row:
         return {"is_good": False, "why": problem_of(error).detail}
 
 
-def _equal(body: Row) -> Row:
+def equal(body: Row) -> Row:
     """The same by the command line, and by a message on the bus."""
     words = ["stackferry", "plan" if body["mode"] == "plan" else "migrate"]
     for side, flag in (("source", "-s"), ("destination", "-d")):

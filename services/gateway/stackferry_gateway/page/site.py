@@ -64,10 +64,7 @@ class Site:
         said: dict[str, Any] = {name: form[name][0] for name in ("action", "do") if form.get(name)}
         if form.get("server"):
             said["servers"] = form["server"]
-        headers = {
-            name: value for name, value in request.headers.items() if name not in ("if-none-match", "idempotency-key")
-        }
-        call = Call(person, self.serving.desk, names_of(request), {}, {}, headers)
+        call = Call(person, self.serving.desk, names_of(request), {}, {}, {})
         visit = Visit(call, form, dict(request.query_params), request.url.path, self.seen)
         with Noted(request, person, said) as noted:
             try:

@@ -12,8 +12,9 @@ from stackferry.roles import ROLES, VIEWER
 
 from ..calls import Call, Row
 from ..history import History
+from ..pace import Pace
 from ..serving import loaded
-from ..standings import Pace, Standings
+from ..standings import Standings
 
 
 @dataclass(frozen=True, slots=True)
