@@ -13,8 +13,8 @@ from stackferry.bus import receiving
 from stackferry.errors import BrokerUnavailable
 
 AT_ONCE = 1000  # messages that the broker sends before the first is acknowledged
-LISTENS = 1.0  # seconds in which the first event of a chunk comes
-QUIET = 0.1  # seconds without another one that end it
+FIRST = 10.0  # seconds in which the first event of a chunk comes, if there is one
+CHUNK, QUIET = 1.0, 0.1  # seconds for the others, and without another one, that end it
 
 
 class Entry(NamedTuple):
@@ -61,14 +61,21 @@ def _chunk(connection: Connection, offset: int | str) -> list[Entry]:
     found: list[Entry] = []
     channel = receiving(connection)
     try:
-        many = channel.queue_declare(topology.history_queue().name, passive=True).message_count
         consume(channel, offset, found.append)
-        deadline = time.monotonic() + LISTENS
         with suppress(TimeoutError):
-            while (left := deadline - time.monotonic()) > 0:
-                connection.connection.drain_events(timeout=min(left, QUIET if found else left))
+            _drain(connection, FIRST, lambda left: 0.0 if found else left)
+            _drain(connection, CHUNK, lambda left: min(left, QUIET) if found else 0.0)
+        # RabbitMQ counts a stream's messages every few seconds: by now it knows of those that were there before
+        many = channel.queue_declare(topology.history_queue().name, passive=True).message_count
     finally:
         channel.close()
     if many and not found:  # a late answer is no empty stream: whoever believed that would begin anew
         raise BrokerUnavailable(f"the history has {many} events, and gives none of them now")
     return found
+
+
+def _drain(connection: Connection, seconds: float, patience: Callable[[float], float]) -> None:
+    """Take in what comes within so many seconds. *patience*: how long the next is waited for; 0: no more is."""
+    deadline = time.monotonic() + seconds
+    while (left := patience(deadline - time.monotonic())) > 0:
+        connection.connection.drain_events(timeout=left)
