@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("contract", "runtime", "clouds", "services/exporter", "services/importer", "services/transfer",
-         "services/coordinator", "services/gateway", "services/bridge", "cli", "sandbox")  # fmt: skip
+         "services/coordinator", "services/gateway", "services/bridge", "cli", "client", "sandbox")  # fmt: skip
 #: the room of a new file → what it may not import there
 CROSSINGS = [
     ("contract/stackferry", "nameko"), ("contract/stackferry/resources", "openstack"),
@@ -29,7 +29,8 @@ CROSSINGS = [
     ("services/importer/stackferry_importer", "sqlalchemy"),
     ("services/gateway/stackferry_gateway", "nameko"), ("services/bridge/stackferry_bridge", "eventlet"),
     ("services/bridge/stackferry_bridge/targets", "stackferry_bridge.carrying"),
-    ("cli/stackferry_cli", "stackferry_sandbox"), ("sandbox/stackferry_sandbox", "eventlet"),
+    ("client/stackferryclient", "stackferry"), ("client/stackferryclient", "osc_lib"),
+    ("client/stackferryclient/osc", "stackferry_cli"), ("cli/stackferry_cli", "stackferry_sandbox"), ("sandbox/stackferry_sandbox", "eventlet"),
     ("services/coordinator/stackferry_coordinator/plan", "sqlalchemy"),
     ("services/coordinator/stackferry_coordinator/plan", "stackferry_coordinator.rules.undo"),
     ("services/coordinator/stackferry_coordinator/rules", "kombu"),

@@ -122,7 +122,7 @@ class Events:
 
     async def _stream(self, request: Request, door: Door) -> Response:
         try:
-            person = door.enter(request)
+            person = await door.enter(request)
             query = loaded(EventsQuery, given(EventsQuery, request))
             migration = request.path_params.get("migration")
             if migration is not None:
@@ -174,7 +174,7 @@ class Events:
                 yield frames
             if now - looked >= LOOK:
                 looked = now
-                if not who.door.knows(who.request, who.person):
+                if not await who.door.knows(who.request, who.person):
                     return
             if is_more:
                 await asyncio.sleep(0)  # others, too, when nothing of it was for this one

@@ -59,13 +59,15 @@ class Tokens:
 
     def of(self, token: bytes) -> Person:
         """Return whose token this is; raise Problem for a wrong one, or one that has expired."""
-        return self._good(self._file.now().get(hashlib.sha256(token).hexdigest()))
+        return self.good(self._file.now().get(hashlib.sha256(token).hexdigest()))
 
     def named(self, name: str) -> Person:
         """Return whoever has this name, as above."""
-        return self._good(next((one for one in self._file.now().values() if one.name == name), None))
+        return self.good(next((one for one in self._file.now().values() if one.name == name), None))
 
-    def _good(self, person: Person | None) -> Person:
+    @staticmethod
+    def good(person: Person | None) -> Person:
+        """Somebody whose token is good now, as above."""
         if person is None:
             raise Problem(401, "nobody has this token", WWW_Authenticate=CHALLENGE)
         if person.expires is not None and person.expires <= datetime.now(UTC):

@@ -21,7 +21,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from .calls import Call, Endpoint, Row
-from .people import Crowd, Person, Rate, Tokens
+from .keystone import People
+from .people import Crowd, Person, Rate
 from .problems import MEDIA, Problem, of_error, of_refusal
 
 log = logger(__name__)
@@ -33,14 +34,17 @@ SLOWEST = 120.0  # seconds in which a body must have arrived
 LONGEST = 512  # characters of a parameter of a path
 Handler = Callable[[Request], Awaitable[Response]]
 Answers = Callable[[Request, Person], Awaitable[Response]]
+Knock = Callable[[Request, People], Awaitable[Person]]
 
 
-def bearer(request: Request, tokens: Tokens) -> Person:
-    """The person whose token a request has. Source: RFC 6750."""
+async def bearer(request: Request, people: People) -> Person:
+    """The person whose token a request has. Sources: RFC 6750; Identity API v3 (X-Auth-Token)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if not scheme and people.has_keystone:
+        scheme, token = "bearer", request.headers.get("x-auth-token", "")
     if scheme.lower() != "bearer" or not token.strip():
         raise Problem(401, "say `Authorization: Bearer <token>`", WWW_Authenticate="Bearer")
-    return tokens.of(token.strip().encode("latin-1"))  # as headers are read
+    return await people.of(token.strip().encode("latin-1"))  # as headers are read
 
 
 class Door:
@@ -49,28 +53,28 @@ class Door:
     *knock*: how a request says whose it is.
     """
 
-    def __init__(self, tokens: Tokens, rate: float, at_once: int, listeners: int) -> None:
-        self.tokens, self.rate = tokens, Rate(rate)
-        self.knock: Callable[[Request, Tokens], Person] = bearer
+    def __init__(self, people: People, rate: float, at_once: int, listeners: int) -> None:
+        self.people, self.rate = people, Rate(rate)
+        self.knock: Knock = bearer
         self.waiting, self.listening = Crowd(WAITING, "requests"), Crowd(listeners, "streams")
         self.turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_once))
 
-    def beside(self, knock: Callable[[Request, Tokens], Person]) -> Door:
+    def beside(self, knock: Knock) -> Door:
         """Another door for the same people, with the same limits."""
         other = copy(self)
         other.knock = knock
         return other
 
-    def enter(self, request: Request) -> Person:
+    async def enter(self, request: Request) -> Person:
         """The person whose request it is."""
-        person = self.knock(request, self.tokens)
+        person = await self.knock(request, self.people)
         self.rate.take(person.name)
         return person
 
-    def knows(self, request: Request, person: Person) -> bool:
+    async def knows(self, request: Request, person: Person) -> bool:
         """Whether what a request came with is still this person's."""
         try:
-            return self.knock(request, self.tokens) == person
+            return await self.knock(request, self.people) == person
         except Problem:
             return False
 
@@ -97,7 +101,7 @@ class Serving:
 
         async def handle(request: Request) -> Response:
             try:
-                person = door.enter(request)
+                person = await door.enter(request)
                 door.waiting.enter(person.name)
                 try:
                     return await answer(request, person)

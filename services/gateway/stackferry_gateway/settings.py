@@ -21,6 +21,10 @@ class Settings(Common):
     tokens: str = setting(
         "", "file (YAML) that says whose tokens are good, and for what; it's read again when it has changed"
     )
+    keystone: str = setting(
+        "", "file (YAML) that says which cloud's Keystone is asked about other tokens, and what its roles are good "
+        "for; it's read again when it has changed"
+    )  # fmt: skip
     session_key: str = setting(
         "", "file with a secret of 32 bytes or more, that sessions of the page are signed with: the same for all "
         "gateways behind one address; without it each has its own, and sessions end with it"

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..calls import Call
+from ..keystone import People
 from ..people import Person, Rate
 from ..problems import Problem
 from ..rendering import rendered
@@ -44,8 +45,12 @@ class Site:
 
     def __init__(self, serving: Serving, sessions: Sessions, seen: Seen) -> None:
         self.serving, self.sessions, self.seen = serving, sessions, seen
-        self.door = serving.door.beside(sessions.knock)
+        self.tokens = serving.door.people.tokens
+        self.door = serving.door.beside(self._signed_in)
         self.refusals = Rate(REFUSALS)
+
+    async def _signed_in(self, request: Request, _: People) -> Person:
+        return self.sessions.knock(request, self.tokens)
 
     def handler(self, line: Line) -> Any:
         """The ASGI endpoint of a line of the page's table."""
@@ -125,7 +130,7 @@ class Site:
         form = await self._form(request, SMALL_BYTES)
         token, to = (next(iter(form.get(name, ())), "").strip() for name in ("token", "next"))
         try:
-            person = self.serving.door.tokens.of(token.encode())
+            person = self.tokens.of(token.encode())
             self.serving.door.rate.take(person.name)
         except Problem as problem:
             log.warning("sign-in refused", audit=True, why=problem.detail)
@@ -141,7 +146,7 @@ class Site:
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
         try:
-            self.sessions.knock(request, self.door.tokens)
+            self.sessions.knock(request, self.tokens)
             form = await self._form(request, SMALL_BYTES)
             self.sessions.check(request, next(iter(form.get("word", ())), ""))
         except Exception as error:

@@ -1,0 +1,6 @@
+"""Stackferry's HTTP API for Python programs: see :class:`Client`. It needs httpx, and nothing else of Stackferry."""
+
+from .client import Client, Event
+from .errors import FerryError, Refused, Unavailable
+
+__all__ = ["Client", "Event", "FerryError", "Refused", "Unavailable"]

@@ -1,0 +1,1 @@
+"""``openstack ferry``: Stackferry's commands in OpenStack's own client."""
