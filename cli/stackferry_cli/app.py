@@ -15,7 +15,7 @@ from stackferry import __version__
 from stackferry.errors import BrokerUnavailable, Error, InvalidDocument, NoAnswer, Unconfirmed, Unroutable
 
 from . import output
-from .commands import bridge, cleanup, clients, clouds, data, dead_letters, hosts, local, migrations, scale
+from .commands import bridge, cleanup, clients, clouds, data, dead_letters, hosts, local, migrations, scale, status
 from .hosts.connections import CloudUnavailable
 from .local.stack import ServiceUnavailable
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 LOCAL, DATA, MIGRATIONS = "On this machine", "By files", "Migrations"
 app.command(rich_help_panel=LOCAL)(local.up)
 app.command(rich_help_panel=LOCAL)(local.down)
-app.command(rich_help_panel=LOCAL)(local.status)
+app.command(rich_help_panel=LOCAL)(status.status)
 app.command(rich_help_panel=LOCAL)(local.uri)
 app.command(rich_help_panel=LOCAL)(local.backup)
 app.command(rich_help_panel=LOCAL)(local.restore)

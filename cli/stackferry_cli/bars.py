@@ -32,6 +32,7 @@ class Bars:
         self._steps = self._progress.add_task(state["phase"], total=None, says="")
         self._bytes: TaskID | None = None
         self._rows: dict[str, TaskID] = {}
+        self._bad: list[str] = []  # how many failed so far, and were skipped
         self._counted(state["totals"])
 
     def __enter__(self) -> Bars:
@@ -86,12 +87,14 @@ class Bars:
 
     def _counted(self, totals: dict[str, int]) -> None:
         over = sum(totals.get(state, 0) for state in OVER)
+        self._bad = [f"{totals[state]} {state}" for state in ("failed", "skipped") if totals.get(state)]
         self._progress.update(self._steps, completed=over, total=sum(totals.values()) or None)
         self._say()
 
     def _say(self, more: str = "") -> None:
         task = self._progress.tasks[0]
-        self._progress.update(self._steps, says=f"{task.completed:.0f} of {task.total or 0:.0f} steps{more}")
+        bad = "".join(f", {one}" for one in self._bad)
+        self._progress.update(self._steps, says=f"{task.completed:.0f} of {task.total or 0:.0f} steps{bad}{more}")
 
 
 def rows(standings: list[Standing]) -> Iterator[Row]:

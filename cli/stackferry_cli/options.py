@@ -104,7 +104,10 @@ Prune = Annotated[
         "of theirs. Without it only where the files were exported by us.",
     ),
 ]
-Migration = Annotated[str, typer.Argument(help="Id of the migration, or its beginning.")]
+Migration = Annotated[str, typer.Argument(help="Id of the migration or its beginning, its name, or `last`.")]
+
+
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
 def client(timeout: float = 30) -> Client:
@@ -223,12 +226,19 @@ def _of(flag: str) -> Iterator[None]:
         raise Error(f"{flag} {error}") from None
 
 
-def find(ferry: Client, beginning: str) -> str:
-    """Return the id of the one migration that begins so; ``last`` is the youngest."""
-    known = [migration["id"] for migration in ferry.migrations()]
-    if beginning == "last" and known:
-        return str(known[-1])
-    found = [id_ for id_ in known if id_.startswith(beginning)]
+def find(ferry: Client, named: str) -> str:
+    """Return the id of the one migration that has this name, or whose id begins so.
+
+    ``last`` is the youngest that moves something, or plans to: no export.
+    """
+    known = ferry.migrations()
+    if named == "last" and (moving := [one["id"] for one in known if one["mode"] != "export"]):
+        return str(moving[-1])
+    found = [one["id"] for one in known if one["id"] == named] or [
+        one["id"] for one in known if one.get("name") == named or (named and one["id"].startswith(named))
+    ]
     if len(found) != 1:
-        raise Error(f"{len(found) or 'no'} migrations begin with {beginning!r}; see `stackferry list`")
+        raise Error(
+            f"{len(found) or 'no'} migrations have the name {named!r}, or an id that begins so; see `stackferry list`"
+        )
     return str(found[0])

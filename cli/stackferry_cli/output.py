@@ -16,6 +16,7 @@ import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
+from stackferry.errors import Error
 from stackferry.printable import printable, printable_json
 
 WIDE = 100_000  # columns where nobody's window limits them
@@ -92,8 +93,16 @@ def aside(format_: Format) -> Console:
 
 
 def confirm(question: str) -> None:
-    """Ask; end the command unless the answer is yes."""
-    typer.confirm(printable(question), abort=True, err=True)
+    """Ask; end the command unless the answer is yes. Raises Error where nobody can answer."""
+    try:
+        said = typer.confirm(printable(question), err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():  # Ctrl-C
+            raise
+        errors.print()
+        raise Error(f"{question} Nobody answers here: look, and say --yes") from None
+    if not said:
+        raise typer.Abort
 
 
 def timed(content: Any) -> Any:

@@ -233,9 +233,18 @@ class Client:
 
     def workers(self) -> list[dict[str, Any]]:
         """Return every exporter and importer that is there: version, clouds, seconds since it was heard."""
-        (answer,) = self._ask(DescribeWorkers, {})
-        found: list[dict[str, Any]] = answer["workers"]
+        found: list[dict[str, Any]] = self.deployment()["workers"]
         return found
+
+    def deployment(self) -> dict[str, Any]:
+        """Return the workers, as above, and the version of the coordinator: {workers, coordinator}."""
+        (answer,) = self._ask(DescribeWorkers, {})
+        return answer
+
+    @property
+    def broker_version(self) -> str | None:
+        """What RabbitMQ says that it is."""
+        return self._listener.broker_version
 
     def _ask(self, message: type[Command], data: dict[str, Any]) -> list[dict[str, Any]]:
         listener, parts = self._listener, Gathering()

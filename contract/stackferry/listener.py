@@ -40,6 +40,12 @@ class Listener:
         self.refusals: deque[str] = deque()  # why requests were refused
         self._connect()
 
+    @property
+    def broker_version(self) -> str | None:
+        """What RabbitMQ says that it is. Source: AMQP 0-9-1, connection.start."""
+        version = self._raw.server_properties.get("version")
+        return str(version) if version else None
+
     def close(self) -> None:
         """Close the connection; the queues go with it."""
         with contextlib.suppress(OSError):

@@ -60,5 +60,5 @@ def test_what_was_made_since_a_backup_is_found_and_not_made_again(
     assert "it was restored from a backup" in run("retry", migration, code=2)
     (listed,) = json.loads(run("list", "-o", "json"))
     assert (listed["id"], listed["phase"]) == (migration, "cancelled")
-    run("migrate", "-s", source.entry, "-d", destination.entry)
+    run("migrate", "--yes", "-s", source.entry, "-d", destination.entry)
     assert inventory(destination.connect()) == made

@@ -103,7 +103,7 @@ def test_a_missing_prerequisite_is_named(cli, small, destination, tmp_path):
 
 def test_several_commands_see_the_same_migration(cli, small, destination, stack):
     called = ["--name", "wave 3", "--label", "team=web", "--label", "n=3"]
-    cli("migrate", "-s", small.entry, "-d", destination.entry, *called)
+    cli("migrate", "--yes", "-s", small.entry, "-d", destination.entry, *called)
     listed = json.loads(cli("list", "-o", "json"))
     id_ = listed[-1]["id"]
     assert (listed[-1]["name"], listed[-1]["labels"]) == ("wave 3", {"team": "web", "n": "3"})
@@ -124,15 +124,15 @@ def test_several_commands_see_the_same_migration(cli, small, destination, stack)
 
 
 def test_what_a_forgotten_migration_has_made_is_still_known(cli, small, destination):
-    cli("migrate", "-s", small.entry, "-d", destination.entry)
+    cli("migrate", "--yes", "-s", small.entry, "-d", destination.entry)
     first = json.loads(cli("list", "-o", "json"))[-1]["id"]
     network = destination.connect().network
     blue = network.find_network("blue", ignore_missing=False)
     network.update_network(blue, name="renamed")
     assert "1 migrations forgotten" in cli("forget", first, "--yes")
     assert first not in cli("list")
-    assert "no migrations begin with" in cli("show", first, code=2)
-    cli("migrate", "-s", small.entry, "-d", destination.entry)
+    assert "no migrations have the name" in cli("show", first, code=2)
+    cli("migrate", "--yes", "-s", small.entry, "-d", destination.entry)
     assert [n.id for n in network.networks(name="blue")] == [blue.id]
     assert list(network.networks(name="renamed")) == []
 
@@ -153,8 +153,8 @@ def locked_out(sandbox, clouds_file):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["migrate", "-s", "nowhere", "-d", "nobody"], 2, "no exporter has credentials for a cloud 'nowhere'"),
-        (["migrate", "-s", "nobody", "-d", "nobody"], 4, "does not answer"),
+        (["migrate", "--yes", "-s", "nowhere", "-d", "nobody"], 2, "no exporter has credentials for a cloud 'nowhere'"),
+        (["migrate", "--yes", "-s", "nobody", "-d", "nobody"], 4, "does not answer"),
         (
             ["plan", "-s", "nobody", "-d", "nobody"],
             4,
@@ -170,7 +170,7 @@ def locked_out(sandbox, clouds_file):
         (["export", "{tmp}/x", "-s", "nobody", "-k", "netwrk"], 2, "no kind"),
         (["validate", "{tmp}/nothing"], 2, "no data files here"),
         (["plan"], 2, "name a data directory"),
-        (["show", "ffff"], 2, "migrations begin with"),
+        (["show", "ffff"], 2, "migrations have the name"),
         (["dead-letters", "drop"], 2, "name ids"),
     ],
 )
@@ -213,7 +213,7 @@ def test_what_stays_behind_is_said(cli, source, destination, tmp_path):
     for said in (
         cli("export", tmp_path, "-s", source.entry),
         cli("plan", *sides),
-        cli("migrate", *sides, "-f", "volume=none"),  # no conversion hosts are there
+        cli("migrate", "--yes", *sides, "-f", "volume=none"),  # no conversion hosts are there
         cli("show"),
     ):
         _, _, section = said.partition("stays behind\n")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from amqp.exceptions import NotFound
-from stackferry import topology
+from stackferry import __version__, topology
 from stackferry.bus import connect
 from stackferry_cli.local.processes import until
 
@@ -91,7 +91,7 @@ def listed(hosts: Any, *tenants: Any) -> list[dict[str, Any]]:
     return [row for row in json.loads(hosts("list", "-o", "json")) if row["cloud"] in clouds]
 
 
-def test_hosts_are_made_once_and_deleted_alone(hosts, stack, source, destination, image):
+def test_hosts_are_made_once_and_deleted_alone(hosts, cli, stack, source, destination, image):
     mine = source.connect().network.create_network(name="os_migrate_conv")  # of the same name, and not ours
     group = source.connect().network.create_security_group(name="os_migrate_conv-too", description="theirs")
     before = inventory(source), inventory(destination)
@@ -107,6 +107,11 @@ def test_hosts_are_made_once_and_deleted_alone(hosts, stack, source, destination
     assert sorted(r["name"] for r in rows) == ["os_migrate_conv_dst", "os_migrate_conv_dst-2", "os_migrate_conv_src"]
     users = {topology.Enrolled(row["id"], row["cloud"]).user for row in rows}
     assert users <= users_of(stack)
+    whole = json.loads(cli("status", "--deployment", "-o", "json"))
+    assert {row["service"] for row in whole} == {"rabbitmq", "coordinator", "exporter", "importer", "transfer"}
+    assert {row["name"] for row in whole if row["service"] == "transfer"} >= {row["name"] for row in rows}
+    assert {row["version"] for row in whole if row["service"] != "rabbitmq"} == {__version__}
+    assert all(row["version"] for row in whole)
     ssh = ("tcp", 22, 22, "192.0.2.0/24")
     assert rules(destination) == {ssh}
     assert rules(source) == {ssh, *(("tcp", 10900, 10901, f"{ip}/32") for ip in floating(destination))}

@@ -32,7 +32,7 @@ def test_a_gateway_leads_where_the_destination_has_its_way_out(source, destinati
     cli("watch", "last")
     (router,) = destination.connect().network.routers()
     assert router.external_gateway_info["network_id"] == internet.id
-    cli("migrate", *sides)
+    cli("migrate", "--yes", *sides)
     again = json.loads(cli("show", "-o", "json"))
     assert [s["outcome"] for s in again["steps"] if s["kind"] == "router"] == ["unchanged"]
 

@@ -44,7 +44,7 @@ def test_servers_that_do_not_fit_together_are_told_before_anything_is_touched(
     assert f"quota     for 3 servers and 2 other resources together: {why}" in planned
     assert "0 to create, 0 to update, 0 unchanged, 6 not possible" in planned
     assert "create    network net" in planned
-    said = cli("migrate", *sides, code=1)
+    said = cli("migrate", "--yes", *sides, code=1)
     assert why in said
     there = destination.connect()
     assert list(there.network.networks(project_id=project)) == list(there.image.images(owner=project)) == []
@@ -66,7 +66,7 @@ def test_networks_and_ports_that_do_not_fit_are_told_though_there_is_no_server(s
     sides = ["-s", source.entry, "-d", destination.entry, "-k", "network", "-k", "free_port"]
     why = "together they don't fit: 3 networks are needed, 0 of 2 are used; 3 ports are needed, 0 of 1 are used"
     assert f"quota     for 6 resources together: {why}" in cli("plan", *sides, code=1)
-    assert why in cli("migrate", *sides, code=1)
+    assert why in cli("migrate", "--yes", *sides, code=1)
     assert list(destination.connect().network.networks(project_id=project)) == []
 
 
@@ -87,7 +87,7 @@ def test_a_server_that_its_source_has_no_room_to_read_is_not_stopped(source, des
     planned = cli("plan", *sides)
     assert f"note: {hosts[0]}; {hosts[1]}: no disk is copied, and no server stopped, before one does" in planned
     quotas.update_quota_set(source.connect().current_project_id, snapshots=0)
-    said = cli("migrate", *sides, code=1)
+    said = cli("migrate", "--yes", *sides, code=1)
     assert "is read from snapshots: the quota has 0 snapshots left, and 1 are needed" in said
     compute = source.connect().compute
     for one in (pet, other):

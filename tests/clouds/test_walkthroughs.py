@@ -55,7 +55,7 @@ def typed(source, destination, tmp_path):
     def run(words: list[str], code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "stackferry_cli.app", *words],
-            env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300, input="y\n",  # who is asked says yes
         )  # fmt: skip
         assert done.returncode == code, f"{words}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr

@@ -227,6 +227,7 @@ def test_a_server_that_people_shut_down_themselves_is_waited_for(source, destina
 def test_people_see_where_a_server_is_and_what_it_took(source, destination, server, hosts, ferry, cli):
     words = [
         "migrate",
+        "--yes",
         "-s",
         source.entry,
         "-d",

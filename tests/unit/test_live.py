@@ -119,6 +119,8 @@ def test_a_terminal_follows_the_phase_and_prints_what_went_wrong(console: Any) -
     made.fact(Envelope(StepEnded.type, {**ended, "outcome": "failed", "reason": "no room"}, "t"))
     assert (made._progress.tasks[0].description, made._progress.tasks[0].completed) == ("running", 1)
     assert text(console) == ["running", "failed      s: no room"]
+    made.fact(Envelope(MigrationChanged.type, {**changed, "totals": {"done": 1, "failed": 2, "skipped": 1}}, "t"))
+    assert made._progress.tasks[0].fields["says"] == "4 of 4 steps, 2 failed, 1 skipped"
 
 
 @pytest.mark.parametrize(

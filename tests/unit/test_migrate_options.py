@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def ferry(monkeypatch: pytest.MonkeyPatch) -> Ferry:
     return made
 
 
-@pytest.mark.parametrize("command", [migrations.migrate, data.plan])
+@pytest.mark.parametrize("command", [partial(migrations.migrate, yes=True), data.plan])
 @pytest.mark.parametrize(("said", "copied"), [(True, True), (False, None)])
 def test_os_migrates_variable_says_whether_root_disks_are_copied(
     tmp_path: Path, ferry: Ferry, command: Any, said: bool, copied: bool | None
@@ -48,7 +49,7 @@ def test_os_migrates_variable_says_whether_root_disks_are_copied(
     assert (ferry.asked["migration_params"] or {}).get("boot_disk_copy") is copied
 
 
-@pytest.mark.parametrize("command", [migrations.migrate, data.plan])
+@pytest.mark.parametrize("command", [partial(migrations.migrate, yes=True), data.plan])
 @pytest.mark.parametrize(("wanted", "power"), [(True, "running"), (False, None)])
 def test_servers_that_are_stopped_run_there_only_when_it_is_said(
     ferry: Ferry, command: Any, wanted: bool, power: str | None

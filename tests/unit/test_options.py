@@ -58,15 +58,15 @@ def test_a_side_is_a_cloud_and_perhaps_a_project(cloud: str | None, project: str
 class Ferry:
     """A client that knows migrations."""
 
-    def __init__(self, *ids: str) -> None:
-        self.ids = ids
+    def __init__(self, *ids: str, **more: dict[str, Any]) -> None:
+        self.ids, self.more = ids, more
 
     def migrations(self) -> list[dict[str, Any]]:
-        return [{"id": id_} for id_ in self.ids]
+        return [{"id": id_, "mode": "run", **self.more.get(id_, {})} for id_ in self.ids]
 
 
-def find(beginning: str, *ids: str) -> str:
-    ferry: Any = Ferry(*ids)
+def find(beginning: str, *ids: str, **more: dict[str, Any]) -> str:
+    ferry: Any = Ferry(*ids, **more)
     return options.find(ferry, beginning)
 
 
@@ -75,10 +75,23 @@ def test_a_migration_is_found_by_its_beginning_or_as_the_last() -> None:
     assert find("last", "a1b2", "a2b2") == "a2b2"
 
 
-@pytest.mark.parametrize(("beginning", "count"), [("a", "2"), ("", "2"), ("x", "no")])
+@pytest.mark.parametrize(("beginning", "count"), [("a", "2"), ("", "no"), ("x", "no")])
 def test_a_beginning_of_several_or_none_is_refused(beginning: str, count: str) -> None:
-    with pytest.raises(Error, match=f"{count} migrations begin with"):
+    with pytest.raises(Error, match=f"{count} migrations have the name"):
         find(beginning, "a1b2", "a2b2")
+
+
+def test_a_migration_is_found_by_its_name() -> None:
+    assert find("wave 1", "a1", "a2", a2={"name": "wave 1"}) == "a2"
+    assert find("a1", "a1", "a2", a2={"name": "a1"}) == "a1", "an id is nobody else's"
+    for named in ({"a1": {"name": "w"}, "a2": {"name": "w"}}, {"a2": {"name": "a"}}):
+        with pytest.raises(Error, match="2 migrations have the name"):
+            find(next(iter(named.values()))["name"], "a1", "a2", **named)
+
+
+def test_an_export_is_not_the_last() -> None:
+    assert find("last", "a1", "a2", a2={"mode": "export"}) == "a1"
+    assert find("last", "a1", "a2", a2={"mode": "plan"}) == "a2"
 
 
 def test_nothing_is_last_where_nothing_is() -> None:

@@ -15,6 +15,7 @@ import pytest
 import typer
 import yaml
 from stackferry import __version__
+from stackferry.errors import Error
 from stackferry.messages import MigrationChanged
 from stackferry.printable import printable
 from stackferry_cli import app, bars, lines, output, report
@@ -143,8 +144,8 @@ def test_a_plan_takes_what_a_migration_takes() -> None:
     taken = {
         path: {opt for param in EVERY[path].params for opt in param.opts if opt.startswith("--")} for path in EVERY
     }
-    assert taken[("migrate",)] - {"--detach"} <= taken[("plan",)]
-    assert taken[("migrate",)] - {"--detach"} <= taken[("import",)]
+    assert taken[("migrate",)] - {"--detach", "--yes"} <= taken[("plan",)]
+    assert taken[("migrate",)] - {"--detach", "--yes"} <= taken[("import",)]
 
 
 ID = "11111111-2222-3333-4444-555555555555"
@@ -214,7 +215,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     ("words", "phase"),
     [
         ("export {tmp}/new", "done"), ("validate {tmp}", "done"), ("plan {tmp}", "done"), ("import {tmp}", "done"),
-        ("migrate", "done"), ("migrate --detach", "done"), ("watch", "done"), ("list", "done"), ("show", "done"),
+        ("migrate --yes", "done"), ("migrate --detach --yes", "done"), ("watch", "done"), ("list", "done"), ("show", "done"),
         ("show --steps", "done"), ("start", "planned"), ("pause", "running"), ("cancel last", "running"),
         ("retry", "done"), ("undo last --yes", "done"), ("clouds check src", "done"), ("hosts list", "done"),
         ("hosts drain conv", "done"), ("hosts resume conv", "done"), ("dead-letters list", "done"),
@@ -228,7 +229,7 @@ def test_nothing_but_json_is_on_stdout(ran: Any, tmp_path: Path, words: str, pha
     assert json.loads(done.stdout) is not None
 
 
-@pytest.mark.parametrize("command", ["migrate", "plan -s src", "export {tmp}/new", "import {tmp}", "plan {tmp}"])
+@pytest.mark.parametrize("command", ["migrate --yes", "plan -s src", "export {tmp}/new", "import {tmp}", "plan {tmp}"])
 def test_what_matches_nothing_is_said(ran: Any, tmp_path: Path, command: str) -> None:
     (tmp_path / "networks.yml").write_text(data.documents.dump([EXAMPLES["networks"]]))
     words = command.replace("{tmp}", str(tmp_path)).split()
@@ -236,6 +237,27 @@ def test_what_matches_nothing_is_said(ran: Any, tmp_path: Path, command: str) ->
     assert [line for line in shown.splitlines() if "matches nothing" in line] == [
         "warning: network=blu matches nothing", "warning: subnet~^x matches nothing",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "when"), [
+    ("", "while their disks are copied"),
+    ("-k network -k server", "while their disks are copied"),
+    ("--warm", "at their cut-over"),
+    ("--warm --cutover auto", "for the last pass of their disks"),
+    ("--warm --cutover manual", None),
+    ("--wait-for-shutdown", None),
+    ("-k network", None),
+    ("--yes", None),
+])  # fmt: skip
+def test_migrate_asks_before_it_stops_servers(ran: Any, words: str, when: str | None) -> None:
+    done = ran("migrate", *words.split())
+    if when is None:
+        assert done.exit_code == output.OK, done.output
+    else:
+        assert isinstance(done.exception, Error)
+        assert f"Running servers of src are stopped {when}. Go on? Nobody answers here: look, and say --yes" in str(
+            done.exception
+        )
 
 
 def test_a_migration_that_needs_a_person_ends_show_with_four(ran: Any) -> None:

@@ -13,7 +13,7 @@ from stackferry.messages import MigrationChanged
 from stackferry.step_key import read
 
 from .. import lines, options, output
-from ..options import Migration, Output, client
+from ..options import Migration, Output, Yes, client
 
 COLUMNS = ("kind", "name", "id", "volumes", "ports", "trunks", "floating IPs")
 Servers = Annotated[
@@ -25,7 +25,7 @@ Servers = Annotated[
 def cleanup_source(
     migration: Migration,
     servers: Servers = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list it.")] = False,
     format_: Output = output.Format.table,
 ) -> None:

@@ -20,7 +20,7 @@ from ..broker_users import Rabbitmqctl
 from ..hosts import asking, broker, connections, deleting, deploying, flags, options, waiting
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
-from ..options import Destination, DestinationProject, Output, Source, SourceProject, client, variables
+from ..options import Destination, DestinationProject, Output, Source, SourceProject, Yes, client, variables
 from ..options import place as side_of
 
 app = typer.Typer(help="Conversion hosts: servers in each cloud, through which disks cross.", no_args_is_help=True)
@@ -199,7 +199,7 @@ def delete(
     destination_project: DestinationProject = None,
     vars_file: flags.Vars = None,
     rabbitmqctl: Rabbitmqctl = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     force: Annotated[bool, typer.Option("--force", help="Even if they have work, or nobody knows.")] = False,
     format_: Output = output.Format.table,
 ) -> None:

@@ -1,4 +1,4 @@
-"""up, down, status, backup, restore: the whole system on this machine."""
+"""up, down, backup, restore: the whole system on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackferry.errors import Error
 from .. import options, os_migrate, output
 from ..local import credentials
 from ..local.stack import KEEPER, Stack, home
-from ..options import Output
+from ..options import Output, Yes
 
 
 def up(
@@ -86,7 +86,7 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(help="What `backup` has written.", exists=True, dir_okay=False)],
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     format_: Output = output.Format.table,
 ) -> None:
     """Put a backup in the place of the coordinator's database (SQLite), which stays beside it.
@@ -110,13 +110,3 @@ def _of_the_database(what: str, file: Path) -> list[str]:
     if done.returncode:
         raise Error(done.stderr.strip() or f"the backup's program ended with {done.returncode}")
     return done.stdout.splitlines()
-
-
-def status(format_: Output = output.Format.table) -> None:
-    """Show the processes on this machine; exit code 3 when one of them doesn't run."""
-    rows = Stack(home()).status()
-    for row in rows:
-        row["state"] = "up" if row["pid"] else "down"
-    output.show(rows, format_, ("process", "state", "pid", "memory_mb", "restarts", "log"))
-    if any(row["pid"] is None for row in rows):
-        raise typer.Exit(output.UNAVAILABLE)

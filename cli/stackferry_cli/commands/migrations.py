@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from stackferry.cleanup import deleted
@@ -35,6 +35,7 @@ from ..options import (
     VolumesAtOnce,
     WaitForShutdown,
     Warm,
+    Yes,
     client,
     place,
 )
@@ -63,19 +64,22 @@ def migrate(
     name: Name = None,
     label: Label = None,
     detach: Annotated[bool, typer.Option("--detach", help="Only request it and print its id.")] = False,
+    yes: Yes = False,
     format_: Output = output.Format.table,
 ) -> None:
     """Move a project from one cloud to another, all in one. A second run changes nothing that is right already."""
     said = options.variables(vars_file)
-    chosen, mapping = options.selection(kinds, filters, said), options.mapping(maps)
+    chosen, mapping, labels = options.selection(kinds, filters, said), options.mapping(maps), options.labels(label)
     copied = boot_disk_copy or os_migrate.boot_disk_copy(said) is True
     params = options.migration_params(said, warm, cutover_when, copied, wait_for_shutdown, start_servers)
     with client() as ferry:
         sides = place(source, source_project), place(destination, destination_project)
         os_migrate.check(ferry, said, {"src": sides[0], "dst": sides[1]})
+        if not yes and (when := _stops_servers(chosen, params)):
+            output.confirm(f"Running servers of {output.place(sides[0])} are stopped {when}. Go on?")
         migration = ferry.migrate(
             *sides, selection=chosen, mapping=mapping, migration_params=params, volumes_at_once=volumes_at_once,
-            servers_at_once=servers_at_once, bandwidth=bandwidth, name=name, labels=options.labels(label),
+            servers_at_once=servers_at_once, bandwidth=bandwidth, name=name, labels=labels,
         )  # fmt: skip
         if detach:
             output.tell(format_, {"id": migration}, migration)
@@ -86,6 +90,16 @@ def migrate(
     options.note_unmatched(chosen, state)
     report.print_report(state, format_)
     raise typer.Exit(report.exit_code(state))
+
+
+def _stops_servers(selection: dict[str, Any] | None, params: dict[str, Any] | None) -> str | None:
+    """When servers that run would be stopped; None when none is without a word from a person."""
+    kinds, said = (selection or {}).get("kinds"), params or {}
+    if (kinds and "server" not in kinds) or said.get("shutdown") == "wait" or said.get("cutover") == "manual":
+        return None
+    if said.get("mode") == "warm":
+        return "for the last pass of their disks" if said.get("cutover") == "auto" else "at their cut-over"
+    return "while their disks are copied"
 
 
 def watch(migration: Migration = "last", format_: Output = output.Format.table) -> None:
@@ -214,7 +228,7 @@ def cutover(
 
 def undo(
     migration: Migration,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     format_: Output = output.Format.table,
 ) -> None:
     """Remove what this migration created at the destination, in reverse order. What it updated is as it was before."""
@@ -231,7 +245,7 @@ def forget(
             "--before", formats=DATES, help="All that were over by then, in UTC: 2026-11-30 or 2026-11-30T08:00:00."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     format_: Output = output.Format.table,
 ) -> None:
     """Forget migrations that are over, with all that is remembered of them: they can't be shown or undone any more.

@@ -124,6 +124,7 @@ class Workers(Content):
     """The answer to DescribeWorkers."""
 
     workers = _list(WorkerState, "every process that was heard of in the last two minutes")
+    coordinator = text("version of the coordinator that answers")
 
 
 class CheckedCloud(Content):

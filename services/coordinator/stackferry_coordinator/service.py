@@ -12,7 +12,7 @@ from typing import Any
 import eventlet
 from nameko.extensions import DependencyProvider
 from sqlalchemy import Engine
-from stackferry import topology
+from stackferry import __version__, topology
 from stackferry.bus import BUS_ERRORS, Publisher, user_of
 from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow, Unconfirmed, Unroutable
 from stackferry.messages import (
@@ -246,7 +246,8 @@ class Coordinator:
         for worker in known:
             if worker["clouds"] is not None:
                 worker["clouds"] = [name for name in worker["clouds"] if client.may_touch([{"cloud": name}])]
-        self.publish(Answer, {"content": {"workers": known}}, delivery.envelope, reply_to=delivery.data["reply_to"])
+        answer = {"content": {"workers": known, "coordinator": __version__}}
+        self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(
         DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered, SegmentServed,

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import Schema
 from stackferry import roles
@@ -90,6 +90,13 @@ def no_migration(id_: str) -> Problem:
     return Problem(404, f"there's no migration {id_}", help="stackferry list")
 
 
+class Header(NamedTuple):
+    """A header, and what it says."""
+
+    name: str
+    description: str
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A line of the table: the function whose docstring says what it does, and what goes in and comes out.
@@ -106,6 +113,9 @@ class Endpoint:
     gives: type[Schema] | None = None
     status: int = 200
     also: tuple[str, ...] = ()  # other media types than JSON that it answers
+    empty: tuple[int, ...] = ()  # other statuses that it answers, without a body
+    takes: tuple[Header, ...] = ()  # headers of the request
+    tells: tuple[Header, ...] = ()  # headers of the answer, which it always has
 
 
 def told(row: Row) -> Row:

@@ -15,6 +15,7 @@ from .calls import Endpoint
 from .problems import MEDIA
 from .table import ENDPOINTS, PREFIX, STREAMS
 
+EMPTY = {204: "done, and there's nothing left to show", 304: "as it was"}
 ABOUT = "Asks for migrations between OpenStack clouds, and tells of them. Times are as in RFC 3339, in UTC."
 
 
@@ -38,7 +39,7 @@ def _name(schema: Any) -> str:
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     lines = (endpoint.do.__doc__ or "").strip()
-    ok: dict[str, Any] = {"description": "as asked"}
+    ok: dict[str, Any] = {"description": "as asked", **_told(endpoint)}
     if endpoint.gives:
         ok["content"] = {"application/json": {"schema": endpoint.gives}}
         ok["content"] |= {media: {"schema": {"type": "string"}} for media in endpoint.also}
@@ -46,14 +47,23 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "operationId": f"{endpoint.do.__module__.rpartition('.')[2]}-{endpoint.do.__name__}".replace("_", "-"),
         "summary": lines.splitlines()[0],
         "description": f"For the role `{endpoint.role}` and above.",
-        "parameters": [*_path(endpoint.path), *_query(endpoint.query)],
-        "responses": {str(endpoint.status): ok, "default": _problem()},
+        "parameters": [*_path(endpoint.path), *_query(endpoint.query), *(_header(*one) for one in endpoint.takes)],
+        "responses": {str(endpoint.status): ok, **_empty(endpoint), "default": _problem()},
     }
     if endpoint.body:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": endpoint.body}}}
-    if endpoint.method == "POST" and endpoint.path == "/migrations":
-        found["parameters"].append(_header("Idempotency-Key", "the same key and the same body are taken once"))
     return found
+
+
+def _empty(endpoint: Endpoint) -> dict[str, Any]:
+    return {str(status): {"description": EMPTY[status], **_told(endpoint)} for status in endpoint.empty}
+
+
+def _told(endpoint: Endpoint) -> dict[str, Any]:
+    """The headers of an answer."""
+    text = {"required": True, "schema": {"type": "string"}}
+    headers = {one.name: {"description": one.description, **text} for one in endpoint.tells}
+    return {"headers": headers} if headers else {}
 
 
 def _stream(path: str) -> dict[str, Any]:

@@ -6,16 +6,21 @@ from stackferry.messages.answers import CheckedCloud, HostState
 from stackferry.roles import ADMIN, OPERATOR
 
 from .api import hosts, migrations, schemas
-from .calls import Endpoint
+from .calls import Endpoint, Header
 
 PREFIX = "/v1"
 CSV = ("text/csv",)
 FILES = ("text/csv", "text/html")
+KEY = Header("Idempotency-Key", "the same key and the same body are taken once")
+LOCATION = Header("Location", "where the migration is")
+KNOWN = Header("If-None-Match", "the tags of what is known already; 304 when nothing has changed")
+TAG = Header("ETag", "changes when the migration does")
 ENDPOINTS = (
     Endpoint("GET", "/migrations", migrations.index, query=schemas.MigrationsQuery, gives=schemas.MigrationPage),
     Endpoint("POST", "/migrations", migrations.create, OPERATOR, body=schemas.NewMigration, gives=schemas.Migration,
-             status=202),
-    Endpoint("GET", "/migrations/{migration}", migrations.show, gives=schemas.Migration),
+             status=202, takes=(KEY,), tells=(LOCATION,)),
+    Endpoint("GET", "/migrations/{migration}", migrations.show, gives=schemas.Migration, empty=(304,), takes=(KNOWN,),
+             tells=(TAG,)),
     Endpoint("DELETE", "/migrations/{migration}", migrations.delete, ADMIN, status=204),
     Endpoint("GET", "/migrations/{migration}/steps", migrations.steps, query=schemas.StepsQuery,
              gives=schemas.StepPage),
@@ -31,7 +36,7 @@ ENDPOINTS = (
              gives=schemas.Migration, status=202),
     Endpoint("GET", "/hosts", hosts.index, gives=schemas.HostList),
     Endpoint("POST", "/hosts/{host}/actions", hosts.act, OPERATOR, body=schemas.HostAction, gives=HostState,
-             status=202),
+             status=202, empty=(204,)),
     Endpoint("GET", "/workers", hosts.workers, gives=schemas.WorkerList),
     Endpoint("GET", "/clouds/{cloud}/check", hosts.check, query=schemas.CheckQuery, gives=CheckedCloud),
 )  # fmt: skip
