@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -40,6 +41,32 @@ def test_alerts_ask_for_what_is_told(told: set[str]) -> None:
         assert asked
         assert asked <= told, rule["alert"]
         assert rule["annotations"]["summary"]
+
+
+def test_the_board_asks_for_what_is_told(told: set[str]) -> None:
+    board = json.loads((ROOT / "deploy/grafana/stackferry.json").read_text())
+    known = told | {f"{name}_bucket" for name in told if name.endswith("_seconds")}
+    for panel in board["panels"]:
+        asked = {name for target in panel["targets"] for name in NAME.findall(target["expr"])}
+        assert asked, panel["title"]
+        assert asked <= known, panel["title"]
+        assert all(target["expr"].count("(") == target["expr"].count(")") for target in panel["targets"])
+    places = [panel["gridPos"] for panel in board["panels"]]
+    spots = [(place["x"] + x, place["y"] + y) for place in places for x in range(place["w"]) for y in range(place["h"])]
+    assert len(spots) == len(set(spots)), "panels lie upon each other"
+
+
+def test_downtimes_are_counted_when_they_are_told() -> None:
+    def value(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    before = value("stackferry_downtime_seconds_sum"), value("stackferry_workloads_total", kind="server", state="done")
+    data = {"workload": "server/1", "state": "done", "results": {"downtime": 12.5}}
+    gauges.told("a.b.1.workload-changed", json.dumps({"data": data}).encode())
+    gauges.told("a.b.1.workload-changed", json.dumps({"data": {**data, "state": "again"}}).encode())
+    gauges.told("a.b.1.step-ended", b"of another sort")
+    assert value("stackferry_downtime_seconds_sum") == before[0] + 12.5
+    assert value("stackferry_workloads_total", kind="server", state="done") == before[1] + 1
 
 
 def test_what_is_documented_is_told_and_the_other_way(told: set[str]) -> None:

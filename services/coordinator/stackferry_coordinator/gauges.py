@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter as Many
@@ -13,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
+from stackferry.messages import WorkloadChanged
 from stackferry.phases import OVER
 from stackferry_runtime.logs import logger
 from stackferry_runtime.metrics import REGISTRY
@@ -29,6 +31,24 @@ TRY_SECONDS = Histogram(
     buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600, 14400),
 )  # fmt: skip
 WIRE = Counter("stackferry_wire_bytes", "bytes that crossed between conversion hosts", registry=REGISTRY)
+WORKLOADS = Counter(
+    "stackferry_workloads", "servers and volumes by what became of them", ("kind", "state"), registry=REGISTRY
+)  # fmt: skip
+DOWNTIME = Histogram(
+    "stackferry_downtime_seconds", "seconds in which a server that ran was in neither cloud", registry=REGISTRY,
+    buckets=(1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400),
+)  # fmt: skip
+
+
+def told(key: str, body: bytes) -> None:
+    """Count what became of a server or volume, once the broker has the event that says so."""
+    if not key.endswith(f".{WorkloadChanged.called}"):
+        return
+    data = json.loads(body)["data"]
+    WORKLOADS.labels(data["workload"].partition("/")[0], data["state"]).inc()
+    downtime = (data.get("results") or {}).get("downtime")
+    if data["state"] == "done" and isinstance(downtime, int | float):
+        DOWNTIME.observe(downtime)
 
 
 def ended(data: dict[str, object]) -> None:

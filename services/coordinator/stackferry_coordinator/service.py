@@ -95,6 +95,7 @@ class Running(DependencyProvider):
             per_cloud=settings.volumes_per_cloud,
             keep_days=settings.keep_days,
             authority=Authority(user_of(settings.amqp_uri), Clients(settings.clients)),
+            told=gauges.told,
         )
         gauges.watch(engine, self.shell.clock)
         self.due = eventlet.event.Event()

@@ -28,22 +28,23 @@ def keep(connection: Connection, messages: list[Outgoing]) -> None:
 
 
 def relay(
-    engine: Engine, publisher: Publisher, may_come_back: Callable[[str], bool] = lambda _: True
-) -> tuple[int, set[str]]:
+    engine: Engine, publisher: Publisher, may_come_back: Callable[[str], bool] = lambda _: True,
+    told: Callable[[str, bytes], None] = lambda key, body: None,
+) -> tuple[int, set[str]]:  # fmt: skip
     """Publish what is due, in order; return how many messages the broker has taken, and the queues that are gone.
 
-    What was for one of these is kept while its queue *may come back*.
+    What was for one of these is kept while its queue *may come back*. *told*: called with each event that was taken.
     """
     if engine.dialect.name == "sqlite":  # alone; and its only connection must not wait for the broker
         with engine.begin() as connection:
             rows = _due(connection)
-        sent, unroutable = _publish(publisher, rows)
+        sent, unroutable = _publish(publisher, rows, told)
         if sent or unroutable:
             with engine.begin() as connection:
                 _settle(connection, sent, unroutable, may_come_back)
     else:
         with engine.begin() as connection:  # others skip the rows that this one has locked
-            sent, unroutable = _publish(publisher, _due(connection))
+            sent, unroutable = _publish(publisher, _due(connection), told)
             _settle(connection, sent, unroutable, may_come_back)
     return len(sent), {row["key"] for row in unroutable if row["exchange"] == topology.COMMANDS.name}
 
@@ -52,7 +53,7 @@ def _due(connection: Connection) -> list[Any]:
     return list(connection.execute(_DUE).mappings())
 
 
-def _publish(publisher: Publisher, rows: list[Any]) -> tuple[list[int], list[Any]]:
+def _publish(publisher: Publisher, rows: list[Any], told: Callable[[str, bytes], None]) -> tuple[list[int], list[Any]]:
     """Return the ids of what is done with, and the rows that no queue is there for.
 
     An event is done with when the broker has refused it: somebody who listens has a full queue, and all others have it.
@@ -67,6 +68,9 @@ def _publish(publisher: Publisher, rows: list[Any]) -> tuple[list[int], list[Any
     except BrokerUnavailable:
         return left, []
     found = list(zip(rows, outcomes, strict=True))
+    for row, outcome in found:
+        if row["exchange"] == topology.EVENTS.name and (outcome is None or isinstance(outcome, Unroutable)):
+            told(row["key"], bytes(row["body"]))  # also where nobody listens
     sent = [row["id"] for row, outcome in found if outcome is None or _is_refused_event(row, outcome)]
     return left + sent, [row for row, outcome in found if isinstance(outcome, Unroutable)]
 

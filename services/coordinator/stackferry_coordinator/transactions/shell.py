@@ -57,9 +57,11 @@ class Shell:
     def __init__(
         self, engine: Engine, publisher: Publisher, clock: Callable[[], float] = time.time, host_lost: float = 60.0,
         per_cloud: int = 0, authority: Authority | None = None, keep_days: float = 0.0,
+        told: Callable[[str, bytes], None] = lambda key, body: None,
     ) -> None:  # fmt: skip
         self.host_lost, self.keep_days = host_lost, keep_days
         self.forgetting = True  # whether something may be left to be deleted
+        self.told = told  # called with each event that the broker has taken
         self.authority, self.fleeting = authority or Authority(), Fleeting()
         self.engine, self.publisher, self.clock = engine, publisher, clock
         self.unsent = True  # whether the outbox is worth a look; each tick says so again
@@ -280,7 +282,7 @@ class Shell:
         if not self.unsent:
             return 0
         self.unsent = False
-        sent, gone = outbox.relay(self.engine, self.publisher, self.queues.may_come_back)
+        sent, gone = outbox.relay(self.engine, self.publisher, self.queues.may_come_back, self.told)
         if lost := self.queues.gone(gone):
             log.warning("queues are gone; they're made anew", queues=sorted(lost))
             self.queues.mend()
