@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +12,9 @@ from typing import Any
 from keystoneauth1 import exceptions as ks
 from openstack import exceptions as sdk
 from stackferry.errors import Error, NotDone, Unfinished
+
+_POOL = re.compile(r":? ?\b\w*Pool(TLS)?\(host=")  # where urllib3 begins to say which of its parts failed
+DEEPEST = 20  # errors in one another
 
 
 class CloudError(Error):
@@ -94,4 +100,19 @@ def over_quota(error: Exception) -> bool:
 def _first_line(error: BaseException) -> str:
     details = getattr(error, "details", None)
     text = f"{error}" if not details or str(details) in str(error) else f"{error}: {details}"
-    return (text.strip().splitlines() or [type(error).__name__])[0][:500]
+    first = (text.strip().splitlines() or [type(error).__name__])[0]
+    inside = _POOL.search(first)
+    return (f"{first[: inside.start()]}: {_at_last(error)}" if inside else first)[:500]
+
+
+def _at_last(error: BaseException) -> str:
+    """What the system said, at the bottom of what libraries have wrapped around it."""
+    for _ in range(DEEPEST):
+        if (below := error.__cause__ or error.__context__) is None:
+            break
+        error = below
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(getattr(error, "reason", None) or error) or type(error).__name__

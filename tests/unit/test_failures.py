@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keystoneauth1 import exceptions as ks
+from keystoneauth1 import session as ks_session
+from keystoneauth1.identity import v3
 from openstack import exceptions as sdk
 from stackferry.errors import EndedInError, NotDone, Unfinished
 from stackferry_clouds.failures import CloudError, CloudSilent, answered, explained, failure
@@ -150,3 +154,33 @@ def test_a_cloud_that_fails_at_a_request_is_told_from_one_that_is_out(status: in
     error = Exception("no")
     error.status_code = status  # type: ignore[attr-defined]
     assert answered(error) is told
+
+
+@pytest.mark.parametrize(("url", "why"), [
+    ("http://127.0.0.1:9/v3", "Unable to establish connection to http://127.0.0.1:9/v3/auth/tokens: Connection refused"),
+    ("https://127.0.0.1:9/v3", "Unable to establish connection to https://127.0.0.1:9/v3/auth/tokens: Connection refused"),
+    ("http://nowhere.invalid:5/v3", "http://nowhere.invalid:5/v3/auth/tokens: "),
+])  # fmt: skip
+def test_who_does_not_answer_is_said_without_the_inside_of_libraries(url: str, why: str) -> None:
+    auth = v3.Password(
+        url, username="u", password="canary", project_name="p", user_domain_name="d", project_domain_name="d"
+    )
+    with pytest.raises(CloudSilent) as found, explained({"cloud": "src"}):
+        ks_session.Session(auth).get_token()
+    said = str(found.value)
+    assert said.startswith("cloud 'src' does not answer: ")
+    assert why in said
+    for inside in ("Pool", "Connection(", "Errno", "retries", "canary"):
+        assert inside not in said
+
+
+def test_an_answer_that_ends_too_soon_is_said_without_the_inside_of_libraries() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(ks.ConnectFailure) as found:
+            ks_session.Session().get(url)
+    _, reason, again = failure(found.value)
+    assert again
+    assert "Pool" not in reason
+    assert "Errno" not in reason
