@@ -96,8 +96,8 @@ def confirm(question: str) -> None:
     """Ask; end the command unless the answer is yes. Raises Error where nobody can answer."""
     try:
         said = typer.confirm(printable(question), err=True)
-    except typer.Abort:
-        if sys.stdin.isatty():  # Ctrl-C
+    except (typer.Abort, RuntimeError):  # the latter where stdin is closed
+        if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-C
             raise
         errors.print()
         raise Error(f"{question} Nobody answers here: look, and say --yes") from None

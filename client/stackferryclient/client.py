@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 import ssl
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from .errors import FerryError, Refused, Unavailable
-from .stream import frames
+from .stream import Frame, frames
 
 Row = dict[str, Any]
 PAGE = 1000  # items of one
 TRIES = 5  # of a request that may be sent again
 SILENCE = 60.0  # seconds: a stream says something every 15
 LONGEST = 30.0  # seconds between two tries
+AGAIN_AFTER = 1.0  # seconds, half as many or half more, until a stream is opened again
 AGAIN = (429, 503, 504)
 #: phases in which nothing goes on by itself
 ENDED = ("planned", "done", "undone", "cancelled", "stuck")
@@ -54,16 +57,14 @@ class Client:
         if token is not None and not (token.isascii() and token.isprintable() and token):
             raise FerryError("this can be no token: it's empty, or has other characters than a header can have")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        base = endpoint.rstrip("/").removesuffix("/v1") + "/v1"
-        if not base.startswith(("https://", "http://")):
-            raise FerryError(f"{endpoint!r} is no address of a gateway: it begins with https:// or http://")
+        base = _address(endpoint)
         try:
             self._http = httpx.Client(
                 base_url=base, headers=headers, auth=auth, verify=verify, timeout=timeout,
                 follow_redirects=False,  # a token is for one gateway
             )  # fmt: skip
         except httpx.InvalidURL as error:
-            raise FerryError(f"{endpoint!r} is no address of a gateway: {error}") from None
+            raise FerryError(f"this is no address of a gateway: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +90,15 @@ class Client:
 
         Without a key it has one of its own: a request whose answer is lost is sent again, and isn't taken twice.
         """
-        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        return self._row(self._ask("POST", "/migrations", is_safe=True, json=body, headers=headers))
+        key = key or str(uuid.uuid4())
+        if not (key.isascii() and key.isprintable()):
+            raise FerryError("this can be no Idempotency-Key: it has other characters than a header can have")
+        try:
+            content = json.dumps(body, allow_nan=False).encode()
+        except (ValueError, TypeError, RecursionError) as error:
+            raise FerryError(f"this request can't be JSON: {error}") from None
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        return self._row(self._ask("POST", "/migrations", is_safe=True, content=content, headers=headers))
 
     def show(self, migration: str) -> Row:
         """How a migration is."""
@@ -166,7 +174,7 @@ class Client:
         """Yield what is told, as it's told, for ever: of one migration, or of all.
 
         *after*: the number after which to begin; -1: with the oldest that is kept; None: now. *progress*: that of
-        steps, too. A stream that ends is opened again where it was; raises Unavailable when that fails for a minute.
+        steps, too. A stream that ends is opened again where it was; raises Unavailable when none was open for a minute.
         """
         yield from (event for event in self._heard(migration, after, progress, None) if event is not None)
 
@@ -175,33 +183,45 @@ class Client:
     ) -> Iterator[Event | None]:
         """What is told; None each time that a stream was opened, so that what is looked at then is no older."""
         path = f"{_of(migration)}/events" if migration else "/events"
-        last, failing = after, 0
-        while deadline is None or time.monotonic() < deadline:
-            headers = {"Last-Event-ID": str(last)} if last is not None and last >= 0 else {}
-            params = {"progress": "true" if progress else "false"} | ({"after": "-1"} if last == -1 else {})
-            silence = SILENCE if deadline is None else max(0.1, min(SILENCE, deadline - time.monotonic()))
-            timeout = httpx.Timeout(silence)
+        last, well = after, time.monotonic()  # the number to go on after; when a stream was last open
+        while (left := _left(deadline)) > 0:
+            why: Exception | str = "streams end at once"
             try:
-                with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
-                    if response.status_code != 200:
-                        response.read()
-                        self._good(response)
-                    yield None
-                    for frame in frames(response.iter_bytes()):
-                        failing = 0
-                        last = int(frame.id) if frame.id is not None else last
-                        if frame.data is not None and frame.event is not None:
-                            number = None if frame.id is None else int(frame.id)
-                            yield Event(frame.event, json.loads(frame.data), number)
-                        if deadline is not None and time.monotonic() >= deadline:
-                            return
+                is_open = False
+                for frame in self._stream(path, last, progress, min(SILENCE, left)):
+                    well = time.monotonic()
+                    last = int(frame.id) if frame.id is not None else -1 if last is None else last
+                    if not is_open:
+                        is_open = True
+                        yield None
+                    if frame.data is not None and frame.event is not None:
+                        number = None if frame.id is None else int(frame.id)
+                        yield Event(frame.event, json.loads(frame.data), number)
+                    if _left(deadline) <= 0:
+                        return
             except (httpx.RequestError, Unavailable) as error:
-                failing += 1
-                if failing >= 2 * TRIES:
-                    raise Unavailable(f"{self._http.base_url}: the events can't be heard: {error}") from None
+                why = error
+            except Refused as error:
+                if error.status != 429:
+                    raise
+                why = error
             except ValueError:
                 raise Unavailable(f"{self._http.base_url}{path} is no stream of a gateway") from None
-            time.sleep(min(2.0**failing / 2, LONGEST))
+            if time.monotonic() - well > SILENCE and _left(deadline) > 0:
+                raise Unavailable(f"{self._http.base_url}: the events can't be heard: {why}") from None
+            time.sleep(max(0.0, min(AGAIN_AFTER * (0.5 + random.random()), _left(deadline))))  # noqa: S311 - not all at once
+
+    def _stream(self, path: str, last: int | None, progress: bool, silence: float) -> Iterator[Frame]:
+        """The blocks of a stream that begins after an event; the first one says where that is."""
+        headers = {"Last-Event-ID": str(last)} if last is not None and last >= 0 else {}
+        params = {"progress": "true" if progress else "false"} | ({"after": "-1"} if last == -1 else {})
+        with self._http.stream("GET", path, params=params, headers=headers, timeout=httpx.Timeout(silence)) as response:
+            if response.status_code != 200:
+                response.read()
+                self._good(response)
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                raise Unavailable(f"{response.url} is no stream of a gateway")
+            yield from frames(response.iter_bytes())
 
     # -- hosts, workers, clouds ----------------------------------------------------------------------------
 
@@ -235,9 +255,9 @@ class Client:
         while True:
             page = self._row(self._ask("GET", path, params={"limit": PAGE, **params, **cursor}), "items")
             yield from page["items"]
-            if not page["next"]:
+            if not (next_ := page.get("next")):
                 return
-            cursor = {"cursor": page["next"]}
+            cursor = {"cursor": next_}
 
     def _ask(self, method: str, path: str, *, is_safe: bool = False, **about: Any) -> httpx.Response:
         """Send a request, and again what may be sent again: questions, what *is_safe*, and what wasn't let in."""
@@ -289,8 +309,29 @@ class Client:
         return found
 
 
+def _address(endpoint: str) -> str:
+    """Where the API is; raise FerryError for what is no address. A password in it would take the token's place."""
+    try:
+        parts = urlsplit(endpoint)
+        is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise FerryError("this is no address of a gateway: it's like https://ferry.example:8972")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise FerryError("this is no address of a gateway: no user, no password, no ? and no # belong into it")
+    return endpoint.rstrip("/").removesuffix("/v1") + "/v1"
+
+
 def _of(migration: str) -> str:
-    return f"/migrations/{quote(migration, safe='')}"
+    try:
+        return f"/migrations/{quote(migration, safe='')}"
+    except UnicodeEncodeError:
+        raise FerryError(f"no migration has the id or the name {migration!r}") from None
+
+
+def _left(deadline: float | None) -> float:
+    return math.inf if deadline is None else deadline - time.monotonic()
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from marshmallow import ValidationError
 from stackferry.errors import Error
 from stackferry.roles import Client
-from stackferry_gateway.keystone import Rule, person_of, read
+from stackferry_gateway.keystone import Rule, Shown, person_of, read
 from stackferry_gateway.problems import Problem
 
 ADMIN, MOVER = Client("admin"), Client("operator")
@@ -38,30 +39,35 @@ def token(*roles: str, project: str | None = "web", domain: str = "Default", **m
     ({**token("reader", project=None), "domain": {"name": "Corp"}}, READER),
     (token("reader", project="web", domain="Corp"), READER),
     ({**token("reader", project=None), "system": {"all": True}}, None),
-    ({"user": {"id": "u1"}, "expires_at": "2030-01-01T00:00:00Z"}, None),
+    ({"user": {"id": "u1"}, "expires_at": "2030-01-01T00:00:00Z", "catalog": []}, None),
 ])  # fmt: skip
 def test_the_first_rule_that_fits_counts(shown: dict[str, Any], client: Client | None) -> None:
     if client is None:
         with pytest.raises(Problem) as found:
-            person_of(shown, RULES, "d")
+            person_of(Shown().load(shown), RULES, "d")
         assert found.value.status == 403
     else:
-        assert person_of(shown, RULES, "d").client == client
+        assert person_of(Shown().load(shown), RULES, "d").client == client
 
 
 def test_names_are_nobody_elses() -> None:
-    ann = person_of(token("member"), RULES, "d")
-    other = person_of(token("member", user={"id": "u2", "name": "ann", "domain": {"name": "Default"}}), RULES, "d")
-    assert ann.name == "keystone:u1:ann@Default"
-    assert ann.name != other.name
-    assert len(person_of(token("member", user={"id": "u" * 64, "name": "x" * 300}), RULES, "d").name) == 255
+    def named(**user: Any) -> str:
+        return person_of(Shown().load(token("member", user=user)), RULES, "d").name
+
+    assert named(id="u1", name="ann", domain={"name": "Default"}) == "keystone:u1:ann@Default"
+    assert named(id="u2", name="ann", domain={"name": "Default"}) != named(
+        id="u1", name="ann", domain={"name": "Default"}
+    )
+    assert len(named(id="u" * 64, name="x" * 300)) == 255
 
 
-@pytest.mark.parametrize("expires", ["soon", None])
-def test_a_token_that_says_no_end_is_none(expires: Any) -> None:
-    with pytest.raises(Problem) as found:
-        person_of(token("member", expires_at=expires), RULES, "d")
-    assert found.value.status == 503
+@pytest.mark.parametrize("wrong", [
+    {"expires_at": "soon"}, {"expires_at": None}, {"roles": [None]}, {"roles": "member"}, {"project": "web"},
+    {"user": None}, {"user": []}, {"roles": [{"name": 1}]}, {"domain": []},
+])  # fmt: skip
+def test_what_keystone_would_not_say_is_not_believed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Shown().load(token("member") | wrong)
 
 
 RULE = {"keystone_role": "member", "role": "operator"}

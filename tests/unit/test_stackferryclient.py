@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from osc_lib import exceptions
 from stackferryclient import Client, FerryError
 from stackferryclient.osc import migration
-from stackferryclient.osc.base import needs_person
+from stackferryclient.osc.base import each, failing, readable, table
 from stackferryclient.osc.plugin import needs_keystone
 from stackferryclient.stream import Frame, frames
 
@@ -45,10 +45,24 @@ def test_blocks(sent: bytes, found: list[Frame]) -> None:
     assert list(frames([sent])) == found
 
 
-@pytest.mark.parametrize("endpoint", ["", "ferry", "ftp://ferry", "http://[::1", "https://ferry:port"])
+@pytest.mark.parametrize("endpoint", [
+    "", "ferry", "ftp://ferry", "http://[::1", "https://ferry:port", "http://u:canary@ferry", "https://ferry?a=canary",
+    "https://ferry#canary", "http://", "https://ferry:99999",
+])  # fmt: skip
 def test_an_address_that_is_none_is_said(endpoint: str) -> None:
-    with pytest.raises(FerryError, match="is no address of a gateway"):
+    with pytest.raises(FerryError, match="is no address of a gateway") as found:
         Client(endpoint, token="t")
+    assert "canary" not in str(found.value)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"key": "é"}, {"key": "a\nb"}, {"body": {"x": float("nan")}}, {"body": {"x": object()}}, {"body": {"x": {1, 2}}},
+])  # fmt: skip
+def test_what_can_not_be_sent_is_said_at_once(wrong: dict[str, Any]) -> None:
+    with Client("http://127.0.0.1:1", token="t") as client, pytest.raises(FerryError, match="can be no|can't be JSON"):
+        client.request(**{"body": {}, **wrong})
+    with Client("http://127.0.0.1:1", token="t") as client, pytest.raises(FerryError, match="no migration has"):
+        client.find("\udcff")
 
 
 @pytest.mark.parametrize("token", ["", "a\nb", "träge"])
@@ -81,7 +95,19 @@ def test_a_request_is_made_of_options_and_a_file(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"labels": 1}', '{"selection": ["server"]}', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"servers_at_once": NaN}',
+        '{"source": "src"}',
+        '{"labels": 1}',
+        '{"selection": ["server"]}',
+        "\x00",
+    ],
+)
 def test_a_file_that_is_no_request_is_said(tmp_path: Path, content: str) -> None:
     file = tmp_path / "r.json"
     file.write_text(content)
@@ -92,12 +118,56 @@ def test_a_file_that_is_no_request_is_said(tmp_path: Path, content: str) -> None
 @pytest.mark.parametrize(("state", "said"), [
     ({"phase": "done", "totals": {"done": 3}}, None),
     ({"phase": "done", "totals": {"done": 3, "failed": 1}}, "1 failed"),
+    ({"phase": "planned", "totals": {"failed": 1, "skipped": 2}}, "1 failed and 2 skipped"),
     ({"phase": "undone", "totals": {"skipped": 1}}, None),
+    ({"phase": "cancelled", "totals": {}}, "was cancelled"),
     ({"phase": "stuck", "reason": "no answer"}, "needs a person: no answer"),
 ])  # fmt: skip
 def test_who_waited_is_told_what_did_not_end_well(state: dict[str, Any], said: str | None) -> None:
-    found = needs_person({"id": "m", **state})
+    found = failing({"id": "m", **state})
     assert found is None if said is None else said in str(found)
+
+
+def test_who_cancels_waits_for_that() -> None:
+    assert failing({"id": "m", "phase": "cancelled", "totals": {"done": 1}}, may_be_cancelled=True) is None
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2Jnet\r\n\u202egnp.exe\x9b31m"
+
+
+def test_names_give_a_terminal_no_orders_and_reach_programs_as_they_are() -> None:
+    row = {"name": HOSTILE, "labels": {HOSTILE: HOSTILE}, "source": {"cloud": HOSTILE}, "clouds": [HOSTILE], "id": "x"}
+    _, (cells,) = table(tuple(row), [row])
+    for cell in cells:
+        shown = cell.human_readable()
+        assert all(one.isprintable() for one in shown), shown
+    assert cells[0].machine_readable() == HOSTILE
+    assert cells[1].machine_readable() == {HOSTILE: HOSTILE}
+    assert readable("é 網 \n") == "é 網 \n"
+
+
+def test_each_is_tried_and_the_names_of_those_that_failed_are_told() -> None:
+    tried = []
+
+    def forget(name: str) -> None:
+        tried.append(name)
+        if name == "b":
+            raise FerryError("it isn't over")
+
+    with pytest.raises(exceptions.CommandError, match=r"b: it isn't over\n1 of 3 migrations failed to delete"):
+        each("migrations", ["a", "b", "c"], forget)
+    assert tried == ["a", "b", "c"]
+
+
+def test_a_file_keeps_its_projects_and_names_the_same_clouds(tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps({"source": {"cloud": "src", "project": "web"}, "destination": {"project": "web2"}}))
+    found = migration.request(told(request=str(file)))
+    assert found["source"] == {"cloud": "src", "project": "web"}
+    assert found["destination"] == {"cloud": "dst", "project": "web2"}
+    assert migration.request(told(request=str(file), source_project="db"))["source"]["project"] == "db"
+    with pytest.raises(exceptions.CommandError, match="its source is 'src', and the command says 'other'"):
+        migration.request(told(source="other", request=str(file)))
 
 
 def test_keystone_is_not_asked_by_who_needs_it_not() -> None:

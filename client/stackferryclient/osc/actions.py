@@ -24,7 +24,7 @@ class Action(Waiting, ShowOne):
     def take_action(self, told: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         id_ = self.ferry.find(told.migration)["id"]
         found = self.ferry.act(id_, self.action, getattr(told, "server", None))
-        return one(self.awaited(id_) if told.wait else found, *HIDDEN)
+        return one(self.awaited(id_, self.action == "cancel") if told.wait else found, *HIDDEN)
 
 
 class Start(Action):

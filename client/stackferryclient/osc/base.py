@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import argparse
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cliff.columns import FormattableColumn
+from osc_lib import exceptions
 from osc_lib.cli.format_columns import DictColumn, ListColumn
 from osc_lib.command import command
 
 from ..client import Client
+from ..errors import FerryError
 from .plugin import needs_keystone
 
 Row = dict[str, Any]
@@ -24,11 +27,37 @@ class Ferry(command.Command):
         """Whether Keystone is asked: not by whoever has a token of the gateway, and knows where it is."""
         return needs_keystone(self.app.client_manager.get_configuration())
 
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run; what goes wrong is told without what a terminal would act upon."""
+        try:
+            return super().run(parsed_args)
+        except (FerryError, exceptions.CommandError) as error:
+            raise exceptions.CommandError(readable(str(error))) from None
+
     @property
     def ferry(self) -> Client:
         """The gateway."""
         found: Client = self.app.client_manager.ferry  # type: ignore[attr-defined]  # as the plugin is called
         return found
+
+
+def readable(text: str) -> str:
+    """A text with what a terminal would act upon written out: names come from tenants."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
+class Text(FormattableColumn[Any]):
+    """A value whose text is safe on a terminal; programs get it as it is."""
+
+    def human_readable(self) -> str:
+        value = self._value
+        if isinstance(value, FormattableColumn):
+            value = value.human_readable()
+        return readable(str(value)).replace("\n", "\\n")
+
+    def machine_readable(self) -> Any:
+        value = self._value
+        return value.machine_readable() if isinstance(value, FormattableColumn) else value
 
 
 class Place(FormattableColumn[Row | None]):
@@ -58,15 +87,31 @@ def _title(column: str) -> str:
 
 
 def _shown(column: str, value: Any) -> Any:
-    return SHOWN[column](value) if column in SHOWN and value is not None else value
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return Text(SHOWN[column](value) if column in SHOWN else value)
 
 
-def needs_person(migration: Row) -> str | None:
+def failing(migration: Row, may_be_cancelled: bool = False) -> str | None:
     """What whoever waits for a migration is told when it hasn't ended well; None when it has."""
-    if migration["phase"] == "stuck":
-        return f"migration {migration['id']} needs a person: {migration.get('reason')}"
-    bad = {state: many for state, many in (migration.get("totals") or {}).items() if state in ("failed", "skipped")}
-    if bad and migration["phase"] == "done":
-        what = " and ".join(f"{many} {state}" for state, many in bad.items())
-        return f"of migration {migration['id']} {what} steps: see `openstack ferry migration step list`"
+    id_, phase = migration["id"], migration["phase"]
+    if phase == "stuck":
+        return f"migration {id_} needs a person: {migration.get('reason')}"
+    if phase == "cancelled" and not may_be_cancelled:
+        return f"migration {id_} was cancelled"
+    totals = {} if phase == "undone" else migration.get("totals") or {}
+    if bad := [f"{totals[state]} {state}" for state in ("failed", "skipped") if totals.get(state)]:
+        return f"of migration {id_} {' and '.join(bad)} steps: see `openstack ferry migration step list`"
     return None
+
+
+def each(what: str, names: list[str], do: Callable[[str], object]) -> None:
+    """Do something with each; raise CommandError with those that it failed for, once all were tried."""
+    bad = []
+    for name in names:
+        try:
+            do(name)
+        except FerryError as error:
+            bad.append(f"{name}: {error}")
+    if bad:
+        raise exceptions.CommandError("\n".join([*bad, f"{len(bad)} of {len(names)} {what} failed to delete."]))

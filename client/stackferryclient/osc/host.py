@@ -8,7 +8,7 @@ from typing import Any
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
-from .base import Ferry, Table, one, table
+from .base import Ferry, Table, each, one, table
 
 
 class List(Ferry, Lister):
@@ -44,8 +44,7 @@ class Delete(Ferry):
         return parser
 
     def take_action(self, told: argparse.Namespace) -> None:
-        for host in told.hosts:
-            self.ferry.act_on_host(host, "forget")
+        each("hosts", told.hosts, lambda host: self.ferry.act_on_host(host, "forget"))
 
 
 class Workers(Ferry, Lister):

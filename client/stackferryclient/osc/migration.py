@@ -12,10 +12,11 @@ from cliff.show import ShowOne
 from osc_lib import exceptions
 from osc_lib.cli import parseractions
 
-from .base import Ferry, Row, Table, needs_person, one, table
+from .base import Ferry, Row, Table, each, failing, one, table
 
 COLUMNS = ("id", "name", "mode", "phase", "source", "destination", "created", "reason")
 HIDDEN = ("kinds", "stays_behind")
+PARTS = ("source", "destination", "labels", "selection", "migration_params")  # of a request, that are objects
 
 
 def named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -27,10 +28,10 @@ def named(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 class Waiting(Ferry):
     """A command that can wait until nothing goes on by itself."""
 
-    def awaited(self, migration: str) -> Row:
+    def awaited(self, migration: str, may_be_cancelled: bool = False) -> Row:
         """How the migration is then; raises CommandError when it didn't end well."""
         found = self.ferry.wait(migration)
-        if why := needs_person(found):
+        if why := failing(found, may_be_cancelled):
             raise exceptions.CommandError(why)
         return found
 
@@ -78,7 +79,12 @@ def request(told: argparse.Namespace) -> Row:
         raise exceptions.CommandError("--cutover says when a warm migration ends; add --warm")
     found = _file(told.request) if told.request else {}
     for side, project in (("source", told.source_project), ("destination", told.destination_project)):
-        found[side] = {"cloud": getattr(told, side), **({"project": project} if project else {})}
+        place, cloud = found.get(side) or {}, getattr(told, side)
+        if place.get("cloud", cloud) != cloud:
+            raise exceptions.CommandError(
+                f"--request: its {side} is {place['cloud']!r}, and the command says {cloud!r}"
+            )
+        found[side] = {**place, "cloud": cloud, **({"project": project} if project else {})}
     found |= {"name": told.name} if told.name else {}
     found |= {"labels": {**(found.get("labels") or {}), **told.label}} if told.label else {}
     found |= {"mode": "plan"} if told.plan else {}
@@ -90,13 +96,16 @@ def request(told: argparse.Namespace) -> Row:
     return found
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
 def _file(name: str) -> Row:
     try:
-        found = json.loads(Path(name).read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(Path(name).read_text(), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
         raise exceptions.CommandError(f"--request: {name} can't be read: {error}") from None
-    parts = (found, *(found.get(part) or {} for part in ("labels", "selection", "migration_params"))) \
-        if isinstance(found, dict) else (found,)  # fmt: skip
+    parts = [found.get(part) or {} for part in PARTS] if isinstance(found, dict) else [None]
     if not all(isinstance(part, dict) for part in parts):
         raise exceptions.CommandError(f"--request: {name} holds no JSON object, or one whose parts are none")
     return dict(found)
@@ -135,7 +144,7 @@ class Wait(Waiting, ShowOne):
         return named(super().get_parser(prog_name))
 
     def take_action(self, told: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        return one(self.awaited(self.ferry.find(told.migration)["id"]), *HIDDEN)
+        return one(self.awaited(self.ferry.find(told.migration)["id"], may_be_cancelled=True), *HIDDEN)
 
 
 class Delete(Ferry):
@@ -147,5 +156,4 @@ class Delete(Ferry):
         return parser
 
     def take_action(self, told: argparse.Namespace) -> None:
-        for id_ in [self.ferry.find(name)["id"] for name in told.migrations]:
-            self.ferry.forget(id_)
+        each("migrations", told.migrations, lambda name: self.ferry.forget(self.ferry.find(name)["id"]))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from keystoneauth1 import exceptions as keystone
 from osc_lib import exceptions, utils
 
 from ..client import Client
@@ -58,7 +59,7 @@ def make_client(instance: Any) -> Client:
     try:
         endpoint = config.get("ferry_endpoint_override") or _in_catalogue(instance)
         how: dict[str, Any] = {"token": _token(file)} if file else {"auth": KeystoneAuth(instance.session)}
-        return Client(endpoint, verify=_verify(instance.verify), **how)
+        return Client(endpoint, verify=_verify(instance.verify, instance.cert), **how)
     except FerryError as error:
         raise exceptions.CommandError(str(error)) from None
 
@@ -81,14 +82,21 @@ def _token(file: str) -> str:
         raise FerryError(f"--os-ferry-token-file: {file} can't be read: {error}") from None
 
 
-def _verify(said: bool | str) -> ssl.SSLContext | bool:
-    """What ``requests`` understands as *verify*, as httpx does."""
-    if isinstance(said, bool):
+def _verify(said: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext | bool:
+    """What ``requests`` understands as *verify* and *cert*, as httpx does."""
+    if isinstance(said, bool) and cert is None:
         return said
+    where = said if isinstance(said, str) else None
     try:
-        return ssl.create_default_context(cafile=said)
+        is_folder = where is not None and Path(where).is_dir()
+        context = ssl.create_default_context(cafile=None if is_folder else where, capath=where if is_folder else None)
+        if said is False:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if cert is not None:
+            context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
     except (OSError, ssl.SSLError) as error:
-        raise FerryError(f"--os-cacert: {said} can't be used: {error}") from None
+        raise FerryError(f"--os-cacert, --os-cert, --os-key: {where}, {cert} can't be used: {error}") from None
+    return context
 
 
 class KeystoneAuth(httpx.Auth):
@@ -101,8 +109,17 @@ class KeystoneAuth(httpx.Auth):
         self.session = session
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["X-Auth-Token"] = self.session.get_token()
+        request.headers["X-Auth-Token"] = self._token(request)
         response = yield request
         if response.status_code == 401 and self.session.invalidate():
-            request.headers["X-Auth-Token"] = self.session.get_token()
+            request.headers["X-Auth-Token"] = self._token(request)
             yield request
+
+    def _token(self, request: httpx.Request) -> str:
+        """Keystone's token; what goes wrong there is told as httpx, or this client, tells it."""
+        try:
+            return str(self.session.get_token())
+        except keystone.ConnectFailure as error:
+            raise httpx.ConnectError(f"Keystone: {error}", request=request) from None
+        except keystone.ClientException as error:
+            raise FerryError(f"Keystone gives no token: {error}") from None

@@ -23,8 +23,12 @@ def document() -> dict[str, Any]:
     """The whole document."""
     spec = APISpec("Stackferry", __version__, "3.1.0", plugins=[MarshmallowPlugin(schema_name_resolver=_name)],
                    info={"description": ABOUT, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
-                   security=[{"token": []}])  # fmt: skip
+                   security=[{"token": []}, {"keystone": []}])  # fmt: skip
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
+    about = "a token of Keystone, where the gateway has STACKFERRY_KEYSTONE"
+    spec.components.security_scheme(
+        "keystone", {"type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": about}
+    )
     for endpoint in ENDPOINTS:
         spec.path(PREFIX + endpoint.path, operations={endpoint.method.lower(): _operation(endpoint)})
     for path in STREAMS:

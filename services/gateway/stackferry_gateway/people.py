@@ -24,6 +24,7 @@ from stackferry_runtime.reread import Reread, loaded
 
 from .problems import Problem
 
+NAMES = 10_000  # of whom it's remembered how fast they ask
 BURST = 2.0  # seconds' worth of requests that may come at once
 CHALLENGE = 'Bearer error="invalid_token"'  # RFC 6750, 3
 
@@ -60,6 +61,10 @@ class Tokens:
     def of(self, token: bytes) -> Person:
         """Return whose token this is; raise Problem for a wrong one, or one that has expired."""
         return self.good(self._file.now().get(hashlib.sha256(token).hexdigest()))
+
+    def has(self, token: bytes) -> bool:
+        """Whether it stands in the file, good or not."""
+        return hashlib.sha256(token).hexdigest() in self._file.now()
 
     def named(self, name: str) -> Person:
         """Return whoever has this name, as above."""
@@ -102,6 +107,8 @@ class Crowd:
         """Be none of them any more."""
         with self._lock:
             self._here[name] -= 1
+            if not self._here[name]:
+                del self._here[name]
 
     def __len__(self) -> int:
         return self._here.total()
@@ -119,6 +126,9 @@ class Rate:
         """Take one of the name's share; raise Problem when nothing is left of it."""
         now = time.monotonic()
         with self._lock:
+            if len(self._left) >= NAMES:  # who hasn't asked for so long that all is back is as if never heard of
+                whole = now - self.burst / self.many
+                self._left = {one: about for one, about in self._left.items() if about[1] > whole}
             left, at = self._left.get(name, (self.burst, now))
             left = min(self.burst, left + (now - at) * self.many)
             self._left[name] = (left - 1 if left >= 1 else left, now)

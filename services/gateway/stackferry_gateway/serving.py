@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from typing import Any
+from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter, to_thread
 from marshmallow import Schema, ValidationError, fields
@@ -43,8 +43,10 @@ async def bearer(request: Request, people: People) -> Person:
     if not scheme and people.has_keystone:
         scheme, token = "bearer", request.headers.get("x-auth-token", "")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Problem(401, "say `Authorization: Bearer <token>`", WWW_Authenticate="Bearer")
-    return await people.of(token.strip().encode("latin-1"))  # as headers are read
+        or_ = ", or `X-Auth-Token: <Keystone's token>`" if people.has_keystone else ""
+        raise Problem(401, f"say `Authorization: Bearer <token>`{or_}", WWW_Authenticate="Bearer")
+    address = request.client.host if request.client else ""
+    return await people.of(token.strip().encode("latin-1"), address)  # as headers are read
 
 
 class Door:
@@ -57,7 +59,14 @@ class Door:
         self.people, self.rate = people, Rate(rate)
         self.knock: Knock = bearer
         self.waiting, self.listening = Crowd(WAITING, "requests"), Crowd(listeners, "streams")
-        self.turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(at_once))
+        self.at_once = at_once
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    def turns(self, name: str) -> asyncio.Semaphore:
+        """What somebody's requests wait for, so many at once; kept while one of them does."""
+        if (found := self._turns.get(name)) is None:
+            found = self._turns[name] = asyncio.Semaphore(self.at_once)
+        return found
 
     def beside(self, knock: Knock) -> Door:
         """Another door for the same people, with the same limits."""
@@ -75,8 +84,8 @@ class Door:
         """Whether what a request came with is still this person's."""
         try:
             return await self.knock(request, self.people) == person
-        except Problem:
-            return False
+        except Problem as problem:
+            return problem.status == 429  # it can't be looked at now
 
 
 class Serving:
@@ -114,7 +123,7 @@ class Serving:
 
     async def work(self, person: Person, do: Callable[..., Response], *about: Any) -> Response:
         """Do something in a thread, once it's this person's turn."""
-        async with self.door.turns[person.name]:
+        async with self.door.turns(person.name):
             return await to_thread.run_sync(do, *about, limiter=self.limiter)
 
     def _answer(self, endpoint: Endpoint, request: Request, person: Person, body: bytes) -> Response:

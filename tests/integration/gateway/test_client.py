@@ -11,8 +11,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -146,7 +147,7 @@ def test_an_action_whose_answer_is_lost_is_not_told_again(stack: Stack, client: 
     with proxy(stack, lost) as url, Client(url, token=token("root")) as far:
         with pytest.raises(Unavailable, match="look before you tell it again"):
             far.act(id_, "cancel")
-        assert far.wait(id_, 60)["phase"] == "cancelled"
+    assert client.wait(id_, 60)["phase"] == "cancelled"
     assert lost == []
 
 
@@ -160,6 +161,60 @@ def test_who_is_no_gateway_is_said(cloud: dict[str, Any]) -> None:
         port = full.getsockname()[1]
     with Client(f"http://127.0.0.1:{port}", token="t") as nowhere, pytest.raises(Unavailable, match="doesn't answer"):
         nowhere.hosts()
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """A gateway that answers streams as its script says, one after another; then as the last one."""
+
+    script: ClassVar[list[tuple[int, str, bytes]]] = []
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        type(self).asked.append(f"{self.path} {self.headers.get('Last-Event-ID')}")
+        status, media, body = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        self.send_response(status)
+        self.send_header("Content-Type", media)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+STREAM, PROBLEM = "text/event-stream; charset=utf-8", "application/problem+json"
+EVENT = b"event: migration-changed\nid: 5\ndata: {}\n\n"
+
+
+@contextmanager
+def scripted(*script: tuple[int, str, bytes]) -> Iterator[Client]:
+    Scripted.script, Scripted.asked = list(script), []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{server.server_address[1]}", token="t") as client:
+            yield client
+        server.shutdown()
+
+
+def test_a_stream_that_is_refused_for_a_moment_is_opened_again() -> None:
+    slow = json.dumps({"detail": "slow down", "status": 429}).encode()
+    with scripted((200, STREAM, b"retry: 1\nid: 4\n\n"), (429, PROBLEM, slow), (503, PROBLEM, slow),
+                  (200, STREAM, b"retry: 1\nid: 4\n\n" + EVENT)) as client:  # fmt: skip
+        assert next(client.events()).number == 5
+    assert Scripted.asked[1:] == ["/v1/events?progress=false 4"] * 3
+
+
+def test_a_listener_that_began_before_anything_was_told_misses_nothing() -> None:
+    with scripted((200, STREAM, b"retry: 1\n\n"), (200, STREAM, b"retry: 1\nid: 5\n\n" + EVENT)) as client:
+        assert next(client.events()).number == 5
+    assert Scripted.asked == ["/v1/events?progress=false None", "/v1/events?progress=false&after=-1 None"]
+
+
+@pytest.mark.parametrize("answer", [(200, "text/html", b"<html>"), (200, STREAM, b""), (502, "text/html", b"")])
+def test_what_is_no_stream_is_given_up(answer: tuple[int, str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "SILENCE", 1.0)
+    with scripted(answer) as client, pytest.raises(Unavailable, match="can't be heard"):
+        next(client.events())
 
 
 def test_the_program_in_the_documentation_runs_as_it_stands(stack: Stack) -> None:
