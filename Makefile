@@ -112,6 +112,11 @@ test-guest: install ## Conversion hosts and servers as real guests under QEMU (n
 fresh: ## The README's `make demo` and `make test` in a plain Debian 12 that has nothing of ours (as root; TARGETS=demo)
 	@deploy/fresh $(TARGETS)
 
+.PHONY: site
+site: $(VENV)/.installed ## The documentation as a site, in build/site
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+	@echo "open build/site/index.html"
+
 .PHONY: demo
 demo: install ## Move a tenant between two real clouds on this machine
 	$(BIN)/python deploy/demo.py

@@ -65,7 +65,7 @@ def messages_page() -> str:
     """Every message, with its fields."""
     parts = [
         "# Messages\n",
-        "See [bus.md](bus.md) for how to send and hear them; [schemas/](schemas) has a JSON Schema of each, and\n"
+        "See [bus.md](bus.md) for how to send and hear them; `docs/schemas/` has a JSON Schema of each, and\n"
         "[asyncapi.json](asyncapi.json) the requests, answers and events as an AsyncAPI document.\n",
     ]
     for title, said, found in SECTIONS:

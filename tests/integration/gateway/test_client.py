@@ -144,9 +144,11 @@ def test_a_request_whose_answer_is_lost_is_taken_once(stack: Stack, client: Clie
 def test_an_action_whose_answer_is_lost_is_not_told_again(stack: Stack, client: Client) -> None:
     id_ = client.request(request())["id"]
     lost = [b"POST "]
-    with proxy(stack, lost) as url, Client(url, token=token("root")) as far:
-        with pytest.raises(Unavailable, match="look before you tell it again"):
-            far.act(id_, "cancel")
+    with (
+        proxy(stack, lost) as url, Client(url, token=token("root")) as far,
+        pytest.raises(Unavailable, match="look before you tell it again"),
+    ):  # fmt: skip
+        far.act(id_, "cancel")
     assert client.wait(id_, 60)["phase"] == "cancelled"
     assert lost == []
 
