@@ -27,6 +27,13 @@ def browse(uri: str) -> list[dict[str, Any]]:
         return [_describe(message) for message in _parked(connection)]
 
 
+def count(uri: str) -> int:
+    """How many messages are parked. Raises BrokerUnavailable."""
+    with connect(uri, "dead letters") as connection:
+        queue = topology.dead_queue()(receiving(connection))
+        return int(queue.queue_declare(passive=True).message_count)
+
+
 def retry(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """Put the *wanted* ones back into the queues where they were found; return them, with why one ``stays``, or None.
 

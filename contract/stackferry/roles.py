@@ -47,6 +47,11 @@ class Client:
         clouds = self.clouds is None or all(place.get("cloud") in self.clouds for place in given)
         return clouds and (self.projects is None or all(place.get("project") in self.projects for place in given))
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there's a cloud, a project or a label that it may not touch."""
+        return self.clouds is not None or self.projects is not None or bool(self.labels)
+
     def may_see(self, migration: dict[str, Any]) -> bool:
         """Whether it may know of a migration: {source, destination, labels}."""
         labels = migration.get("labels") or {}

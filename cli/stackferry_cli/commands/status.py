@@ -60,7 +60,8 @@ def _rows() -> Iterator[Row]:
     with client() as ferry:
         known = ferry.deployment()
         hosts = ferry.hosts()
-        yield absent | {"service": "rabbitmq", "state": "up", "version": ferry.broker_version}
+        parked = f"{known['parked']} parked: stackferry dead-letters list" if known.get("parked") else None
+        yield absent | {"service": "rabbitmq", "state": "up", "version": ferry.broker_version, "why": parked}
     yield absent | {"service": "coordinator", "state": "up", "version": known.get("coordinator")}
     for one in known["workers"]:
         yield absent | {"service": one["service"], "name": one["instance"], "state": "up", "version": one["version"],

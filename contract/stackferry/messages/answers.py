@@ -125,6 +125,10 @@ class Workers(Content):
 
     workers = _list(WorkerState, "every process that was heard of in the last two minutes")
     coordinator = text("version of the coordinator that answers")
+    parked = number(
+        "messages that nobody could act on, as of the last minute; null: not known, or not this client's to know",
+        allow_none=True,
+    )  # fmt: skip
 
 
 class CheckedCloud(Content):

@@ -9,7 +9,7 @@ from collections import Counter as Many
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, func, select
@@ -31,6 +31,7 @@ TRY_SECONDS = Histogram(
     buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600, 14400),
 )  # fmt: skip
 WIRE = Counter("stackferry_wire_bytes", "bytes that crossed between conversion hosts", registry=REGISTRY)
+PARKED = Gauge("stackferry_parked_messages", "messages that nobody could act on", registry=REGISTRY)
 WORKLOADS = Counter(
     "stackferry_workloads", "servers and volumes by what became of them", ("kind", "state"), registry=REGISTRY
 )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import eventlet
 from nameko.extensions import DependencyProvider
 from sqlalchemy import Engine
-from stackferry import __version__, topology
+from stackferry import __version__, deadletters, topology
 from stackferry.bus import BUS_ERRORS, Publisher, user_of
 from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow, Unconfirmed, Unroutable
 from stackferry.messages import (
@@ -100,6 +100,7 @@ class Running(DependencyProvider):
         gauges.watch(engine, self.shell.clock)
         self.due = eventlet.event.Event()
         self.over, self.stopped = False, eventlet.event.Event()
+        self.parked: int | None = None  # messages that nobody could act on, when it was last looked at
 
     def start(self) -> None:
         self.threads = [
@@ -154,6 +155,8 @@ class Running(DependencyProvider):
             number = dead_letters.make_room(
                 settings.amqp_uri, settings.dead_letters_dir, settings.dead_letters, self.shell.publisher
             )
+            self.parked = deadletters.count(settings.amqp_uri)
+            gauges.PARKED.set(self.parked)
             if number:
                 log.warning("parked messages were moved into a file", number=number, folder=settings.dead_letters_dir)
         except (*BUS_ERRORS, BrokerUnavailable, Unconfirmed, Unroutable) as error:
@@ -247,7 +250,8 @@ class Coordinator:
         for worker in known:
             if worker["clouds"] is not None:
                 worker["clouds"] = [name for name in worker["clouds"] if client.may_touch([{"cloud": name}])]
-        answer = {"content": {"workers": known, "coordinator": __version__}}
+        parked = None if client.is_limited else self.running.parked
+        answer = {"content": {"workers": known, "coordinator": __version__, "parked": parked}}
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
 
     @handles(

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from typing import Any
 
+import amqp
 import httpx
 import pytest
+from stackferry import __version__
+from stackferry.bus import connect
 from stackferry.client import Client
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
 
 from .asking import caller, imported, made, phase, problem
+from .test_page import visitor
 
 pytestmark = pytest.mark.integration
 
@@ -114,3 +122,25 @@ def test_many_ask_at_once_and_each_gets_its_own_answer(stack: Stack, http: httpx
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_messages_that_nobody_could_act_on_are_counted(stack: Stack, http: httpx.Client) -> None:
+    with connect(stack.uri(), "tests") as connection, connection.channel() as channel:
+        message = amqp.Message(b"no JSON", content_type="application/json", user_id="client")
+        channel.basic_publish(message, "stackferry.requests", "stackferry.coordinator")
+    assert until(lambda: http.get("/v1/workers").json()["parked"], 60)
+    assert http.get("/v1/workers").json()["coordinator"] == __version__
+    with caller(stack, "team") as team, caller(stack, "other") as other:
+        assert team.get("/v1/workers").json()["parked"] is None
+        assert other.get("/v1/workers").json()["parked"] is None
+    with visitor(stack, "root") as page, visitor(stack, "team") as limited:
+        assert "no service could act on" in page.get("/trouble").text
+        assert "no service could act on" not in limited.get("/trouble").text
+    told = {row["service"]: row["why"] for row in json.loads(status(stack))}
+    assert "parked: stackferry dead-letters list" in told["rabbitmq"]
+
+
+def status(stack: Stack) -> str:
+    env = {**os.environ, "AMQP_URI": stack.uri(), "PYTHONWARNINGS": "ignore"}
+    words = [sys.executable, "-m", "stackferry_cli.app", "status", "-o", "json"]
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -34,7 +34,9 @@ def _seen(call: Call) -> list[Row]:
 def workers(call: Call) -> Reply:
     """List the exporters and importers that are there: version, and which clouds each has credentials for."""
     (answer,) = call.ask(DescribeWorkers, {})
-    return Reply({"items": [_of_theirs(worker, call) for worker in answer["workers"]]})
+    parked = None if call.person.client.is_limited else answer.get("parked")
+    items = [_of_theirs(worker, call) for worker in answer["workers"]]
+    return Reply({"items": items, "coordinator": answer.get("coordinator"), "parked": parked})
 
 
 def _of_theirs(worker: Row, call: Call) -> Row:

@@ -201,6 +201,8 @@ class WorkerList(_Loose):
     """Every exporter and importer."""
 
     items = fields.List(fields.Nested(WorkerState))
+    coordinator = text("version of the coordinator", allow_none=True)
+    parked = number("messages that nobody could act on; null: not known, or not this token's to know", allow_none=True)
 
 
 class Error(_Loose):

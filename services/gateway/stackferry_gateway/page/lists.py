@@ -99,7 +99,7 @@ def trouble(visit: Visit) -> Page:
     rows = [_row(visit, one) for one in (*_some(visit, ACTIVE, SHOWN), *_some(visit, ENDED, SHOWN))]
     found = [row for row in rows if row["phase"] == "stuck" or row["failed"]]
     silent = [host for host in _fleet(visit) if host["state"] not in ("ready", "drained", "draining")]
-    workers = list(hosts.workers(visit.call).data["items"])
-    missing = [name for name in ("exporter", "importer") if not any(one["service"] == name for one in workers)]
-    data = {"rows": found, "hosts": silent, "missing": missing}
+    seen = hosts.workers(visit.call).data
+    missing = [name for name in ("exporter", "importer") if not any(one["service"] == name for one in seen["items"])]
+    data = {"rows": found, "hosts": silent, "missing": missing, "parked": seen["parked"]}
     return Page("trouble.html", "Trouble", data, hears=EVERYTHING)
