@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from .errors import InvalidMessage
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BYTES = 1 << 20
 SHORT = 255  # bytes of a routing key, or of a text among AMQP's properties (0-9-1, 4.2.5.3)
+_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{1,200})?")
 REQUIRED = ("id", "source", "type", "specversion")
 
 
@@ -42,6 +44,11 @@ class Envelope:
     causationid: str = ""
     attempt: int = 0
     traceparent: str = ""
+
+    @property
+    def trace(self) -> str:
+        """The id of the trace that it belongs to; empty when it names none. Source: W3C Trace Context, 3.2."""
+        return trace(self.traceparent)
 
     def to_bytes(self) -> bytes:
         """Return the body to publish; raise InvalidMessage when it's no JSON, or over MAX_BYTES."""
@@ -96,6 +103,12 @@ class Envelope:
             attempt=attempt,
             **optional,
         )
+
+
+def trace(traceparent: str) -> str:
+    """The id of the trace in a ``traceparent``; empty for what is none. Source: W3C Trace Context, 3.2."""
+    found = _TRACE.fullmatch(traceparent)
+    return found[1] if found and found[1].strip("0") else ""
 
 
 def loosely(body: bytes) -> dict[str, Any]:

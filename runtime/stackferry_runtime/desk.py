@@ -52,9 +52,10 @@ class Desk:
         self._publisher.close()
 
     def ask(
-        self, message: type[Command], data: dict[str, Any], person: str, id_: str | None = None
+        self, message: type[Command], data: dict[str, Any], person: str, id_: str | None = None, traceparent: str = ""
     ) -> list[dict[str, Any]]:
         """Publish one message on behalf of somebody; return what is answered, part by part. *id_*: that it has already.
+        *traceparent*: what the message, and all that follows from it, is a part of.
 
         Raises Declined when the coordinator doesn't do it, InvalidMessage when it makes no sense, NoAnswer when nobody
         answers in time, BrokerUnavailable or Unconfirmed when the broker doesn't.
@@ -71,7 +72,8 @@ class Desk:
                     reply_to, self._waiting[id_] = self._id, mine
                 if reply_to is None:  # the connection was lost just now
                     continue
-                self._publish(message, message.make(source, {**data, "reply_to": reply_to}, id=id_), deadline)
+                asked = message.make(source, {**data, "reply_to": reply_to}, id=id_, traceparent=traceparent)
+                self._publish(message, asked, deadline)
                 if (parts := self._parts(mine, deadline)) is not None:
                     return parts
         finally:

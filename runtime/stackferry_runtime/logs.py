@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from stackferry.envelope import Envelope
 from stackferry.printable import printable
 
 MANY_LINES = ("exception", "stack")
@@ -57,13 +58,14 @@ def _lines(value: Any) -> Any:
     return "\n".join(map(printable, value.split("\n"))) if isinstance(value, str) else value
 
 
-def of_step(data: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
-    """What a line about a try that is over says, of its command's *data* and of how it *ended*."""
+def of_step(command: Envelope, ended: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line about a try that is over says, of its *command* and of how it *ended*."""
+    data = command.data
     place: Mapping[str, Any] = next((data[side] for side in ("destination", "place", "source") if data.get(side)), {})
     about = {name: data.get(name) for name in ("migration", "step", "attempt", "action", "kind")}
     about |= {"name": ended.get("name"), "cloud": place.get("cloud"), "project": place.get("project")}
     about["resource"] = ended.get("destination_id") or data.get("resource") or data.get("volume") or data.get("image")
-    about |= {name: ended.get(name) for name in ("reason", "seconds")}
+    about |= {name: ended.get(name) for name in ("reason", "seconds")} | {"trace": command.trace or None}
     return {name: value for name, value in about.items() if value is not None}
 
 

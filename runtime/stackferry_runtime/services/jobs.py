@@ -80,7 +80,7 @@ class Jobs(DependencyProvider):
             child.stdin.flush()
             for name, content in _reports(child):
                 if name == "ended":
-                    log.info((content or {}).get("outcome", "job ended"), **of_step(cause.data, content or {}))
+                    log.info((content or {}).get("outcome", "job ended"), **of_step(cause, content or {}))
                 if content is not None:
                     self._tell(FACTS[name], {**about, **content}, cause)
                 if not spoke.ready():

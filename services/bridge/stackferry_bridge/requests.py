@@ -100,7 +100,7 @@ class Requests:
             if message.called in NEEDS and (wrong := refused(role, message.called, data, [])):
                 raise InvalidMessage("refused", {**wrong, "role": "STACKFERRY_REQUESTS_ROLE says what requests may do"})
             log.info("request", audit=True, type=asked.type, id=asked.id, source=asked.source)
-            return {"parts": self.desk.ask(message, data, asked.source, asked.id)}
+            return {"parts": self.desk.ask(message, data, asked.source, asked.id, asked.traceparent)}
         except Declined as error:
             return {"error": {"reason": error.reason, "errors": error.errors}}
         except InvalidMessage as error:

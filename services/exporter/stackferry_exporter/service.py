@@ -98,7 +98,7 @@ class Exporter:
         ended = actions.attempt(
             lambda: self.clouds.view(delivery.data["place"], delivery.data["migration"]), delivery.data
         )
-        log.info(ended["outcome"], **of_step(delivery.data, ended))
+        log.info(ended["outcome"], **of_step(delivery.envelope, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(TryCloud, queue=topology.EXPORTER_CHECKS)

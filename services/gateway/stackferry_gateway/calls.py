@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import Schema
 from stackferry import roles
+from stackferry.envelope import trace
 from stackferry.errors import InvalidMessage
 from stackferry.messages import Command, DescribeMigrations
 from stackferry.roles import Places
@@ -61,7 +62,8 @@ class Call:
 
     def ask(self, message: type[Command], data: Row) -> list[Row]:
         """What the coordinator answers; Problem when it doesn't do it."""
-        return self.desk.ask(message, data, self.person.name)
+        traceparent = self.headers.get("traceparent", "")
+        return self.desk.ask(message, data, self.person.name, traceparent=traceparent if trace(traceparent) else "")
 
     def migration(self, **which: Any) -> Row:
         """The migration of the path, as it is; Problem when there's none that this person may know of."""

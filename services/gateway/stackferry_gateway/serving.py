@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter, to_thread
 from marshmallow import Schema, ValidationError, fields
+from stackferry.envelope import trace
 from stackferry.errors import Error, InvalidMessage
 from stackferry.roles import ROLES
 from stackferry_runtime.desk import Declined, Desk
@@ -178,6 +179,8 @@ class Noted:
         self.made: str | None = None
         self._about: Row = {name: body[name] for name in ("action", "do", "servers", "workloads") if name in body}
         self._about |= {"audit": True, "person": person.name, "method": request.method, "path": request.url.path}
+        if of := trace(request.headers.get("traceparent", "")):
+            self._about["trace"] = of
 
     def __enter__(self) -> Noted:
         if self._is_deed:

@@ -12,13 +12,16 @@ PREFIX = "/v1"
 CSV = ("text/csv",)
 FILES = ("text/csv", "text/html")
 KEY = Header("Idempotency-Key", "the same key and the same body are taken once")
+TRACE = Header(
+    "traceparent", "the trace that this is a part of (W3C Trace Context): messages and log lines name it, too"
+)
 LOCATION = Header("Location", "where the migration is")
 KNOWN = Header("If-None-Match", "the tags of what is known already; 304 when nothing has changed")
 TAG = Header("ETag", "changes when the migration does")
 ENDPOINTS = (
     Endpoint("GET", "/migrations", migrations.index, query=schemas.MigrationsQuery, gives=schemas.MigrationPage),
     Endpoint("POST", "/migrations", migrations.create, OPERATOR, body=schemas.NewMigration, gives=schemas.Migration,
-             status=202, takes=(KEY,), tells=(LOCATION,)),
+             status=202, takes=(KEY, TRACE), tells=(LOCATION,)),
     Endpoint("GET", "/migrations/{migration}", migrations.show, gives=schemas.Migration, empty=(304,), takes=(KNOWN,),
              tells=(TAG,)),
     Endpoint("DELETE", "/migrations/{migration}", migrations.delete, ADMIN, status=204),

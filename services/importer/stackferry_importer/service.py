@@ -57,7 +57,7 @@ class Importer:
             return
         verb = VERBS[type_]
         ended = attempt(verb, lambda: self.clouds.view(data["destination"], data["migration"]), data)
-        log.info(ended["outcome"], **of_step(data, ended))
+        log.info(ended["outcome"], **of_step(delivery.envelope, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(FetchImage, LoadImage, workers=4)
@@ -80,7 +80,7 @@ class Importer:
         ended = actions.attempt(
             lambda: self.clouds.view(delivery.data["place"], delivery.data["migration"]), delivery.data
         )
-        log.info(ended["outcome"], **of_step(delivery.data, ended))
+        log.info(ended["outcome"], **of_step(delivery.envelope, ended))
         self.publish(StepEnded, ended, delivery.envelope)
 
     @handles(TryCloud, queue=topology.IMPORTER_CHECKS)

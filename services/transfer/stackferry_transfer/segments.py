@@ -163,7 +163,7 @@ class Segments:
             return
         if not abandon.is_set():
             over = ended(pulled, digests, data.get("engine"))
-            log.info(over["outcome"], **of_step(data, over))
+            log.info(over["outcome"], **of_step(envelope, over))
             self.reports.ended({**about, **over}, envelope)
 
     def _fetch(self, data: dict[str, Any], progress: Progress, stop: threading.Event) -> tuple[Pulled, Digests]:

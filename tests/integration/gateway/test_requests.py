@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
 
 from .asking import NETWORK, NOBODYS, caller, made, phase, problem, request
+from .listening import Listener, phases
 
 pytestmark = pytest.mark.integration
 
@@ -190,3 +192,28 @@ def test_a_request_over_the_bus_that_is_refused_leaves_no_documents_behind(stack
         with pytest.raises(Refused, match="nowhere"):
             ferry.migrate(None, "nowhere", documents=[NETWORK])
         assert {row["id"] for row in ferry.migrations()} == before
+
+
+@pytest.mark.parametrize("many", [1, 600])  # in one transaction, and slice by slice
+def test_a_trace_goes_through_everything_that_follows(stack: Stack, http: httpx.Client, many: int) -> None:
+    trace = secrets.token_hex(16)
+    documents = [{**NETWORK, "_info": {"id": f"n{n}"}, "params": {"name": f"net-{n}"}} for n in range(many)]
+    headers = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
+    with Listener(stack) as listener:
+        body = {"destination": {"cloud": "dst"}, "documents": documents}
+        migration = http.post("/v1/migrations", json=body, headers=headers).json()["id"]
+        assert until(lambda: phases(listener, migration)[-1:] == ["done"], 60)
+        told = listener.of(migration)
+    assert {one["event"] for one in told} >= {"migration-changed", "step-ended"}
+    assert {one["data"].get("traceparent", "").split("-")[1:2] == [trace] for one in told} == {True}
+    for service in ("gateway", "importer"):
+        assert f"trace={trace}" in stack.process(service).log.read_text(), service
+
+
+@pytest.mark.parametrize("wrong", ["x", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "00-" + "a" * 32 + "-" + "1" * 16,
+                                   "ff-" + "a" * 32 + "-" + "1" * 16 + "-01"])  # fmt: skip
+def test_what_is_no_trace_is_left_out(stack: Stack, http: httpx.Client, wrong: str) -> None:
+    with Listener(stack) as listener:
+        migration = http.post("/v1/migrations", json=request(), headers={"traceparent": wrong}).json()["id"]
+        assert until(lambda: phases(listener, migration), 30)
+        assert [one for one in listener.of(migration) if one["data"].get("traceparent")] == []

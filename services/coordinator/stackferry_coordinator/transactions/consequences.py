@@ -31,6 +31,7 @@ from .turns import Turns
 
 log = logger(__name__)
 BATCH = 64  # volumes that get a place, or are told that there's none, at once
+TRACES = 10_000  # migrations of which the trace is remembered
 _NOTE = insert(t.fact)
 Facts = list[dict[str, Any]]
 
@@ -41,6 +42,7 @@ class Consequences:
     def __init__(self, upsert: Callable[..., Any], listening: Listening, per_cloud: int) -> None:
         self.upsert, self.listening, self.per_cloud = upsert, listening, per_cloud
         self.outlines: dict[tuple[Any, ...], Outline] = {}  # of what is being planned, slice by slice
+        self.traces: dict[str, str] = {}  # migration → the trace that the last message about it named
 
     def of(
         self, connection: Connection, store: Store, name: str, data: dict[str, Any], now: float, cause: Envelope | None
@@ -61,12 +63,22 @@ class Consequences:
                 del self.outlines[tag]
         store.flush(now)
         identities.learn(connection, self.upsert, store, name, data)
-        sent = list(self._commands(store, dues, cause, peers, facts, now))
+        trace = self._trace(store.head.id, cause)
+        sent = list(self._commands(store, dues, cause, trace, peers, facts, now))
         if facts:
             connection.execute(_NOTE, [{"migration": store.head.id, "at": now, **fact} for fact in facts])
-        sent += told(store, None if name == "request-migration" else before, cause)
+        sent += told(store, None if name == "request-migration" else before, cause, trace)
         outbox.keep(connection, sent)
         return bool(sent)
+
+    def _trace(self, migration: str, cause: Envelope | None) -> str:
+        """The trace of what follows: its cause's or, where time has brought it, the last that was named."""
+        if cause is None or not cause.trace:
+            return self.traces.get(migration, "")
+        if migration not in self.traces and len(self.traces) >= TRACES:
+            del self.traces[next(iter(self.traces))]
+        self.traces[migration] = cause.traceparent
+        return cause.traceparent
 
     def _possible(self, store: Store, dues: list[Do], peers: Peers, facts: Facts, now: float) -> list[Do]:
         """The tries whose turn it is, and for which somebody is there."""
@@ -76,7 +88,7 @@ class Consequences:
         return dues
 
     def _commands(
-        self, store: Store, dues: list[Do], cause: Envelope | None, peers: Peers, facts: Facts, now: float
+        self, store: Store, dues: list[Do], cause: Envelope | None, trace: str, peers: Peers, facts: Facts, now: float
     ) -> Iterator[Outgoing]:
         """Yield the commands of these tries. One that can't be said fails, and holds nothing else up."""
         while dues:
@@ -84,7 +96,7 @@ class Consequences:
             later: list[Do] = []
             for due in dues:
                 try:
-                    yield _command(store, due, cause, peers)
+                    yield _command(store, due, cause, trace, peers)
                 except InvalidMessage as error:
                     log.error("a step can't be asked for", migration=store.head.id, step=due.key, error=str(error))
                     data = {"migration": store.head.id, "step": due.key, "attempt": due.attempt, "outcome": "failed",
@@ -128,10 +140,11 @@ class Consequences:
         return dues
 
 
-def _command(store: Store, due: Do, cause: Envelope | None, peers: Peers) -> Outgoing:
+def _command(store: Store, due: Do, cause: Envelope | None, trace: str, peers: Peers) -> Outgoing:
     known, who = identities.Known(store.connection, store.head), offers.guest(store, due)
     message, data, queue = command(store, due, known, peers.of(who) if who else [])
-    return Outgoing.of(topology.COMMANDS.name, queue, message.make(SOURCE, data, cause, attempt=due.attempt))
+    made = message.make(SOURCE, data, cause, attempt=due.attempt, traceparent=trace)
+    return Outgoing.of(topology.COMMANDS.name, queue, made)
 
 
 def _check_control(store: Store, data: dict[str, Any]) -> None:
