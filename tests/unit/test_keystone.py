@@ -63,7 +63,7 @@ def test_names_are_nobody_elses() -> None:
 
 @pytest.mark.parametrize("wrong", [
     {"expires_at": "soon"}, {"expires_at": None}, {"roles": [None]}, {"roles": "member"}, {"project": "web"},
-    {"user": None}, {"user": []}, {"roles": [{"name": 1}]}, {"domain": []},
+    {"user": None}, {"user": []}, {"user": {"name": "ann"}}, {"user": {"id": ""}}, {"user": {"id": None}}, {"roles": [{"name": 1}]}, {"domain": []},
 ])  # fmt: skip
 def test_what_keystone_would_not_say_is_not_believed(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -195,7 +195,7 @@ class People:
     def _look_at_refusals(self, digest: str, said: Said, now: float) -> None:
         by, problem, at = self._refused.get(digest, (None, None, 0.0))
         if problem is not None and by is said and at > now - REFUSED:
-            raise problem
+            raise problem.with_traceback(None)  # else it would grow with each time
 
     async def _ask(self, token: bytes, digest: str, said: Said, is_new: bool) -> Person:
         """Have Keystone say whose token it is, when it's its turn, and remember that."""
@@ -238,13 +238,17 @@ class _Named(Schema):
     domain = fields.Nested(lambda: _Named(), load_default=None, allow_none=True)
 
 
+class _User(_Named):
+    id = fields.String(required=True, validate=validate.Length(1, 255))
+
+
 class Shown(Schema):
     """A token as Keystone shows it."""
 
     class Meta:
         unknown = EXCLUDE
 
-    user = fields.Nested(_Named, required=True)
+    user = fields.Nested(_User, required=True)
     roles = fields.List(fields.Nested(_Named), load_default=list)
     project = fields.Nested(_Named, load_default=None, allow_none=True)
     domain = fields.Nested(_Named, load_default=None, allow_none=True)
