@@ -154,17 +154,21 @@ class Client:
         return self._items(f"{_of(migration)}/id-map")
 
     def wait(self, migration: str, seconds: float | None = None) -> Row:
-        """How it is once nothing goes on by itself: planned, done, undone, cancelled or stuck.
+        """How it is once nothing goes on by itself: planned, done, undone, cancelled, stuck, or paused.
 
         Raises Unavailable after so many *seconds*.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        for event in self._heard(migration, None, False, deadline):
+        deadline, state = None if seconds is None else time.monotonic() + seconds, self.show(migration)
+        for event in () if _is_still(state) else self._heard(migration, None, False, deadline):
             if event is None or event.type in ("migration-changed", "reset"):
                 state = self.show(migration)
-                if state["phase"] in ENDED:
-                    return state
-        raise Unavailable(f"migration {migration} goes on after {seconds:.0f} seconds")
+                if _is_still(state):
+                    break
+        if not _is_still(state):
+            raise Unavailable(
+                f"migration {migration} was {state['phase']} when it was last heard of, after {seconds:g} s"
+            )
+        return state
 
     # -- events --------------------------------------------------------------------------------------------
 
@@ -186,8 +190,8 @@ class Client:
         last, well = after, time.monotonic()  # the number to go on after; when a stream was last open
         while (left := _left(deadline)) > 0:
             why: Exception | str = "streams end at once"
+            is_open = False
             try:
-                is_open = False
                 for frame in self._stream(path, last, progress, min(SILENCE, left)):
                     well = time.monotonic()
                     last = int(frame.id) if frame.id is not None else -1 if last is None else last
@@ -207,6 +211,7 @@ class Client:
                 why = error
             except ValueError:
                 raise Unavailable(f"{self._http.base_url}{path} is no stream of a gateway") from None
+            well = time.monotonic() if is_open else well
             if time.monotonic() - well > SILENCE and _left(deadline) > 0:
                 raise Unavailable(f"{self._http.base_url}: the events can't be heard: {why}") from None
             time.sleep(max(0.0, min(AGAIN_AFTER * (0.5 + random.random()), _left(deadline))))  # noqa: S311 - not all at once
@@ -328,6 +333,10 @@ def _of(migration: str) -> str:
         return f"/migrations/{quote(migration, safe='')}"
     except UnicodeEncodeError:
         raise FerryError(f"no migration has the id or the name {migration!r}") from None
+
+
+def _is_still(migration: Row) -> bool:
+    return migration["phase"] in ENDED or bool(migration.get("paused"))
 
 
 def _left(deadline: float | None) -> float:

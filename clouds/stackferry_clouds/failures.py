@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,8 @@ from keystoneauth1 import exceptions as ks
 from openstack import exceptions as sdk
 from stackferry.errors import Error, NotDone, Unfinished
 
-_POOL = re.compile(r":? ?\b\w*Pool(TLS)?\(host=")  # where urllib3 begins to say which of its parts failed
+#: where urllib3 begins to say which of its parts failed
+_INSIDE = re.compile(r":? ?(?:\b\w*Pool(?:TLS)?\(host=|\('Connection aborted)")
 DEEPEST = 20  # errors in one another
 
 
@@ -101,7 +103,7 @@ def _first_line(error: BaseException) -> str:
     details = getattr(error, "details", None)
     text = f"{error}" if not details or str(details) in str(error) else f"{error}: {details}"
     first = (text.strip().splitlines() or [type(error).__name__])[0]
-    inside = _POOL.search(first)
+    inside = _INSIDE.search(first)
     return (f"{first[: inside.start()]}: {_at_last(error)}" if inside else first)[:500]
 
 
@@ -111,6 +113,8 @@ def _at_last(error: BaseException) -> str:
         if (below := error.__cause__ or error.__context__) is None:
             break
         error = below
+    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's, not the system's
+        return getattr(error, "verify_message", None) or (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     if isinstance(error, OSError) and error.errno:

@@ -237,7 +237,7 @@ class Client:
         return found
 
     def deployment(self) -> dict[str, Any]:
-        """Return the workers, as above, and the version of the coordinator: {workers, coordinator}."""
+        """Return {workers, coordinator, parked}: as above; the coordinator's version; how many messages are parked."""
         (answer,) = self._ask(DescribeWorkers, {})
         return answer
 

@@ -21,7 +21,9 @@ from .errors import InvalidMessage
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BYTES = 1 << 20
 SHORT = 255  # bytes of a routing key, or of a text among AMQP's properties (0-9-1, 4.2.5.3)
-_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{1,200})?")
+_TRACE = re.compile(
+    r"(?!ff)(?!00-.{53})[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{1,200})?"
+)
 REQUIRED = ("id", "source", "type", "specversion")
 
 
@@ -95,6 +97,8 @@ class Envelope:
             for name in ("subject", "time", "correlationid", "causationid", "traceparent")
             if _is_text(event.get(name))
         }
+        if not trace(optional.get("traceparent", "")):
+            optional.pop("traceparent", None)  # whoever reads traces can't read it; the message is none the worse
         return cls(
             id=event["id"],
             source=event["source"],

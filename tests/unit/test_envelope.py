@@ -21,9 +21,10 @@ json_values = st.recursive(
     max_leaves=12,
 )
 texts = st.text(min_size=1, max_size=20)
+TRACES = st.from_regex(r"00-[0-9a-f]{31}1-[0-9a-f]{15}1-[0-9a-f]{2}", fullmatch=True)
 envelopes = st.builds(
     Envelope, type=texts, source=texts, id=texts, subject=st.text(max_size=20), correlationid=st.text(max_size=20),
-    causationid=st.text(max_size=20), traceparent=st.text(max_size=20), attempt=st.integers(0, 2**31 - 1),
+    causationid=st.text(max_size=20), traceparent=st.just("") | TRACES, attempt=st.integers(0, 2**31 - 1),
     data=st.dictionaries(st.text(max_size=8), json_values, max_size=4),
 )  # fmt: skip
 
@@ -184,3 +185,17 @@ def test_the_time_is_rfc3339_in_utc() -> None:
 
 def test_ids_are_unique() -> None:
     assert len({Envelope(type="t", source="s", data={}).id for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("wrong", [
+    "x", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "00-" + "a" * 32 + "-" + "0" * 16 + "-01", "ff-" + "a" * 32 + "-" + "1" * 16 + "-01",
+    "00-" + "A" * 32 + "-" + "1" * 16 + "-01", "00-" + "a" * 32 + "-" + "1" * 16 + "-01-more", "00-" + "a" * 32 + "-" + "1" * 16 + "-01\n",
+    "01-" + "a" * 32 + "-" + "1" * 16 + "-01-" + "x" * 300,
+])  # fmt: skip
+def test_what_is_no_trace_is_left_out_and_the_message_read(wrong: str) -> None:
+    assert Envelope.from_bytes(with_(traceparent=wrong)).traceparent == ""
+
+
+def test_a_trace_of_a_later_version_may_say_more() -> None:
+    later = "01-" + "a" * 32 + "-" + "1" * 16 + "-01-more"
+    assert Envelope.from_bytes(with_(traceparent=later)).trace == "a" * 32

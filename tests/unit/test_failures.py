@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
+import struct
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from keystoneauth1.identity import v3
 from openstack import exceptions as sdk
 from stackferry.errors import EndedInError, NotDone, Unfinished
 from stackferry_clouds.failures import CloudError, CloudSilent, answered, explained, failure
+from stackferry_runtime.certificates import identity
 
 
 def answer(status: int, text: str = "something about it") -> Exception:
@@ -174,13 +179,42 @@ def test_who_does_not_answer_is_said_without_the_inside_of_libraries(url: str, w
         assert inside not in said
 
 
-def test_an_answer_that_ends_too_soon_is_said_without_the_inside_of_libraries() -> None:
+@pytest.mark.parametrize(("lingers", "why"), [
+    (None, "Remote end closed connection without response"), (struct.pack("ii", 1, 0), "Connection reset by peer"),
+])  # fmt: skip
+def test_an_answer_that_ends_too_soon_is_said_without_the_inside_of_libraries(lingers: bytes | None, why: str) -> None:
+    def end(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        peer.recv(1 << 16)
+        if lingers:  # a reset in place of an end
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers)
+        peer.close()
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        threading.Thread(target=end, args=(server,), daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         with pytest.raises(ks.ConnectFailure) as found:
             ks_session.Session().get(url)
     _, reason, again = failure(found.value)
     assert again
-    assert "Pool" not in reason
-    assert "Errno" not in reason
+    assert reason == f"the cloud did not answer: Unable to establish connection to {url}: {why}"
+
+
+@pytest.mark.parametrize(("is_tls", "why"), [(True, "self-signed certificate"), (False, "wrong version number")])
+def test_what_is_wrong_with_tls_is_said(tmp_path: Path, is_tls: bool, why: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity(tmp_path, "cloud", "127.0.0.1").path)
+
+    def serve(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        with peer, suppress(OSError):
+            if is_tls:
+                context.wrap_socket(peer, server_side=True)
+            else:
+                peer.recv(1 << 16)
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        with pytest.raises(CloudError, match=why), explained({"cloud": "src"}):
+            ks_session.Session().get(f"https://127.0.0.1:{server.getsockname()[1]}/")

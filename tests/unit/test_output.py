@@ -242,7 +242,8 @@ def test_what_matches_nothing_is_said(ran: Any, tmp_path: Path, command: str) ->
 @pytest.mark.parametrize(("words", "when"), [
     ("", "while their disks are copied"),
     ("-k network -k server", "while their disks are copied"),
-    ("--warm", "at their cut-over"),
+    ("--warm", "for the last pass of their disks"),
+    ("--warm --cutover 2031-01-31T02:00:00+01:00", "at their cut-over"),
     ("--warm --cutover auto", "for the last pass of their disks"),
     ("--warm --cutover manual", None),
     ("--wait-for-shutdown", None),

@@ -121,6 +121,7 @@ def test_a_file_that_is_no_request_is_said(tmp_path: Path, content: str) -> None
     ({"phase": "planned", "totals": {"failed": 1, "skipped": 2}}, "1 failed and 2 skipped"),
     ({"phase": "undone", "totals": {"skipped": 1}}, None),
     ({"phase": "cancelled", "totals": {}}, "was cancelled"),
+    ({"phase": "running", "paused": True}, "is paused"),
     ({"phase": "stuck", "reason": "no answer"}, "needs a person: no answer"),
 ])  # fmt: skip
 def test_who_waited_is_told_what_did_not_end_well(state: dict[str, Any], said: str | None) -> None:
@@ -129,7 +130,9 @@ def test_who_waited_is_told_what_did_not_end_well(state: dict[str, Any], said: s
 
 
 def test_who_cancels_waits_for_that() -> None:
-    assert failing({"id": "m", "phase": "cancelled", "totals": {"done": 1}}, may_be_cancelled=True) is None
+    assert (
+        failing({"id": "m", "phase": "cancelled", "totals": {"done": 1, "skipped": 4}}, may_be_cancelled=True) is None
+    )
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2Jnet\r\n\u202egnp.exe\x9b31m"

@@ -98,7 +98,7 @@ def _stops_servers(selection: dict[str, Any] | None, params: dict[str, Any] | No
     if (kinds and "server" not in kinds) or said.get("shutdown") == "wait" or said.get("cutover") == "manual":
         return None
     if said.get("mode") == "warm":
-        return "for the last pass of their disks" if said.get("cutover") == "auto" else "at their cut-over"
+        return "for the last pass of their disks" if said.get("cutover", "auto") == "auto" else "at their cut-over"
     return "while their disks are copied"
 
 

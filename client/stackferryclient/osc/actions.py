@@ -18,13 +18,15 @@ class Action(Waiting, ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = named(super().get_parser(prog_name))
+        if self.action == "pause":
+            return parser
         parser.add_argument("--wait", action="store_true", help="Wait until it has ended, or needs a person")
         return parser
 
     def take_action(self, told: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         id_ = self.ferry.find(told.migration)["id"]
         found = self.ferry.act(id_, self.action, getattr(told, "server", None))
-        return one(self.awaited(id_, self.action == "cancel") if told.wait else found, *HIDDEN)
+        return one(self.awaited(id_, self.action == "cancel") if getattr(told, "wait", False) else found, *HIDDEN)
 
 
 class Start(Action):

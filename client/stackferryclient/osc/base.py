@@ -97,8 +97,10 @@ def failing(migration: Row, may_be_cancelled: bool = False) -> str | None:
     id_, phase = migration["id"], migration["phase"]
     if phase == "stuck":
         return f"migration {id_} needs a person: {migration.get('reason')}"
-    if phase == "cancelled" and not may_be_cancelled:
-        return f"migration {id_} was cancelled"
+    if phase == "cancelled":
+        return None if may_be_cancelled else f"migration {id_} was cancelled"
+    if migration.get("paused"):
+        return f"migration {id_} is paused: see `openstack ferry migration resume`"
     totals = {} if phase == "undone" else migration.get("totals") or {}
     if bad := [f"{totals[state]} {state}" for state in ("failed", "skipped") if totals.get(state)]:
         return f"of migration {id_} {' and '.join(bad)} steps: see `openstack ferry migration step list`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from stackferry.messages import WorkloadChanged
+from stackferry.messages.workloads import WORKLOAD_STATES
 from stackferry.phases import OVER
 from stackferry_runtime.logs import logger
 from stackferry_runtime.metrics import REGISTRY
@@ -35,6 +37,8 @@ PARKED = Gauge("stackferry_parked_messages", "messages that nobody could act on"
 WORKLOADS = Counter(
     "stackferry_workloads", "servers and volumes by what became of them", ("kind", "state"), registry=REGISTRY
 )  # fmt: skip
+for _kind, _state in itertools.product(("server", "volume"), WORKLOAD_STATES):
+    WORKLOADS.labels(_kind, _state)  # or Prometheus would miss the first of each
 DOWNTIME = Histogram(
     "stackferry_downtime_seconds", "seconds in which a server that ran was in neither cloud", registry=REGISTRY,
     buckets=(1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400),

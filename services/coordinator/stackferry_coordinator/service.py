@@ -155,14 +155,21 @@ class Running(DependencyProvider):
             number = dead_letters.make_room(
                 settings.amqp_uri, settings.dead_letters_dir, settings.dead_letters, self.shell.publisher
             )
-            self.parked = deadletters.count(settings.amqp_uri)
-            gauges.PARKED.set(self.parked)
             if number:
                 log.warning("parked messages were moved into a file", number=number, folder=settings.dead_letters_dir)
         except (*BUS_ERRORS, BrokerUnavailable, Unconfirmed, Unroutable) as error:
             log.warning("the queues can't be looked after", error=str(error))
+        self._count_parked()
         with eventlet.Timeout(MEND, False):
             self.stopped.wait()
+
+    def _count_parked(self) -> None:
+        try:
+            self.parked = deadletters.count(self.settings.amqp_uri)
+        except (*BUS_ERRORS, BrokerUnavailable):
+            self.parked = None  # nobody knows
+        else:
+            gauges.PARKED.set(self.parked)
 
     def _forget(self) -> None:
         self.shell.forget()

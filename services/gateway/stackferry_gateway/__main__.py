@@ -59,7 +59,8 @@ def main() -> int:
         return 2
     tls = {"ssl_certfile": told.tls_certificate, "ssl_keyfile": told.tls_key} if told.tls_certificate else {}
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
+        app, log_config=None, access_log=False, server_header=False, ws="none",
+        proxy_headers=bool(told.proxies), forwarded_allow_ips=told.proxies,
         timeout_graceful_shutdown=int(told.drain_timeout), limit_concurrency=CONNECTIONS, **tls,  # type: ignore[arg-type]
     )  # fmt: skip
     Server(config, app, told, f"{'https' if tls else 'http'}://{host}:{listening.getsockname()[1]}").run(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import re
 import ssl
 import time
@@ -163,7 +164,7 @@ class People:
             self._look_at_refusals(digest, said, now)
         if (asking := self._asking.get(digest)) is None:
             if known is None:
-                self._strangers.take(address)
+                self._strangers.take(_network(address))
             asking = self._begin(token, digest, said, known is None)
         if known is None:
             return await asyncio.shield(asking)  # it goes on, though whoever asked first leaves
@@ -219,6 +220,15 @@ class People:
         self._known.pop(digest, None)
         self._refused = _bounded(self._refused, lambda one: one[2] > now - REFUSED)
         self._refused[digest] = (said, problem, now)
+
+
+def _network(address: str) -> str:
+    """Whose address it is: with IPv6 everybody has as many as they like, of one network of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _bounded(kept: dict[str, T], counts: Callable[[T], bool]) -> dict[str, T]:

@@ -17,6 +17,9 @@ class Settings(Common):
     tls_certificate: str = setting("", "file with the certificate (PEM, with its chain) that HTTPS is spoken with")
     tls_key: str = setting("", "file with its private key (PEM)")
     tls_elsewhere: bool = setting(False, "whether a proxy before it speaks TLS, so that it need not itself")
+    proxies: str = setting(
+        "", "addresses of the proxies before it, with commas: what they say in X-Forwarded-For is believed"
+    )  # fmt: skip
     url_file: str = setting("", "a file to write the address into once it takes requests")
     tokens: str = setting(
         "", "file (YAML) that says whose tokens are good, and for what; it's read again when it has changed"

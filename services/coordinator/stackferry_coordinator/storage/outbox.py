@@ -69,8 +69,8 @@ def _publish(publisher: Publisher, rows: list[Any], told: Callable[[str, bytes],
         return left, []
     found = list(zip(rows, outcomes, strict=True))
     for row, outcome in found:
-        if row["exchange"] == topology.EVENTS.name and (outcome is None or isinstance(outcome, Unroutable)):
-            told(row["key"], bytes(row["body"]))  # also where nobody listens
+        if row["exchange"] == topology.EVENTS.name and (outcome is None or isinstance(outcome, Unroutable | Nacked)):
+            told(row["key"], bytes(row["body"]))  # also where nobody listens, or one who does has a full queue
     sent = [row["id"] for row, outcome in found if outcome is None or _is_refused_event(row, outcome)]
     return left + sent, [row for row, outcome in found if isinstance(outcome, Unroutable)]
 
