@@ -21,9 +21,7 @@ from .errors import InvalidMessage
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_BYTES = 1 << 20
 SHORT = 255  # bytes of a routing key, or of a text among AMQP's properties (0-9-1, 4.2.5.3)
-_TRACE = re.compile(
-    r"(?!ff)(?!00-.{53})[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{1,200})?"
-)
+_TRACE = re.compile(r"(?!ff)(?!00-.{53})[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{1,200})?")
 REQUIRED = ("id", "source", "type", "specversion")
 
 
