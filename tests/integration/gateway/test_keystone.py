@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import secrets
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
+from stackferry_cli.local.processes import until
+from stackferry_cli.local.stack import Stack
 from stackferry_gateway import keystone
 from stackferry_gateway.keystone import AT_ONCE, WAITING, People
 from stackferry_gateway.people import Tokens
@@ -262,3 +269,42 @@ def test_an_answer_is_good_until_the_token_is_over_or_the_file_says_otherwise(
     over = {"token": {**GOOD["token"], "expires_at": "2020-01-01T00:00:00Z"}}
     server.body = json.dumps(over).encode()
     assert "has expired" in asyncio.run(problem(people())).detail
+
+
+def test_behind_a_proxy_each_caller_counts_by_itself(
+    server: Hostile, people: Callable[[], People], stack: Stack, tmp_path: Path
+) -> None:
+    people()  # which writes the files
+    url, env = tmp_path / "url", {
+        "PATH": os.environ["PATH"], "STACKFERRY_AMQP_URI": stack.node.uri("gateway"), "STACKFERRY_PORT": "0",
+        "STACKFERRY_URL_FILE": str(tmp_path / "url"), "STACKFERRY_TOKENS": str(tmp_path / "tokens.yaml"),
+        "STACKFERRY_KEYSTONE": str(tmp_path / "keystone.yaml"), "STACKFERRY_PROXIES": "127.0.0.1",
+    }  # fmt: skip
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-m", "stackferry_gateway"], env=env) as process:
+        try:
+            assert until(lambda: url.exists() and url.read_text(), 30)
+            with httpx.Client(base_url=url.read_text(), trust_env=False, timeout=30) as http:
+
+                def ask(number: int, address: str) -> int:
+                    headers = {"X-Auth-Token": f"gAAAAA{'x' * 40}{number}", "X-Forwarded-For": address}
+                    return http.get("/v1/hosts", headers=headers).status_code
+
+                server.status = 404
+                server.may_go.clear()  # all of them are there before one is answered
+                with ThreadPoolExecutor(120) as crowd:
+                    asked = [crowd.submit(ask, number, "192.0.2.1") for number in range(120)]
+                    assert until(lambda: any(one.done() and one.result() == 429 for one in asked), 30)
+                    server.may_go.set()
+                assert ask(1000, "192.0.2.2") == 401
+                assert ask(1001, "2001:db8::1") == 401
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    ("192.0.2.1", "192.0.2.2", False), ("2001:db8::1", "2001:db8::ffff:1", True), ("2001:db8::1", "2001:db8:0:1::1", False),
+    ("", "", True), ("unix", "unix", True),
+])  # fmt: skip
+def test_a_network_of_ipv6_is_one_caller(one: str, other: str, same: bool) -> None:
+    assert (keystone._network(one) == keystone._network(other)) is same
