@@ -15,18 +15,23 @@ class Action(Waiting, ShowOne):
     """Tell a migration to do something."""
 
     action: ClassVar[str]
+    ends: ClassVar[bool] = True  # whether there's an end that can be waited for
+    may_be_cancelled: ClassVar[bool] = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = named(super().get_parser(prog_name))
-        if self.action == "pause":
-            return parser
-        parser.add_argument("--wait", action="store_true", help="Wait until it has ended, or needs a person")
+        if self.ends:
+            parser.add_argument("--wait", action="store_true", help="Wait until it has ended, or needs a person")
         return parser
 
     def take_action(self, told: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         id_ = self.ferry.find(told.migration)["id"]
-        found = self.ferry.act(id_, self.action, getattr(told, "server", None))
-        return one(self.awaited(id_, self.action == "cancel") if getattr(told, "wait", False) else found, *HIDDEN)
+        found = self.ferry.act(id_, self.action, self.servers(told))
+        return one(self.awaited(id_, self.may_be_cancelled) if self.ends and told.wait else found, *HIDDEN)
+
+    def servers(self, _: argparse.Namespace) -> list[str] | None:
+        """Which servers it's about; None: all."""
+        return None
 
 
 class Start(Action):
@@ -38,7 +43,7 @@ class Start(Action):
 class Pause(Action):
     """Ask for nothing new until `resume`; what is under way ends."""
 
-    action = "pause"
+    action, ends = "pause", False
 
 
 class Resume(Action):
@@ -50,7 +55,7 @@ class Resume(Action):
 class Cancel(Action):
     """Ask for nothing more; what was made stays (`undo` removes it)."""
 
-    action = "cancel"
+    action, may_be_cancelled = "cancel", True
 
 
 class Retry(Action):
@@ -69,6 +74,9 @@ class CutOver(Action):
         parser.add_argument("--server", metavar="<server>", action="append", default=[],
                             help="Only this server, by name or ID (repeat option for several)")  # fmt: skip
         return parser
+
+    def servers(self, told: argparse.Namespace) -> list[str] | None:
+        return list(told.server) or None
 
 
 class Undo(Action):
