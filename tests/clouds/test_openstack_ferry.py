@@ -1,4 +1,4 @@
-"""People who come with Keystone's tokens; and OpenStack's own client, with `openstack ferry`."""
+"""Callers who come with Keystone's tokens; and OpenStack's own client, with `openstack ferry`."""
 
 from __future__ import annotations
 
@@ -9,39 +9,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from stackferry_cli.local.processes import until
-from stackferry_gateway import keystone
-from stackferry_gateway.keystone import People
+from stackferry_gateway import callers
+from stackferry_gateway.callers import Callers
 from stackferry_gateway.people import Tokens
 from stackferry_gateway.problems import Problem
 
+from ..gateways import gateway
+
 pytestmark = pytest.mark.clouds
 OWN = "token-of-nobody-else"
-
-
-@contextmanager
-def gateway(stack: Any, folder: Path, **settings: str) -> Iterator[str]:
-    """A gateway beside the services of the tests: its address."""
-    url = folder / "gateway.url"
-    env = {
-        "PATH": os.environ["PATH"], "STACKFERRY_AMQP_URI": stack.uri("gateway"), "STACKFERRY_PORT": "0",
-        "STACKFERRY_URL_FILE": str(url), **{f"STACKFERRY_{name}": value for name, value in settings.items()},
-    }  # fmt: skip
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-m", "stackferry_gateway"], env=env) as process:
-        try:
-            assert until(lambda: url.exists() and url.read_text(), 30)
-            assert until(lambda: httpx.get(f"{url.read_text()}/readyz").status_code == 200, 30)
-            yield url.read_text()
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def tokens_file(folder: Path) -> Path:
@@ -58,7 +40,7 @@ def keystone_file(folder: Path, auth_url: str, *people: dict[str, Any]) -> Path:
 
 
 @pytest.fixture
-def people(source: Any, destination: Any, tmp_path: Path) -> Callable[[], People]:
+def people(source: Any, destination: Any, tmp_path: Path) -> Callable[[], Callers]:
     """The members of the source's project may move between the two clouds of this test."""
     file = keystone_file(
         tmp_path, source.auth["auth"]["auth_url"],
@@ -66,17 +48,17 @@ def people(source: Any, destination: Any, tmp_path: Path) -> Callable[[], People
          "clouds": [source.entry, destination.entry], "labels": {"team": "web"}},
         {"keystone_role": "ADMIN", "role": "admin"},
     )  # fmt: skip
-    return lambda: People(Tokens(str(tokens_file(tmp_path))), str(file))
+    return lambda: Callers(Tokens(str(tokens_file(tmp_path))), str(file))
 
 
-def refused(people: People, token: str) -> int:
+def refused(people: Callers, token: str) -> int:
     with pytest.raises(Problem) as found:
         asyncio.run(people.of(token.encode()))
     return found.value.status
 
 
 def test_keystone_says_whose_a_token_is(
-    source: Any, destination: Any, new_tenant: Any, sandbox: Any, people: Callable[[], People], monkeypatch: Any
+    source: Any, destination: Any, new_tenant: Any, sandbox: Any, people: Callable[[], Callers], monkeypatch: Any
 ) -> None:
     known = people()
     member = asyncio.run(known.of(source.connect().auth_token.encode()))
@@ -95,9 +77,9 @@ def test_keystone_says_whose_a_token_is(
 
 
 def test_a_token_that_is_revoked_is_good_no_longer(
-    source: Any, people: Callable[[], People], monkeypatch: pytest.MonkeyPatch
+    source: Any, people: Callable[[], Callers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keystone, "KEEPS", 0.0)
+    monkeypatch.setattr(callers, "KEEPS", 0.0)
     known = people()
     session = source.connect().session
     token = session.get_token()

@@ -19,9 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from . import metrics, openapi
+from .callers import Callers
 from .events import Events
 from .history import History
-from .keystone import People
 from .pace import Pace
 from .page import table as page
 from .page.sessions import Sessions, key_of
@@ -44,7 +44,9 @@ def create(settings: Settings) -> Starlette:
         pace.heard(name, data)
 
     history = History(settings.amqp_uri, settings.history_bytes, hear)
-    door = Door(People(Tokens(settings.tokens), settings.keystone), settings.rate, settings.at_once, settings.listeners)
+    door = Door(
+        Callers(Tokens(settings.tokens), settings.keystone), settings.rate, settings.at_once, settings.listeners
+    )
     serving = Serving(door, desk, settings.body_bytes)
     events = Events(serving, history)
     is_secure = bool(settings.tls_certificate) or settings.tls_elsewhere

@@ -21,8 +21,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from .callers import Callers
 from .calls import Call, Endpoint, Row
-from .keystone import People
 from .people import Crowd, Person, Rate
 from .problems import MEDIA, Problem, of_error, of_refusal
 
@@ -35,19 +35,19 @@ SLOWEST = 120.0  # seconds in which a body must have arrived
 LONGEST = 512  # characters of a parameter of a path
 Handler = Callable[[Request], Awaitable[Response]]
 Answers = Callable[[Request, Person], Awaitable[Response]]
-Knock = Callable[[Request, People], Awaitable[Person]]
+Knock = Callable[[Request, Callers], Awaitable[Person]]
 
 
-async def bearer(request: Request, people: People) -> Person:
+async def bearer(request: Request, callers: Callers) -> Person:
     """The person whose token a request has. Sources: RFC 6750; Identity API v3 (X-Auth-Token)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if not scheme and people.has_keystone:
+    if not scheme and callers.has_keystone:
         scheme, token = "bearer", request.headers.get("x-auth-token", "")
     if scheme.lower() != "bearer" or not token.strip():
-        or_ = ", or `X-Auth-Token: <Keystone's token>`" if people.has_keystone else ""
+        or_ = ", or `X-Auth-Token: <Keystone's token>`" if callers.has_keystone else ""
         raise Problem(401, f"say `Authorization: Bearer <token>`{or_}", WWW_Authenticate="Bearer")
     address = request.client.host if request.client else ""
-    return await people.of(token.strip().encode("latin-1"), address)  # as headers are read
+    return await callers.of(token.strip().encode("latin-1"), address)  # as headers are read
 
 
 class Door:
@@ -56,8 +56,8 @@ class Door:
     *knock*: how a request says whose it is.
     """
 
-    def __init__(self, people: People, rate: float, at_once: int, listeners: int) -> None:
-        self.people, self.rate = people, Rate(rate)
+    def __init__(self, callers: Callers, rate: float, at_once: int, listeners: int) -> None:
+        self.callers, self.rate = callers, Rate(rate)
         self.knock: Knock = bearer
         self.waiting, self.listening = Crowd(WAITING, "requests"), Crowd(listeners, "streams")
         self.at_once = at_once
@@ -77,14 +77,14 @@ class Door:
 
     async def enter(self, request: Request) -> Person:
         """The person whose request it is."""
-        person = await self.knock(request, self.people)
+        person = await self.knock(request, self.callers)
         self.rate.take(person.name)
         return person
 
     async def knows(self, request: Request, person: Person) -> bool:
         """Whether what a request came with is still this person's."""
         try:
-            return await self.knock(request, self.people) == person
+            return await self.knock(request, self.callers) == person
         except Problem as problem:
             return problem.status == 429  # it can't be looked at now
 

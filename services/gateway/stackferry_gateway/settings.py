@@ -10,7 +10,7 @@ from stackferry_runtime.settings import Common, setting
 
 @dataclass(frozen=True)
 class Settings(Common):
-    """The gateway: HTTP for programs and people that don't speak AMQP. It has no cloud's credentials, and no database."""
+    """The gateway: HTTP for programs and people that don't speak AMQP. It has no cloud's credentials, no database."""
 
     address: str = setting("127.0.0.1", "address to listen on; any but this machine's own wants TLS")
     port: int = setting(8972, "port to listen on; 0: any that is free", validate.Range(0, 65535))

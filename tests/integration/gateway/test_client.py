@@ -19,8 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
-from stackferryclient import Client, Event, FerryError, Refused, Unavailable
-from stackferryclient import client as client_module
+from stackferryclient import Client, Event, FerryError, Refused, Unavailable, transport
 
 from .asking import NETWORK, NOBODYS, RATE, answers, caller, request, token
 
@@ -60,7 +59,7 @@ def test_a_migration_from_its_request_to_its_end(client: Client) -> None:
 
 
 def test_lists_of_many_pages_are_read_to_their_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "PAGE", 2)
+    monkeypatch.setattr(transport, "PAGE", 2)
     id_ = imported(client, 7)
     assert client.wait(id_, 60)["phase"] == "done"
     names = [step["name"] for step in client.steps(id_) if step["action"] == "ensure"]
@@ -214,7 +213,7 @@ def test_a_listener_that_began_before_anything_was_told_misses_nothing() -> None
 
 @pytest.mark.parametrize("answer", [(200, "text/html", b"<html>"), (200, STREAM, b""), (502, "text/html", b"")])
 def test_what_is_no_stream_is_given_up(answer: tuple[int, str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "SILENCE", 1.0)
+    monkeypatch.setattr(transport, "SILENCE", 1.0)
     with scripted(answer) as client, pytest.raises(Unavailable, match="can't be heard"):
         next(client.events())
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import secrets
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +19,12 @@ import pytest
 import yaml
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.stack import Stack
-from stackferry_gateway import keystone
-from stackferry_gateway.keystone import AT_ONCE, WAITING, People
+from stackferry_gateway import callers
+from stackferry_gateway.callers import AT_ONCE, WAITING, Callers
 from stackferry_gateway.people import Tokens
 from stackferry_gateway.problems import Problem
+
+from ...gateways import gateway
 
 pytestmark = pytest.mark.integration
 GOOD = {"token": {"user": {"id": "u", "name": "ann", "domain": {"name": "Default"}}, "roles": [{"name": "member"}],
@@ -71,23 +70,23 @@ def server() -> Iterator[Hostile]:
 
 
 @pytest.fixture
-def people(server: Hostile, tmp_path: Path) -> Callable[[], People]:
+def people(server: Hostile, tmp_path: Path) -> Callable[[], Callers]:
     tokens, file = tmp_path / "tokens.yaml", tmp_path / "keystone.yaml"
     own = {"name": "own", "role": "admin", "sha256": hashlib.sha256(b"own").hexdigest()}
     tokens.write_text(yaml.safe_dump({"tokens": [own]}))
     rule = {"keystone_role": "member", "role": "operator"}
     url = f"http://127.0.0.1:{server.server_address[1]}/v3"
     file.write_text(yaml.safe_dump({"auth_url": url, "people": [rule]}))
-    return lambda: People(Tokens(str(tokens)), str(file))
+    return lambda: Callers(Tokens(str(tokens)), str(file))
 
 
-async def problem(known: People, token: bytes = TOKEN, address: str = "") -> Problem:
+async def problem(known: Callers, token: bytes = TOKEN, address: str = "") -> Problem:
     with pytest.raises(Problem) as found:
         await known.of(token, address)
     return found.value
 
 
-def test_keystone_is_asked_once_in_a_while(server: Hostile, people: Callable[[], People]) -> None:
+def test_keystone_is_asked_once_in_a_while(server: Hostile, people: Callable[[], Callers]) -> None:
     async def several() -> None:
         known = people()
         for _ in range(3):
@@ -120,7 +119,7 @@ def test_keystone_is_asked_once_in_a_while(server: Hostile, people: Callable[[],
     (200, json.dumps(GOOD).encode(), {"Content-Encoding": "gzip"}, 503),
 ])  # fmt: skip
 def test_what_keystone_says_instead(
-    server: Hostile, people: Callable[[], People], status: int, body: bytes, headers: dict[str, str], found: int
+    server: Hostile, people: Callable[[], Callers], status: int, body: bytes, headers: dict[str, str], found: int
 ) -> None:
     server.status, server.body, server.headers = status, body, headers
     known = people()
@@ -130,7 +129,7 @@ def test_what_keystone_says_instead(
     assert asyncio.run(people().of(TOKEN)).client.role == "operator"
 
 
-def test_keystone_is_away(server: Hostile, people: Callable[[], People]) -> None:
+def test_keystone_is_away(server: Hostile, people: Callable[[], Callers]) -> None:
     known = people()
     server.shutdown()
     server.server_close()
@@ -138,7 +137,7 @@ def test_keystone_is_away(server: Hostile, people: Callable[[], People]) -> None
 
 
 def test_a_slow_keystone_holds_up_nobody_whom_it_need_not_be_asked_about(
-    server: Hostile, people: Callable[[], People]
+    server: Hostile, people: Callable[[], Callers]
 ) -> None:
     async def crowd() -> None:
         known = people()
@@ -164,10 +163,10 @@ def test_a_slow_keystone_holds_up_nobody_whom_it_need_not_be_asked_about(
 
 
 def test_strangers_do_not_lock_out_who_is_known(
-    server: Hostile, people: Callable[[], People], monkeypatch: pytest.MonkeyPatch
+    server: Hostile, people: Callable[[], Callers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keystone, "KEEPS", 0.0)  # it's always time to ask again
-    monkeypatch.setattr(keystone, "PATIENCE", 0.2)
+    monkeypatch.setattr(callers, "KEEPS", 0.0)  # it's always time to ask again
+    monkeypatch.setattr(callers, "PATIENCE", 0.2)
 
     async def flood() -> None:
         known = people()
@@ -190,21 +189,21 @@ def test_strangers_do_not_lock_out_who_is_known(
 
 
 def test_what_was_said_counts_ten_minutes_while_keystone_is_away(
-    server: Hostile, people: Callable[[], People], monkeypatch: pytest.MonkeyPatch
+    server: Hostile, people: Callable[[], Callers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away() -> None:
         known = people()
         assert (await known.of(TOKEN)).client.role == "operator"
         server.status = 500
-        monkeypatch.setattr(keystone, "KEEPS", 0.0)
+        monkeypatch.setattr(callers, "KEEPS", 0.0)
         assert (await known.of(TOKEN)).client.role == "operator"
-        monkeypatch.setattr(keystone, "GRACE", 0.0)
+        monkeypatch.setattr(callers, "GRACE", 0.0)
         assert (await problem(known)).status == 503
 
     asyncio.run(away())
 
 
-def test_who_comes_with_many_wrong_tokens_is_slowed_down_alone(server: Hostile, people: Callable[[], People]) -> None:
+def test_who_comes_with_many_wrong_tokens_is_slowed_down_alone(server: Hostile, people: Callable[[], Callers]) -> None:
     server.status = 404
 
     async def guess() -> None:
@@ -220,7 +219,9 @@ def test_who_comes_with_many_wrong_tokens_is_slowed_down_alone(server: Hostile, 
     asyncio.run(guess())
 
 
-def test_one_token_is_asked_about_once_however_many_come_with_it(server: Hostile, people: Callable[[], People]) -> None:
+def test_one_token_is_asked_about_once_however_many_come_with_it(
+    server: Hostile, people: Callable[[], Callers]
+) -> None:
     async def together() -> None:
         known = people()
         server.may_go.clear()
@@ -237,14 +238,14 @@ def test_one_token_is_asked_about_once_however_many_come_with_it(server: Hostile
 
 
 def test_the_gateways_own_tokens_are_shown_to_nobody(
-    server: Hostile, tmp_path: Path, people: Callable[[], People]
+    server: Hostile, tmp_path: Path, people: Callable[[], Callers]
 ) -> None:
     expired, gone = secrets.token_urlsafe(32).encode(), secrets.token_urlsafe(32).encode()
     own = [{"name": "late", "role": "admin", "expires": "2020-01-01T00:00:00Z",
             "sha256": hashlib.sha256(TOKEN).hexdigest()}]  # fmt: skip
     people()
     (tmp_path / "tokens.yaml").write_text(yaml.safe_dump({"tokens": own}))
-    known = People(Tokens(str(tmp_path / "tokens.yaml")), str(tmp_path / "keystone.yaml"))
+    known = Callers(Tokens(str(tmp_path / "tokens.yaml")), str(tmp_path / "keystone.yaml"))
     assert "has expired" in asyncio.run(problem(known, TOKEN)).detail
     assert asyncio.run(problem(known, gone)).status == asyncio.run(problem(known, expired)).status == 401
     assert server.asked == []
@@ -252,14 +253,14 @@ def test_the_gateways_own_tokens_are_shown_to_nobody(
 
 @pytest.mark.parametrize("token", [b"", b"short", b"x" * 5000, b"x" * 40 + b"\r\nX-A: b", b"\xff" * 40, b"a b" * 20])
 def test_what_can_be_no_token_of_keystones_is_not_asked_about(
-    server: Hostile, people: Callable[[], People], token: bytes
+    server: Hostile, people: Callable[[], Callers], token: bytes
 ) -> None:
     assert asyncio.run(problem(people(), token)).status == 401
     assert server.asked == []
 
 
 def test_an_answer_is_good_until_the_token_is_over_or_the_file_says_otherwise(
-    server: Hostile, people: Callable[[], People], tmp_path: Path
+    server: Hostile, people: Callable[[], Callers], tmp_path: Path
 ) -> None:
     known = people()
     assert asyncio.run(known.of(TOKEN)).client.role == "operator"
@@ -272,34 +273,26 @@ def test_an_answer_is_good_until_the_token_is_over_or_the_file_says_otherwise(
 
 
 def test_behind_a_proxy_each_caller_counts_by_itself(
-    server: Hostile, people: Callable[[], People], stack: Stack, tmp_path: Path
+    server: Hostile, people: Callable[[], Callers], stack: Stack, tmp_path: Path
 ) -> None:
     people()  # which writes the files
-    url, env = tmp_path / "url", {
-        "PATH": os.environ["PATH"], "STACKFERRY_AMQP_URI": stack.node.uri("gateway"), "STACKFERRY_PORT": "0",
-        "STACKFERRY_URL_FILE": str(tmp_path / "url"), "STACKFERRY_TOKENS": str(tmp_path / "tokens.yaml"),
-        "STACKFERRY_KEYSTONE": str(tmp_path / "keystone.yaml"), "STACKFERRY_PROXIES": "127.0.0.1",
-    }  # fmt: skip
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-m", "stackferry_gateway"], env=env) as process:
-        try:
-            assert until(lambda: url.exists() and url.read_text(), 30)
-            with httpx.Client(base_url=url.read_text(), trust_env=False, timeout=30) as http:
+    files = {"TOKENS": str(tmp_path / "tokens.yaml"), "KEYSTONE": str(tmp_path / "keystone.yaml")}
+    server.status = 404
+    with (
+        gateway(stack, tmp_path, PROXIES="127.0.0.1", **files) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as http, ThreadPoolExecutor(160) as crowd,
+    ):  # fmt: skip
 
-                def ask(number: int, address: str) -> int:
-                    headers = {"X-Auth-Token": f"gAAAAA{'x' * 40}{number}", "X-Forwarded-For": address}
-                    return http.get("/v1/hosts", headers=headers).status_code
+        def ask(number: int, address: str) -> int:
+            headers = {"X-Auth-Token": f"gAAAAA{'x' * 40}{number}", "X-Forwarded-For": address}
+            return http.get("/v1/hosts", headers=headers).status_code
 
-                server.status = 404
-                server.may_go.clear()  # all of them are there before one is answered
-                with ThreadPoolExecutor(160) as crowd:
-                    asked = [crowd.submit(ask, number, "192.0.2.1") for number in range(120)]
-                    assert until(lambda: any(one.done() and one.result() == 429 for one in asked), 30)
-                    others = [crowd.submit(ask, 1000 + number, "192.0.2.2") for number in range(20)]
-                    server.may_go.set()
-                assert {one.result() for one in others} == {401}
-        finally:
-            process.terminate()
-            process.wait(30)
+        server.may_go.clear()  # all of them are there before one is answered
+        first = [crowd.submit(ask, number, "192.0.2.1") for number in range(120)]
+        assert until(lambda: any(one.done() and one.result() == 429 for one in first), 30)
+        others = [crowd.submit(ask, 1000 + number, "192.0.2.2") for number in range(20)]
+        server.may_go.set()
+        assert {one.result() for one in others} == {401}
 
 
 @pytest.mark.parametrize(("one", "other", "same"), [
@@ -307,4 +300,4 @@ def test_behind_a_proxy_each_caller_counts_by_itself(
     ("", "", True), ("unix", "unix", True),
 ])  # fmt: skip
 def test_a_network_of_ipv6_is_one_caller(one: str, other: str, same: bool) -> None:
-    assert (keystone._network(one) == keystone._network(other)) is same
+    assert (callers._network(one) == callers._network(other)) is same

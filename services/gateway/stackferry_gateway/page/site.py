@@ -12,8 +12,8 @@ from stackferry_runtime.logs import logger
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from ..callers import Callers
 from ..calls import Call
-from ..keystone import People
 from ..people import Person, Rate
 from ..problems import Problem
 from ..rendering import rendered
@@ -45,11 +45,11 @@ class Site:
 
     def __init__(self, serving: Serving, sessions: Sessions, seen: Seen) -> None:
         self.serving, self.sessions, self.seen = serving, sessions, seen
-        self.tokens = serving.door.people.tokens
+        self.tokens = serving.door.callers.tokens
         self.door = serving.door.beside(self._signed_in)
         self.refusals = Rate(REFUSALS)
 
-    async def _signed_in(self, request: Request, _: People) -> Person:
+    async def _signed_in(self, request: Request, _: Callers) -> Person:
         return self.sessions.knock(request, self.tokens)
 
     def handler(self, line: Line) -> Any:
