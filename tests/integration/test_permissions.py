@@ -123,6 +123,13 @@ def test_a_users_own_work_reaches_it(node: Node, attempt: Callable[..., bool]):
             assert connection.channel().basic_get(name, no_ack=True) is not None
 
 
+@pytest.mark.parametrize("service", ["exporter", "importer"])
+def test_whoever_scales_a_service_may_look_how_much_waits_as_its_user(attempt: Callable[..., bool], service: str):
+    """KEDA looks so, by a passive declaration (the chart's templates/scaling.yaml)."""
+    for queue in OWN[service]:
+        assert attempt(service, lambda channel, queue=queue: channel.queue_declare(queue, passive=True))
+
+
 ASKED = {"stackferry.coordinator"}
 
 

@@ -146,6 +146,17 @@ def test_people_come_through_the_published_port_and_services_by_the_brokers_name
     assert places == {name: "rabbitmq:5672" if name in inside else "127.0.0.1:5673" for name in uris}
 
 
+def test_the_services_reach_a_broker_elsewhere_by_the_name_that_was_said_once(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    for arguments in (["--inside", "rabbitmq.moves.svc"], []):
+        written = secrets(folder, *arguments)
+        assert {urlsplit(written[f"amqp-{name}"]).netloc.rpartition("@")[2] for name in OURS} == {
+            "rabbitmq.moves.svc:5672"
+        }
+        assert urlsplit(written["amqp-client"]).netloc.endswith("@127.0.0.1:5672")
+    assert "@broker:5679//" in secrets(folder, "--inside", "broker:5679")["amqp-gateway"]
+
+
 def test_new_secrets_keep_the_passwords_and_take_the_clouds(tmp_path: Path) -> None:
     folder, clouds = tmp_path / "secrets", tmp_path / "clouds.yaml"
     clouds.write_text("clouds: {old: {}}\n")
