@@ -150,7 +150,7 @@ class Client:
         path = f"{_of(migration)}/events" if migration else "/events"
         yield from (event for event in self._to.heard(path, after, progress) if event is not None)
 
-    # -- hosts, workers, clouds ----------------------------------------------------------------------------
+    # -- hosts, workers, clouds, messages ----------------------------------------------------------------------------
 
     def hosts(self) -> list[Row]:
         """The conversion hosts: how full each is, whether it gets work, and why not."""
@@ -164,6 +164,14 @@ class Client:
     def workers(self) -> list[Row]:
         """The exporters and importers that are there."""
         return self._to.items("/workers")
+
+    def dead_letters(self) -> list[Row]:
+        """The oldest messages that no service could act on, each with its id, queue, type, migration and error."""
+        return self._to.items("/dead-letters")
+
+    def settle(self, ids: list[str], action: str) -> Row:
+        """Put such messages back where they failed (retry), or drop them: {done, stay: {id: why}, missing}."""
+        return self._to.row(self._to.ask("POST", "/dead-letters/actions", json={"action": action, "ids": ids}), "done")
 
     def check_cloud(self, cloud: str, side: str = "source", project: str | None = None) -> Row:
         """Have the credentials tried that the exporters (*side* source) or importers (destination) have for a cloud."""

@@ -12,19 +12,23 @@ from amqp.exceptions import NotFound
 from kombu import Connection
 
 from . import topology
-from .bus import Outgoing, Publisher, connect, receiving
-from .delivery import ATTEMPT, ERROR, REASON, REPLAYED, attempt_of, copied
+from .bus import Outgoing, Publisher, connect, receiving, user_of
+from .delivery import ATTEMPT, ERROR, REASON, REPLAYED, attempt_of, copied, sender
 from .envelope import loosely
 from .errors import BrokerUnavailable
 
+LONGEST = 255  # characters of an id that is shown
+MUCH = 64 << 20  # bytes of messages that one process holds, where it doesn't want all of them
 
-def browse(uri: str) -> list[dict[str, Any]]:
-    """Return what is parked, oldest first: {id, queue, reason, error, attempts, type, body}. Nothing is taken.
 
-    ``id`` is the message's, else the event's, else a hash of the body.
+def browse(uri: str, most: int | None = None) -> list[dict[str, Any]]:
+    """Return what is parked, oldest first: {id, queue, reason, error, attempts, type, migration, body}.
+
+    Nothing is taken.
+    ``id`` is the message's, else the event's, else a hash of the body. *most*: only so many of the oldest.
     """
     with connect(uri, "dead letters") as connection:
-        return [_describe(message) for message in _parked(connection)]
+        return [_describe(message) for message in _parked(connection, most)]
 
 
 def count(uri: str) -> int:
@@ -34,29 +38,31 @@ def count(uri: str) -> int:
         return int(queue.queue_declare(passive=True).message_count)
 
 
-def retry(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+def retry(uri: str, wanted: Callable[[dict[str, Any]], bool], most: int | None = None) -> list[dict[str, Any]]:
     """Put the *wanted* ones back into the queues where they were found; return them, with why one ``stays``, or None.
 
-    One that can't go back, since no such queue is there, or since it can't be published, stays parked.
+    One that can't go back, since no such queue is there, or since it can't be published, stays parked. So does what
+    somebody else has said than the user of *uri*, unless who reads it believes that user who did: it would be taken
+    for that user's own word. *most*: only so many of the oldest are looked at.
     """
     publisher = Publisher(uri, "dead letters")
     try:
         with connect(uri, "dead letters") as connection:
             return [
-                {**found, "stays": _put_back(connection, publisher, message, found)}
-                for message, found in _wanted(connection, wanted)
+                {**found, "stays": _put_back(connection, publisher, message, found, user_of(uri))}
+                for message, found in _wanted(connection, wanted, most)
             ]
     finally:
         publisher.close()
 
 
-def drop(uri: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
-    """Delete the *wanted* ones; return how many."""
+def drop(uri: str, wanted: Callable[[dict[str, Any]], bool], most: int | None = None) -> list[dict[str, Any]]:
+    """Delete the *wanted* ones of all, or of the oldest *most*; return them."""
     with connect(uri, "dead letters") as connection:
-        found = _wanted(connection, wanted)
+        found = _wanted(connection, wanted, most)
         for message, _ in found:
             message.ack()
-        return len(found)
+        return [described for _, described in found]
 
 
 def overflow(uri: str, most: int, take: Callable[[dict[str, Any]], None]) -> int:
@@ -73,16 +79,24 @@ def overflow(uri: str, most: int, take: Callable[[dict[str, Any]], None]) -> int
         return surplus
 
 
-def _wanted(connection: Connection, wanted: Callable[[dict[str, Any]], bool]) -> list[tuple[Any, dict[str, Any]]]:
-    described = [(message, _describe(message)) for message in _parked(connection)]
+def _wanted(
+    connection: Connection, wanted: Callable[[dict[str, Any]], bool], most: int | None
+) -> list[tuple[Any, dict[str, Any]]]:
+    described = [(message, _describe(message)) for message in _parked(connection, most)]
     return [pair for pair in described if wanted(pair[1])]
 
 
-def _put_back(connection: Connection, publisher: Publisher, message: Any, found: dict[str, Any]) -> str | None:
+def _put_back(
+    connection: Connection, publisher: Publisher, message: Any, found: dict[str, Any], user: str
+) -> str | None:
     """Publish a message to the queue where it was found; return why it stays where it is instead."""
     queue = found["queue"]
-    if not any(topology.on(known, queue) for known in (*topology.WORK_QUEUES, topology.HOST)):
+    known = next((one for one in (*topology.WORK_QUEUES, topology.HOST) if topology.on(one, queue)), None)
+    if known is None:
         return "it was found on no queue of ours: drop it"
+    said = sender(message, (_reader(message, queue), topology.OPERATOR.name))
+    if user not in (topology.OPERATOR.name, known.service, said):
+        return f"{said or 'nobody known'} has said it, not {user}: `stackferry dead-letters retry` can put it back"
     try:
         with connection.channel() as channel:
             channel.queue_declare(queue, passive=True)
@@ -98,12 +112,17 @@ def _put_back(connection: Connection, publisher: Publisher, message: Any, found:
     return None
 
 
-def _parked(connection: Connection) -> list[Any]:
-    """Every message, before one is put back: it may be parked again. The connection's end returns the others."""
+def _parked(connection: Connection, most: int | None) -> list[Any]:
+    """Every message, before one is put back: it may be parked again. The connection's end returns the others.
+
+    Of those that are limited in number, no more bytes than are easily held either.
+    """
     queue = topology.dead_queue()(receiving(connection))
-    found = []
-    while (message := queue.get()) is not None:
+    found: list[Any] = []
+    size = 0
+    while (most is None or (len(found) < most and size < MUCH)) and (message := queue.get()) is not None:
         found.append(message)
+        size += len(message.body)
     return found
 
 
@@ -112,16 +131,22 @@ def _describe(message: Any) -> dict[str, Any]:
     death = _death(headers)
     body = bytes(message.body)
     event = loosely(body)
-    type_ = event.get("type")
+    type_, id_ = event.get("type"), str(message.properties.get("message_id") or event.get("id") or "")
     return {
-        "id": str(message.properties.get("message_id") or event.get("id") or hashlib.sha256(body).hexdigest()),
+        "id": id_ if 0 < len(id_) <= LONGEST else hashlib.sha256(body).hexdigest(),
         "queue": str(message.delivery_info.get("routing_key") or ""),  # not what headers say: anybody can write those
         "reason": headers.get(REASON) or death.get("reason"),
         "error": headers.get(ERROR),
         "attempts": attempt_of(headers) + 1,
         "type": type_ if isinstance(type_, str) else None,
+        "migration": _migration(event.get("data")),
         "body": body.decode("utf-8", "replace"),
     }
+
+
+def _migration(data: Any) -> str | None:
+    found = data.get("migration") if isinstance(data, dict) else None
+    return found if isinstance(found, str) and len(found) <= LONGEST else None
 
 
 def _death(headers: dict[str, Any]) -> dict[str, Any]:

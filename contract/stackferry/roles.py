@@ -23,9 +23,13 @@ NEEDS = {
     "control-host": OPERATOR,
     "clean-up-source": ADMIN,
     "forget-migrations": ADMIN,
+    "describe-dead-letters": OPERATOR,
+    "control-dead-letters": OPERATOR,
 }
 #: actions of those that only an administrator may ask for
-TAKES_AWAY = ("undo", "forget")
+TAKES_AWAY = ("undo", "forget", "drop")
+#: requests about no migration that whoever is limited to labels may ask for, too
+ABOUT_A_CLOUD = ("check-cloud",)
 UNKNOWN = {"sender": "no such client is known to the coordinator; see STACKFERRY_CLIENTS"}
 
 
@@ -87,6 +91,10 @@ class Places:
     places: tuple[dict[str, Any] | None, ...]
 
 
+#: what is about everybody's: nobody who is limited may ask for it
+EVERYWHERE = Places(({"cloud": None, "project": None},))
+
+
 def refused(
     client: Client | None, name: str, data: dict[str, Any], about: Iterable[dict[str, Any]] | Places
 ) -> dict[str, str] | None:
@@ -101,7 +109,7 @@ def refused(
         what = data.get("action") or name
         return {"sender": f"this client is {client.role}, and {what} is for the role {needed}"}
     if isinstance(about, Places):
-        may = client.may_touch(about.places) and not (client.labels and name == "control-host")
+        may = client.may_touch(about.places) and not (client.labels and name not in ABOUT_A_CLOUD)
     else:
         may = all(map(client.may_see, about))
     if not may:

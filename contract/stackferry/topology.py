@@ -240,7 +240,15 @@ USERS = (
             "stackferry.events",
             "stackferry.returns",
         ),
-        writes=(*_WORKERS_WRITE, *_ANSWER, "stackferry.commands", "stackferry.events", "stackferry.dead"),
+        # to the returns: what was parked, for operators who ask it to put that back (see ``deadletters``)
+        writes=(
+            *_WORKERS_WRITE,
+            *_ANSWER,
+            "stackferry.commands",
+            "stackferry.events",
+            "stackferry.dead",
+            "stackferry.returns",
+        ),
         # all work queues, and what it has told: it makes them anew when somebody has deleted one, for which RabbitMQ
         # wants to see every right
         own_queues=r"stackferry\.((transfer|exporter|importer|coordinator)(\..*)?|history)",

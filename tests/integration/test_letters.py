@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from stackferry import deadletters, topology
 from stackferry.bus import Outgoing, Publisher, connect
+from stackferry.envelope import MAX_BYTES
 from stackferry_cli.local.rabbitmq import Node
-from stackferry_coordinator.events.dead_letters import make_room
+from stackferry_coordinator.events.dead_letters import SHOWN, describe, make_room, settle
 
 pytestmark = pytest.mark.integration
 MOST = 20
@@ -64,3 +65,51 @@ def test_what_cannot_be_written_stays_parked(node: Node, broker: Any, tmp_path: 
     assert make_room(node.uri("coordinator"), "", MOST, publisher) == 0
     assert ids_in(node) == ids
     publisher.close()
+
+
+def parked_by(node: Node, user: str, queue: str, id_: str, said_by: str) -> None:
+    publisher = Publisher(node.uri(user), "tests")
+    headers = {"x-sender": said_by, "x-reason": "refused", "x-error": "why"}
+    publisher.publish(Outgoing("stackferry.parked", queue, b'{"data": {"migration": "m"}}', id_, headers))
+    publisher.close()
+
+
+def test_the_coordinator_lends_its_name_to_nobody(node: Node, broker: Any):
+    """A command that somebody has smuggled in was refused; put back by the coordinator, it would be the coordinator's."""
+    parked_by(node, "importer", "stackferry.importer", "true", "coordinator")
+    parked_by(node, "importer", "stackferry.importer", "smuggled", "client")
+    parked_by(node, "coordinator", "stackferry.coordinator", "asked", "client")
+    uri = node.uri("coordinator")
+    settled = settle(uri, ["asked", "smuggled", "true", "unknown", "unknown"], "retry")
+    assert (settled["done"], settled["missing"]) == (["asked", "true"], ["unknown"])
+    assert set(settled["stay"]) == {"smuggled"}
+    assert settled["stay"]["smuggled"].startswith("client has said it, not coordinator")
+    assert ids_in(node) == ["smuggled"]
+    (back,) = broker.take("stackferry.importer", 1)
+    assert back.properties["application_headers"]["x-sender"] == "coordinator"
+    (asked,) = broker.take("stackferry.coordinator", 1)
+    assert asked.properties["application_headers"]["x-sender"] == "client"  # whose word it still is
+    assert settle(uri, ["smuggled"], "drop") == {"done": ["smuggled"], "stay": {}, "missing": []}
+    assert ids_in(node) == []
+
+
+def test_the_oldest_are_told_as_far_as_an_answer_has_room(node: Node, broker: Any):
+    publisher = Publisher(node.uri("importer"), "tests")
+    bodies = [
+        json.dumps({"id": "y" * 5000, "type": "t" * 100_000, "data": {"migration": n}}).encode()
+        for n in range(SHOWN + 5)
+    ]
+    parked = [
+        Outgoing("stackferry.parked", "stackferry.importer", body, "", {"x-error": "\u00e9" * 1900}) for body in bodies
+    ]
+    assert publisher.publish_all(parked) == [None] * len(bodies)
+    publisher.close()
+    told = describe(node.uri("coordinator"))
+    assert told["number"] == SHOWN + 5
+    assert 50 < len(told["letters"]) < SHOWN
+    assert len(json.dumps(told)) < MAX_BYTES
+    assert {len(letter["id"]) for letter in told["letters"]} == {64}
+    assert told["letters"][0]["migration"] is None
+    assert len(ids_in(node)) == SHOWN + 5, "looking takes nothing"
+    settle(node.uri("coordinator"), [letter["id"] for letter in told["letters"]], "drop")
+    deadletters.drop(node.uri("operator"), lambda _: True)

@@ -41,7 +41,7 @@ def retry(ids: Ids = None, all_: All = False, format_: Output = output.Format.ta
 @app.command()
 def drop(ids: Ids = None, all_: All = False, format_: Output = output.Format.table) -> None:
     """Delete messages for good."""
-    _report(deadletters.drop(_uri(), _wanted(ids, all_)), "dropped", all_, format_)
+    _report(len(deadletters.drop(_uri(), _wanted(ids, all_))), "dropped", all_, format_)
 
 
 def _wanted(ids: list[str] | None, all_: bool):  # type: ignore[no-untyped-def]

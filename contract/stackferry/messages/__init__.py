@@ -8,6 +8,7 @@ from .document import DocumentSchema
 from .exports import DocumentsExported, ExportEnded, ExportProject
 from .hosts import HOST_ACTIONS, AgentSeen, ControlHost, DescribeHosts
 from .images import FetchImage, ImageOffered, LoadImage, OfferImage, SaveImage
+from .letters import LETTER_ACTIONS, ControlDeadLetters, DescribeDeadLetters
 from .message import REGISTRY, Command, Event, Fact, Message, check
 from .migrations import (
     MODES,
@@ -29,6 +30,7 @@ from .workloads import FetchSegment, OfferSegment, PerformAction, SegmentOffered
 __all__ = [
     "GOOD",
     "HOST_ACTIONS",
+    "LETTER_ACTIONS",
     "MODES",
     "OUTCOMES",
     "REGISTRY",
@@ -38,9 +40,11 @@ __all__ = [
     "CleanUpSource",
     "Command",
     "CompareResource",
+    "ControlDeadLetters",
     "ControlHost",
     "ControlMigration",
     "DeadLettersDropped",
+    "DescribeDeadLetters",
     "DescribeHosts",
     "DescribeMigrations",
     "DescribeWorkers",

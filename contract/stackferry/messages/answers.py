@@ -131,6 +131,33 @@ class Workers(Content):
     )  # fmt: skip
 
 
+class DeadLetter(Content):
+    """A message that nobody could act on."""
+
+    id = need("its id, else its event's, else a hash of its body")
+    queue = text("the queue that it was found on")
+    type = text("type of the message, as far as it can be read", allow_none=True)
+    migration = text("id of the migration that it's about, if any", allow_none=True)
+    reason = text("why it's parked, in a word", allow_none=True)
+    error = text("what went wrong", allow_none=True)
+    attempts = number("how often it was tried")
+
+
+class DeadLetters(Content):
+    """The answer to DescribeDeadLetters."""
+
+    letters = _list(DeadLetter, "the oldest, at most 500, and a fitting number of bytes")
+    number = number("how many there are in all")
+
+
+class Settled(Content):
+    """The answer to ControlDeadLetters."""
+
+    done = _list(fields.String(), "ids of those that were put back, or dropped")
+    stay = fields.Dict(metadata={"description": "of each that stays parked, why: {id: why}"})
+    missing = _list(fields.String(), "ids that none of the oldest 500 has: somebody else may have settled them")
+
+
 class CheckedCloud(Content):
     """The answer to CheckCloud: what the credentials are, and allow."""
 

@@ -15,13 +15,16 @@ from sqlalchemy import Engine
 from stackferry import __version__, deadletters, topology
 from stackferry.bus import BUS_ERRORS, Publisher, user_of
 from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow, Unconfirmed, Unroutable
+from stackferry.messages import REGISTRY as MESSAGES
 from stackferry.messages import (
     AgentSeen,
     Answer,
     CheckCloud,
     CleanUpSource,
+    ControlDeadLetters,
     ControlHost,
     ControlMigration,
+    DescribeDeadLetters,
     DescribeHosts,
     DescribeMigrations,
     DescribeWorkers,
@@ -38,6 +41,7 @@ from stackferry.messages import (
     SubmitDocuments,
     WorkerSeen,
 )
+from stackferry.roles import EVERYWHERE
 from stackferry_runtime.logs import logger
 from stackferry_runtime.services.bus import Delivery, Publish, handles
 
@@ -101,6 +105,7 @@ class Running(DependencyProvider):
         self.due = eventlet.event.Event()
         self.over, self.stopped = False, eventlet.event.Event()
         self.parked: int | None = None  # messages that nobody could act on, when it was last looked at
+        self.letters = eventlet.semaphore.Semaphore()  # held by who looks at these: nobody else would see one meanwhile
 
     def start(self) -> None:
         self.threads = [
@@ -152,9 +157,10 @@ class Running(DependencyProvider):
         try:
             self.shell.queues.mend()
             settings = self.settings
-            number = dead_letters.make_room(
-                settings.amqp_uri, settings.dead_letters_dir, settings.dead_letters, self.shell.publisher
-            )
+            with self.letters:
+                number = dead_letters.make_room(
+                    settings.amqp_uri, settings.dead_letters_dir, settings.dead_letters, self.shell.publisher
+                )
             if number:
                 log.warning("parked messages were moved into a file", number=number, folder=settings.dead_letters_dir)
         except (*BUS_ERRORS, BrokerUnavailable, Unconfirmed, Unroutable) as error:
@@ -165,7 +171,8 @@ class Running(DependencyProvider):
 
     def _count_parked(self) -> None:
         try:
-            self.parked = deadletters.count(self.settings.amqp_uri)
+            with self.letters:
+                self.parked = deadletters.count(self.settings.amqp_uri)
         except (*BUS_ERRORS, BrokerUnavailable):
             self.parked = None  # nobody knows
         else:
@@ -260,6 +267,29 @@ class Coordinator:
         parked = None if client.is_limited else self.running.parked
         answer = {"content": {"workers": known, "coordinator": __version__, "parked": parked}}
         self.publish(Answer, answer, delivery.envelope, reply_to=delivery.data["reply_to"])
+
+    @handles(DescribeDeadLetters)
+    def on_letters(self, delivery: Delivery) -> None:
+        """What people ask about messages that nobody could act on: these may be about anybody's migration."""
+        self._allow_letters(delivery)
+        with self.running.letters:
+            content = dead_letters.describe(self.running.settings.amqp_uri)
+        self.publish(Answer, {"content": content}, delivery.envelope, reply_to=delivery.data["reply_to"])
+
+    @handles(ControlDeadLetters)
+    def on_letter(self, delivery: Delivery) -> None:
+        """What people want of messages that nobody could act on."""
+        self._allow_letters(delivery)
+        asked, uri = delivery.data, self.running.settings.amqp_uri
+        with self.running.letters:
+            content = dead_letters.settle(uri, asked["ids"], asked["action"])
+            self.running.parked = None  # until it's looked at again
+        log.info("parked messages", audit=True, action=asked["action"], sender=delivery.sender, **content)
+        self.publish(Answer, {"content": content}, delivery.envelope, reply_to=asked["reply_to"])
+
+    def _allow_letters(self, delivery: Delivery) -> None:
+        name = MESSAGES[delivery.envelope.type].called
+        self.running.shell.authority.ask(name, delivery.data, delivery.sender, EVERYWHERE)
 
     @handles(
         DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered, SegmentServed,

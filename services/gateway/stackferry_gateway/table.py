@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stackferry.messages.answers import CheckedCloud, HostState
+from stackferry.messages.answers import CheckedCloud, HostState, Settled
 from stackferry.roles import ADMIN, OPERATOR
 
-from .api import hosts, migrations, schemas
+from .api import hosts, letters, migrations, schemas
 from .calls import Endpoint, Header
 
 PREFIX = "/v1"
@@ -41,6 +41,8 @@ ENDPOINTS = (
     Endpoint("POST", "/hosts/{host}/actions", hosts.act, OPERATOR, body=schemas.HostAction, gives=HostState,
              status=202, empty=(204,)),
     Endpoint("GET", "/workers", hosts.workers, gives=schemas.WorkerList),
+    Endpoint("GET", "/dead-letters", letters.index, OPERATOR, gives=schemas.DeadLetterList),
+    Endpoint("POST", "/dead-letters/actions", letters.act, OPERATOR, body=schemas.DeadLetterAction, gives=Settled),
     Endpoint("GET", "/clouds/{cloud}/check", hosts.check, query=schemas.CheckQuery, gives=CheckedCloud),
 )  # fmt: skip
 #: streams of server-sent events

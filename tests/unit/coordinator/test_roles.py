@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from stackferry.errors import Error
-from stackferry.messages import HOST_ACTIONS
+from stackferry.messages import HOST_ACTIONS, LETTER_ACTIONS
 from stackferry.phases import ACTIONS
-from stackferry.roles import NEEDS, ROLES, Client, Places, refused
+from stackferry.roles import EVERYWHERE, NEEDS, ROLES, Client, Places, refused
 from stackferry.topology import Enrolled
 from stackferry_coordinator.trust.clients import Clients
 
@@ -20,7 +20,11 @@ PLACES = Places(tuple(SIDES.values()))
 
 def allowed(role: str) -> set[tuple[str, str]]:
     """(request, action) of all that a role may ask for."""
-    actions: dict[str, Any] = {"control-migration": ACTIONS, "control-host": HOST_ACTIONS}
+    actions: dict[str, Any] = {
+        "control-migration": ACTIONS,
+        "control-host": HOST_ACTIONS,
+        "control-dead-letters": LETTER_ACTIONS,
+    }
     asked = [(name, action) for name in NEEDS for action in actions.get(name, ("",))]
     return {
         (name, action) for name, action in asked if not refused(Client(role), name, {"action": action}, [MIGRATION])
@@ -32,6 +36,7 @@ def test_each_role_may_what_the_one_below_may_and_only_admins_take_away() -> Non
     assert viewer == {("check-cloud", "")}
     assert admin - operator == {
         ("control-migration", "undo"), ("control-host", "forget"), ("clean-up-source", ""), ("forget-migrations", ""),
+        ("control-dead-letters", "drop"),
     }  # fmt: skip
     assert {("request-migration", ""), ("submit-documents", ""), ("control-host", "drain")} < operator
     assert {action for name, action in admin if name == "control-migration"} == set(ACTIONS)
@@ -59,6 +64,14 @@ def test_a_client_touches_only_its_clouds_projects_and_labels(limits: dict[str, 
     if "labels" not in limits:
         for name in ("check-cloud", "control-host"):
             assert (refused(client, name, {}, PLACES) is None) == may
+
+
+@pytest.mark.parametrize("limits", [{"clouds": frozenset({"old"})}, {"clouds": frozenset()},
+                                    {"projects": frozenset({"web"})}, {"labels": {"team": "web"}}])  # fmt: skip
+def test_who_is_kept_to_anything_sees_no_parked_messages_since_these_may_be_anybodys(limits: dict[str, Any]) -> None:
+    for name in ("describe-dead-letters", "control-dead-letters"):
+        assert refused(Client("admin", **limits), name, {"action": "retry"}, EVERYWHERE) is not None
+        assert refused(Client("admin"), name, {"action": "retry"}, EVERYWHERE) is None
 
 
 def test_who_is_kept_to_labels_steers_no_host_since_hosts_have_none() -> None:

@@ -1,4 +1,4 @@
-"""Parked messages that nobody looks at: from a number on, the oldest leave the broker for a file."""
+"""Parked messages: people see and settle them; of too many, the oldest leave the broker for a file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,41 @@ from stackferry.bus import Outgoing, Publisher
 from stackferry.messages import DeadLettersDropped
 
 from .telling import SOURCE
+
+SHOWN = 500  # of the oldest, which people see and can settle; after these come the next
+ROOM = 400_000  # bytes of them that are told at once: an answer has at most a MiB
+TOLD = ("id", "queue", "type", "migration", "reason", "error", "attempts")
+
+
+def describe(uri: str) -> dict[str, Any]:
+    """The oldest parked messages, without their bodies, and how many there are: the content of DeadLetters."""
+    number, letters, left = deadletters.count(uri), [], ROOM
+    for letter in deadletters.browse(uri, SHOWN) if number else ():
+        told = {name: letter[name] for name in TOLD}
+        told["error"] = _short(told["error"], 500)
+        told["type"] = _short(told["type"], 255)
+        left -= len(json.dumps(told))
+        if left < 0:
+            break
+        letters.append(told)
+    return {"letters": letters, "number": max(number, len(letters))}
+
+
+def settle(uri: str, ids: list[str], action: str) -> dict[str, Any]:
+    """Put some of the oldest back, or drop them: the content of Settled."""
+    asked = set(ids)
+    do = deadletters.drop if action == "drop" else deadletters.retry
+    found = do(uri, lambda letter: letter["id"] in asked, SHOWN)
+    stay = {letter["id"]: _short(letter["stays"], 500) for letter in found if letter.get("stays")}
+    there = {letter["id"] for letter in found}
+    return {
+        "done": sorted(there - stay.keys()), "stay": stay,
+        "missing": [id_ for id_ in dict.fromkeys(ids) if id_ not in there],
+    }  # fmt: skip
+
+
+def _short(text: Any, most: int) -> str | None:
+    return None if text is None else str(text)[:most]
 
 
 def make_room(uri: str, folder: str, most: int, publisher: Publisher) -> int:

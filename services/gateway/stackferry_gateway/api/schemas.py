@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from marshmallow import EXCLUDE, RAISE, Schema, fields, validate
-from stackferry.messages import RequestMigration
-from stackferry.messages.answers import HostState, MigrationState, StepState, WorkerState
+from stackferry.messages import LETTER_ACTIONS, RequestMigration
+from stackferry.messages.answers import DeadLetter, HostState, MigrationState, StepState, WorkerState
 from stackferry.messages.document import DocumentField
 from stackferry.messages.fields import need, number, text
 from stackferry.phases import ACTIONS, PHASES
@@ -133,6 +133,16 @@ class HostAction(_Strict):
     action = text("what to do", required=True, validate=validate.OneOf(HOST_ACTIONS))
 
 
+class DeadLetterAction(_Strict):
+    """What to do with messages that nobody could act on."""
+
+    ids = fields.List(
+        fields.String(validate=validate.Length(1, 255)), required=True, validate=validate.Length(1, 500),
+        metadata={"description": "their ids, as the list has them"},
+    )  # fmt: skip
+    action = text("what to do", required=True, validate=validate.OneOf(LETTER_ACTIONS))
+
+
 class Migration(MigrationState):
     """A migration, as it is now."""
 
@@ -203,6 +213,13 @@ class WorkerList(_Loose):
     items = fields.List(fields.Nested(WorkerState))
     coordinator = text("version of the coordinator", allow_none=True)
     parked = number("messages that nobody could act on; null: not known, or not this token's to know", allow_none=True)
+
+
+class DeadLetterList(_Loose):
+    """The oldest messages that nobody could act on."""
+
+    items = fields.List(fields.Nested(DeadLetter))
+    number = number("how many there are in all")
 
 
 class Error(_Loose):

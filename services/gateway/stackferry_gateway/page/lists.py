@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 from stackferry.progress import Standing
 from stackferry.progress.words import CUTOVER
 from stackferry.roles import ADMIN, OPERATOR
 
-from ..api import hosts, migrations, schemas
+from ..api import hosts, letters, migrations, schemas
 from ..calls import Row, moment
+from ..problems import Problem
+from ..serving import loaded
 from .advice import ACTIVE, ENDED, advice, crossed
 from .visit import Go, Page, Visit
 
@@ -94,12 +97,44 @@ def tell_host(visit: Visit) -> Go:
     return Go("/hosts")
 
 
-def trouble(visit: Visit) -> Page:
-    """What isn't as it should be: migrations, hosts, services."""
+def trouble(visit: Visit, stays: str = "") -> Page:
+    """What isn't as it should be: migrations, hosts, services, messages. *stays*: why one of these wasn't settled."""
     rows = [_row(visit, one) for one in (*_some(visit, ACTIVE, SHOWN), *_some(visit, ENDED, SHOWN))]
     found = [row for row in rows if row["phase"] == "stuck" or row["failed"]]
     silent = [host for host in _fleet(visit) if host["state"] not in ("ready", "drained", "draining")]
     seen = hosts.workers(visit.call).data
     missing = [name for name in ("exporter", "importer") if not any(one["service"] == name for one in seen["items"])]
-    data = {"rows": found, "hosts": silent, "missing": missing, "parked": seen["parked"]}
+    parked = letters.index(visit.call).data if _may_settle(visit) else {"items": [], "number": 0}
+    data = {
+        "rows": found, "hosts": silent, "missing": missing, "letters": parked["items"],
+        "parked": parked["number"] or seen["parked"], "may_drop": visit.may(ADMIN), "stays": stays,
+    }  # fmt: skip
     return Page("trouble.html", "Trouble", data, hears=EVERYTHING)
+
+
+def _may_settle(visit: Visit) -> bool:
+    return visit.may(OPERATOR) and not visit.call.person.client.is_limited
+
+
+def settle(visit: Visit) -> Go | Page:
+    """Put a message back that nobody could act on, or drop it; a drop is asked for first."""
+    action, id_ = visit.said("action"), visit.said("id")
+    if action == "drop" and visit.said("sure") != "yes":
+        return Go(f"/trouble/sure?{urlencode({'id': id_})}")
+    body = loaded(schemas.DeadLetterAction, {"action": action, "ids": [id_]})
+    answer = letters.act(visit.asking(body=body)).data
+    why = answer["stay"].get(id_) or ("it isn't there any more" if answer["missing"] else "")
+    return trouble(visit, why) if why else Go("/trouble")
+
+
+def sure(visit: Visit) -> Page:
+    """Ask before a message is dropped."""
+    id_ = visit.said("id")
+    found = next((one for one in letters.index(visit.call).data["items"] if one["id"] == id_), None)
+    if found is None:
+        raise Problem(404, "no message of this id is parked; somebody else may have settled it")
+    explained = "It is deleted for good. What it would have done isn't done."
+    about = {"letter": found, "to": "/trouble", "label": "Drop it", "explained": explained}
+    return Page(
+        "sure.html", "Drop this message?", {**about, "fields": {"action": "drop", "id": id_}, "is_danger": True}
+    )

@@ -240,7 +240,10 @@ def sure(visit: Visit) -> Page:
     if server:
         each = standings(visit, found["id"])[0] if size(found) <= LARGEST else []
         label = f"Cut over {next((one.name for one in each if _id(one) == server), '')} ({server})"
-    data = {"migration": found, "action": action, "label": label, "explained": explained, "server": server}
+    data = {
+        "migration": found, "to": f"/migrations/{found['id']}", "label": label, "explained": explained,
+        "fields": {"action": action, "server": server}, "is_danger": action in ("undo", "cancel"),
+    }  # fmt: skip
     return Page("sure.html", f"{label}?", data)
 
 

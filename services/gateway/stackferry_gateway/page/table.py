@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackferry.roles import OPERATOR
+from stackferry.roles import ADMIN, OPERATOR
 
 from . import lists, migration, new
 from .visit import Line
@@ -12,6 +12,8 @@ LINES = (
     Line("GET", "/hosts", lists.fleet),
     Line("POST", "/hosts/{host}", lists.tell_host, OPERATOR),
     Line("GET", "/trouble", lists.trouble),
+    Line("POST", "/trouble", lists.settle, OPERATOR),
+    Line("GET", "/trouble/sure", lists.sure, ADMIN),
     Line("GET", "/new", new.form, OPERATOR),
     Line("POST", "/new", new.send, OPERATOR),
     Line("GET", "/migrations/{migration}", migration.show),
