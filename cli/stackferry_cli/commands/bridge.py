@@ -13,9 +13,10 @@ from ..local.stack import Stack, home
 
 
 def bridge(
-    to: Annotated[str, typer.Option("--to", help="webhooks, file, nats, kafka or mqtt.")] = "webhooks",
+    to: Annotated[str, typer.Option("--to", help="webhooks, file, nats, kafka, mqtt or oslo.")] = "webhooks",
     target: Annotated[
-        str | None, typer.Option(help="Where it is: a path, nats://host:4222, host:port,host:port, mqtt://host.")
+        str | None,
+        typer.Option(help="Where it is: a path, nats://host:4222, host:port,host:port, mqtt://host, rabbit://host."),
     ] = None,
     webhooks: Annotated[
         Path | None, typer.Option(help="The file of the webhooks (docs/bridge.md).", exists=True, dir_okay=False)

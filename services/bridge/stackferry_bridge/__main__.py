@@ -24,7 +24,7 @@ from .targets.webhook import Hook, Webhook
 
 log = logs.logger("bridge")
 LOOK = 1.0  # seconds between two looks at the webhooks, and at who carries
-CLASSES = {"nats": "Nats", "kafka": "Kafka", "mqtt": "Mqtt"}
+CLASSES = {"nats": "Nats", "kafka": "Kafka", "mqtt": "Mqtt", "oslo": "Oslo"}
 
 
 def main() -> int:

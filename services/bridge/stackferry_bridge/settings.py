@@ -8,7 +8,7 @@ from marshmallow import validate
 from stackferry.roles import ROLES
 from stackferry_runtime.settings import Common, setting
 
-TARGETS = ("webhooks", "file", "nats", "kafka", "mqtt")
+TARGETS = ("webhooks", "file", "nats", "kafka", "mqtt", "oslo")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Settings(Common):
     to: str = setting("webhooks", f"where to: {', '.join(TARGETS)}", validate.OneOf(TARGETS))
     target: str = setting(
         "",
-        "file: its path; nats: nats://host:4222; kafka: host:port,host:port; mqtt: mqtt(s)://user:password@host:port",
+        "file: its path; nats: nats://host:4222; kafka: host:port,host:port; mqtt: mqtt(s)://user:password@host:port; "
+        "oslo: rabbit://user:password@host:5672/vhost, as transport_url of OpenStack's services",
     )
     webhooks: str = setting("", "file (YAML) of the webhooks; it's read again when it has changed")
     begin: str = setting(

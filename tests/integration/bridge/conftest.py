@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from stackferry_cli.local.stack import Stack
+from stackferry_sandbox.layout import state_folder
 
 from ...conftest import scratch
 from .carried import Receiver, Teller, teller
@@ -34,3 +37,9 @@ def receiver() -> Iterator[Receiver]:
     found = Receiver()
     yield found
     found.close()
+
+
+@pytest.fixture
+def sandbox_python() -> Path:
+    """The Python of the sandbox's clouds, which has OpenStack's own libraries."""
+    return state_folder(os.environ) / "venv" / "bin" / "python"

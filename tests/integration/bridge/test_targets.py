@@ -24,6 +24,7 @@ from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import free_port
 from stackferry_cli.local.stack import Stack
 
+from ...conftest import private_node
 from .carried import Bridge, Teller, once
 
 pytestmark = pytest.mark.integration
@@ -201,6 +202,66 @@ def consumed(servers: str) -> dict[str, str]:
                 left -= 1
     consumer.close()
     return found
+
+
+LISTENER = """
+import json, sys
+from oslo_config import cfg
+import oslo_messaging
+
+class Endpoint:
+    def info(self, context, publisher_id, event_type, payload, metadata):
+        sys.stdout.write(json.dumps([publisher_id, event_type, payload["id"], metadata["timestamp"]]) + chr(10))
+        sys.stdout.flush()
+
+conf = cfg.ConfigOpts()
+conf([])
+transport = oslo_messaging.get_notification_transport(conf, url=sys.argv[1])
+listener = oslo_messaging.get_notification_listener(
+    transport, [oslo_messaging.Target(topic="notifications")], [Endpoint()], executor="threading")
+conf.set_override("executor_thread_pool_size", 1)  # or their order would be that of its threads
+listener.start()
+listener.wait()
+"""
+
+
+def test_openstacks_own_listener_hears_each_event_also_of_the_time_when_it_was_not_there(
+    stack: Stack, told: Teller, tmp_path: Path, sandbox_python: Path
+) -> None:
+    heard = tmp_path / "heard"
+
+    @contextmanager
+    def listener(url: str) -> Iterator[None]:
+        with (
+            heard.open("ab") as out,
+            (tmp_path / "listener.log").open("ab") as log,
+            subprocess.Popen([sandbox_python, "-c", LISTENER, url], stdout=out, stderr=log) as process,
+        ):
+            try:
+                yield
+            finally:
+                process.kill()
+
+    def got() -> list[str]:
+        return [json.loads(line)[2] for line in heard.read_text().splitlines()] if heard.exists() else []
+
+    with private_node() as beyond:
+        url = beyond.uri("admin").replace("amqp://", "rabbit://")
+        with Bridge(stack, tmp_path / "b", "oslo", target=url) as bridge:
+            assert until((tmp_path / "b/state/oslo.json").exists, 20), bridge.said()
+            ids = told.tell(20)
+            assert until(lambda: "the target is away" in bridge.said(), 30), bridge.said()
+            with listener(url):
+                assert until(lambda: got() == ids, 90), (bridge.said(), (tmp_path / "listener.log").read_text())
+            bridge.kill()
+            ids += told.tell(100)
+            bridge.start()
+            with listener(url):
+                assert until(lambda: once(got()) == ids, 60), bridge.said()
+        assert beyond.uri("admin").split(":")[2].partition("@")[0] not in bridge.said(), "its password is in the log"
+    publisher, event_type, _, time_ = json.loads(heard.read_text().splitlines()[0])
+    assert (publisher, event_type) == ("stackferry.bridge", "stackferry.migration-changed")
+    assert time_.startswith("20")
 
 
 def test_a_file_has_each_event_once_whatever_cut_it_short(stack: Stack, told: Teller, tmp_path: Path) -> None:
