@@ -202,7 +202,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         for module in (data, migrations, clouds, hosts, cleanup, asking):
             monkeypatch.setattr(module, "client", lambda: nullcontext(ferry), raising=False)
         monkeypatch.setattr(dead_letters.deadletters, "browse", lambda uri: [])
-        for name, done in (("retry", [{"id": "a", "stays": None}]), ("drop", 1)):
+        for name, done in (("retry", [{"id": "a", "stays": None}]), ("drop", [{"id": "a"}])):
             monkeypatch.setattr(dead_letters.deadletters, name, lambda uri, wanted, done=done: done)
         monkeypatch.setenv("AMQP_URI", "amqp://u:p@127.0.0.1:1//")
         monkeypatch.setenv("STACKFERRY_HOME", str(tmp_path / "home"))
