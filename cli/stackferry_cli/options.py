@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,18 +14,28 @@ from stackferry.resources.migration_params import SERVER, wrong_choices
 from stackferry.selection import unmatched
 from stackferry.wording import written
 
-from . import os_migrate
-from .local.stack import Stack, home
+from . import completing, os_migrate
 from .output import Format, errors
 
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
-Source = Annotated[str | None, typer.Option("-s", "--source", help="Source cloud, by its name in clouds.yaml.")]
+Source = Annotated[
+    str | None,
+    typer.Option("-s", "--source", help="Source cloud, by its name in clouds.yaml.", autocompletion=completing.clouds),
+]
 SourceProject = Annotated[str | None, typer.Option(help="Project of the source, when it isn't the credentials' own.")]
-Destination = Annotated[str | None, typer.Option("-d", "--destination", help="Destination cloud, by its name.")]
+Destination = Annotated[
+    str | None,
+    typer.Option("-d", "--destination", help="Destination cloud, by its name.", autocompletion=completing.clouds),
+]
 DestinationProject = Annotated[str | None, typer.Option(help="Project of the destination.")]
 KindsOption = Annotated[
     list[str] | None,
-    typer.Option("-k", "--kind", help="Only this kind; may be repeated. All kinds when not given."),
+    typer.Option(
+        "-k",
+        "--kind",
+        help="Only this kind; may be repeated. All kinds when not given.",
+        autocompletion=completing.kinds,
+    ),
 ]
 Filters = Annotated[
     list[str] | None,
@@ -104,15 +113,15 @@ Prune = Annotated[
         "of theirs. Without it only where the files were exported by us.",
     ),
 ]
-Migration = Annotated[str, typer.Argument(help="Id of the migration or its beginning, its name, or `last`.")]
+Migration = Annotated[
+    str,
+    typer.Argument(
+        help="Id of the migration or its beginning, its name, or `last`.", autocompletion=completing.migrations
+    ),
+]
 
 
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
-
-
-def client(timeout: float = 30) -> Client:
-    """Connect: ``AMQP_URI``, else the local system."""
-    return Client(os.environ.get("AMQP_URI") or Stack(home()).uri(), timeout)
 
 
 def place(cloud: str | None, project: str | None) -> dict[str, Any] | None:

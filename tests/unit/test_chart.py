@@ -105,6 +105,7 @@ def test_a_pod_can_do_no_more_than_it_needs() -> None:
         assert pod["automountServiceAccountToken"] is False
         assert pod["enableServiceLinks"] is False, "a Service named gateway would be read as STACKFERRY's or RABBITMQ's"
         assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch", "or it starts once, and not again"
         for container in pod["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,

@@ -13,7 +13,8 @@ from stackferry.messages import MigrationChanged
 from stackferry.step_key import read
 
 from .. import lines, options, output
-from ..options import Migration, Output, Yes, client
+from ..connecting import client
+from ..options import Migration, Output, Yes
 
 COLUMNS = ("kind", "name", "id", "volumes", "ports", "trunks", "floating IPs")
 Servers = Annotated[

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from stackferry.errors import Error
 
-from .. import output
-from ..options import Output, client, place
+from .. import completing, output
+from ..connecting import client
+from ..options import Output, place
 
 app = typer.Typer(help="Clouds as the services see them.", no_args_is_help=True)
 
@@ -20,7 +21,10 @@ def _clouds() -> None:
 
 @app.command()
 def check(
-    clouds: Annotated[list[str], typer.Argument(help="Names in clouds.yaml; with a project: NAME/PROJECT.")],
+    clouds: Annotated[
+        list[str],
+        typer.Argument(help="Names in clouds.yaml; with a project: NAME/PROJECT.", autocompletion=completing.clouds),
+    ],
     format_: Output = output.Format.table,
 ) -> None:
     """Try credentials: as a source by the exporter, as a destination by the importer."""

@@ -12,6 +12,7 @@ from stackferry.errors import Error
 from stackferry.resources import BY_TYPE
 
 from .. import files, live, options, os_migrate, output, report, rules
+from ..connecting import client
 from ..options import (
     Bandwidth,
     BootDiskCopy,
@@ -33,7 +34,6 @@ from ..options import (
     VolumesAtOnce,
     WaitForShutdown,
     Warm,
-    client,
     place,
 )
 from ..stays_behind import print_stays_behind

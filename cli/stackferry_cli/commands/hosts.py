@@ -15,17 +15,21 @@ from stackferry.definitions import password_hash
 from stackferry.errors import Error
 from stackferry.topology import User
 
-from .. import broker_users, os_migrate, output
+from .. import broker_users, completing, os_migrate, output
 from ..broker_users import Rabbitmqctl
+from ..connecting import client
 from ..hosts import asking, broker, connections, deleting, deploying, flags, options, waiting
 from ..hosts.options import Place
 from ..hosts.wanted import PORT, Wanted
-from ..options import Destination, DestinationProject, Output, Source, SourceProject, Yes, client, variables
+from ..options import Destination, DestinationProject, Output, Source, SourceProject, Yes, variables
 from ..options import place as side_of
 
 app = typer.Typer(help="Conversion hosts: servers in each cloud, through which disks cross.", no_args_is_help=True)
 COLUMNS = ("name", "id", "cloud", "project", "state", "agents", "slots", "used", "version", "seen", "why")
-Host = Annotated[str, typer.Argument(metavar="HOST", help="Id of the host, its beginning, or its name.")]
+Host = Annotated[
+    str,
+    typer.Argument(metavar="HOST", help="Id of the host, its beginning, or its name.", autocompletion=completing.hosts),
+]
 
 
 @app.command()
@@ -106,7 +110,12 @@ def deploy(
 @app.command()
 def enrol(
     server: Annotated[str, typer.Argument(metavar="SERVER", help="Id of the server.")],
-    cloud: Annotated[str, typer.Option("--cloud", "-c", help="Its cloud, as the services' clouds.yaml calls it.")],
+    cloud: Annotated[
+        str,
+        typer.Option(
+            "--cloud", "-c", help="Its cloud, as the services' clouds.yaml calls it.", autocompletion=completing.clouds
+        ),
+    ],
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the agents' AMQP URI is written: a secret.")],
     project: Annotated[
         str | None, typer.Option(help="Its project, as migrations name it; that of the credentials otherwise.")

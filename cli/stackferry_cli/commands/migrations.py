@@ -13,7 +13,8 @@ from stackferry.errors import Error
 from stackferry.messages import MigrationChanged
 from stackferry.phases import OVER, PHASES, refusal
 
-from .. import live, options, os_migrate, output, report
+from .. import completing, live, options, os_migrate, output, report
+from ..connecting import client
 from ..options import (
     Bandwidth,
     BootDiskCopy,
@@ -36,7 +37,6 @@ from ..options import (
     WaitForShutdown,
     Warm,
     Yes,
-    client,
     place,
 )
 
@@ -116,7 +116,11 @@ def list_(
     label: Label = None,
     phase: Annotated[
         list[str] | None,
-        typer.Option("--phase", help=f"Only those in this phase ({', '.join(PHASES)}); may be repeated."),
+        typer.Option(
+            "--phase",
+            help=f"Only those in this phase ({', '.join(PHASES)}); may be repeated.",
+            autocompletion=completing.phases,
+        ),
     ] = None,
     format_: Output = output.Format.table,
 ) -> None:

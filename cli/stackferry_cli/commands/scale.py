@@ -14,10 +14,11 @@ from stackferry.client import Client
 from stackferry.errors import Error
 
 from .. import output
+from ..connecting import client
 from ..hosts import scaling
 from ..hosts.scaling import Fleet
 from ..hosts.wanted import NAME
-from ..options import Destination, DestinationProject, Source, SourceProject, client
+from ..options import Destination, DestinationProject, Source, SourceProject
 from ..options import place as side_of
 
 PAUSE = 30.0  # seconds between two looks

@@ -10,8 +10,9 @@ import typer
 from stackferry import __version__
 
 from .. import output
+from ..connecting import client
 from ..local.stack import Stack, home
-from ..options import Output, client
+from ..options import Output
 
 Row = dict[str, Any]
 COLUMNS = ("service", "name", "state", "version", "clouds", "seen", "why")

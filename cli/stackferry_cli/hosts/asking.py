@@ -9,7 +9,7 @@ from stackferry.client import Client
 from stackferry.errors import BrokerUnavailable, Error, NoAnswer
 
 from .. import output
-from ..options import client
+from ..connecting import client
 
 
 def tell(host: str, action: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from sqlalchemy import Engine
 from stackferry import __version__, deadletters, topology
 from stackferry.bus import BUS_ERRORS, Publisher, user_of
 from stackferry.errors import BrokerUnavailable, InvalidMessage, NotNow, Unconfirmed, Unroutable
-from stackferry.messages import REGISTRY as MESSAGES
 from stackferry.messages import (
     AgentSeen,
     Answer,
@@ -271,7 +270,7 @@ class Coordinator:
     @handles(DescribeDeadLetters)
     def on_letters(self, delivery: Delivery) -> None:
         """What people ask about messages that nobody could act on: these may be about anybody's migration."""
-        self._allow_letters(delivery)
+        self.running.shell.authority.may(DescribeDeadLetters.called, delivery.data, delivery.sender, EVERYWHERE)
         with self.running.letters:
             content = dead_letters.describe(self.running.settings.amqp_uri)
         self.publish(Answer, {"content": content}, delivery.envelope, reply_to=delivery.data["reply_to"])
@@ -279,17 +278,13 @@ class Coordinator:
     @handles(ControlDeadLetters)
     def on_letter(self, delivery: Delivery) -> None:
         """What people want of messages that nobody could act on."""
-        self._allow_letters(delivery)
+        self.running.shell.authority.ask(ControlDeadLetters.called, delivery.data, delivery.sender, EVERYWHERE)
         asked, uri = delivery.data, self.running.settings.amqp_uri
         with self.running.letters:
             content = dead_letters.settle(uri, asked["ids"], asked["action"])
             self.running.parked = None  # until it's looked at again
         log.info("parked messages", audit=True, action=asked["action"], sender=delivery.sender, **content)
         self.publish(Answer, {"content": content}, delivery.envelope, reply_to=asked["reply_to"])
-
-    def _allow_letters(self, delivery: Delivery) -> None:
-        name = MESSAGES[delivery.envelope.type].called
-        self.running.shell.authority.ask(name, delivery.data, delivery.sender, EVERYWHERE)
 
     @handles(
         DocumentsExported, ExportEnded, StepEnded, StepProgressed, ImageOffered, SegmentOffered, SegmentServed,

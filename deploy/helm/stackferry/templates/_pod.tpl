@@ -21,6 +21,7 @@ securityContext:
   runAsUser: {{ .uid }}
   runAsGroup: {{ .uid }}
   fsGroup: {{ .uid }}
+  fsGroupChangePolicy: OnRootMismatch # else each start opens PGDATA and Erlang's cookie to the group, and both refuse that
   seccompProfile: {type: RuntimeDefault}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:

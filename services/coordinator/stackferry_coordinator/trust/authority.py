@@ -50,10 +50,14 @@ class Authority:
         log.info("about a try that is over", message=name, sender=sender, step=data.get("step"))
         return False
 
-    def ask(self, name: str, data: dict[str, Any], sender: str, about: Migrations | Places) -> None:
-        """Let a client ask for something about these migrations, or in these places."""
+    def may(self, name: str, data: dict[str, Any], sender: str, about: Migrations | Places) -> None:
+        """Let only a client ask that may, about these migrations, or in these places."""
         if sender != self.own_user and (wrong := roles.refused(self.clients(sender), name, data, about)):
             _refuse(name, data, sender, wrong)
+
+    def ask(self, name: str, data: dict[str, Any], sender: str, about: Migrations | Places) -> None:
+        """The same for what changes something, or asks a cloud: it's noted."""
+        self.may(name, data, sender, about)
         log.info("request", audit=True, message=name, sender=sender, **_subject(data))
 
     def owns(self, ledger: Ledger, name: str, data: dict[str, Any], sender: str) -> None:
