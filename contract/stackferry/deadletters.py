@@ -22,10 +22,11 @@ MUCH = 64 << 20  # bytes of messages that one process holds, where it doesn't wa
 
 
 def browse(uri: str, most: int | None = None) -> list[dict[str, Any]]:
-    """Return what is parked, oldest first: {id, queue, reason, error, attempts, type, migration, body}.
+    """Return what is parked, oldest first: {id, digest, queue, reason, error, attempts, type, migration, body}.
 
     Nothing is taken.
-    ``id`` is the message's, else the event's, else a hash of the body. *most*: only so many of the oldest.
+    ``id`` is the message's, else the event's, else a hash of the body: whatever its sender has said. ``digest`` is of
+    queue, id and body, and no other message's. *most*: only so many of the oldest.
     """
     with connect(uri, "dead letters") as connection:
         return [_describe(message) for message in _parked(connection, most)]
@@ -94,6 +95,8 @@ def _put_back(
     known = next((one for one in (*topology.WORK_QUEUES, topology.HOST) if topology.on(one, queue)), None)
     if known is None:
         return "it was found on no queue of ours: drop it"
+    if known.asked and user == known.service:
+        return "it's a request: whoever asked for it may ask again"  # who puts it back may not ask for it themselves
     said = sender(message, (_reader(message, queue), topology.OPERATOR.name))
     if user not in (topology.OPERATOR.name, known.service, said):
         return f"{said or 'nobody known'} has said it, not {user}: `stackferry dead-letters retry` can put it back"
@@ -131,22 +134,31 @@ def _describe(message: Any) -> dict[str, Any]:
     death = _death(headers)
     body = bytes(message.body)
     event = loosely(body)
-    type_, id_ = event.get("type"), str(message.properties.get("message_id") or event.get("id") or "")
+    id_ = _text(message.properties.get("message_id") or event.get("id")) or hashlib.sha256(body).hexdigest()
+    queue = _text(message.delivery_info.get("routing_key")) or ""  # not what headers say: anybody can write those
+    data = event.get("data")
     return {
-        "id": id_ if 0 < len(id_) <= LONGEST else hashlib.sha256(body).hexdigest(),
-        "queue": str(message.delivery_info.get("routing_key") or ""),  # not what headers say: anybody can write those
-        "reason": headers.get(REASON) or death.get("reason"),
+        "id": id_,
+        "digest": hashlib.sha256(b"\0".join((queue.encode(), id_.encode(), body))).hexdigest()[:32],
+        "queue": queue,
+        "reason": _text(headers.get(REASON) or death.get("reason")),
         "error": headers.get(ERROR),
         "attempts": attempt_of(headers) + 1,
-        "type": type_ if isinstance(type_, str) else None,
-        "migration": _migration(event.get("data")),
+        "type": _text(event.get("type")),
+        "migration": _text(data.get("migration")) if isinstance(data, dict) else None,
         "body": body.decode("utf-8", "replace"),
     }
 
 
-def _migration(data: Any) -> str | None:
-    found = data.get("migration") if isinstance(data, dict) else None
-    return found if isinstance(found, str) and len(found) <= LONGEST else None
+def _text(said: Any) -> str | None:
+    """A short text that can be written anywhere: no number, nothing long, no half of a surrogate pair; else None."""
+    if not isinstance(said, str) or not 0 < len(said) <= LONGEST:
+        return None
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        return None
+    return said
 
 
 def _death(headers: dict[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stackferry import deadletters, topology
 from stackferry.bus import Outgoing, Publisher, connect
-from stackferry.envelope import MAX_BYTES
+from stackferry.envelope import MAX_BYTES, Envelope
+from stackferry.messages import Answer
 from stackferry_cli.local.rabbitmq import Node
 from stackferry_coordinator.events.dead_letters import SHOWN, describe, make_room, settle
 
@@ -79,17 +81,22 @@ def test_the_coordinator_lends_its_name_to_nobody(node: Node, broker: Any):
     parked_by(node, "importer", "stackferry.importer", "true", "coordinator")
     parked_by(node, "importer", "stackferry.importer", "smuggled", "client")
     parked_by(node, "coordinator", "stackferry.coordinator", "asked", "client")
+    parked_by(node, "coordinator", "stackferry.coordinator.facts", "told", "importer")
     uri = node.uri("coordinator")
-    settled = settle(uri, ["asked", "smuggled", "true", "unknown", "unknown"], "retry")
-    assert (settled["done"], settled["missing"]) == (["asked", "true"], ["unknown"])
-    assert set(settled["stay"]) == {"smuggled"}
-    assert settled["stay"]["smuggled"].startswith("client has said it, not coordinator")
-    assert ids_in(node) == ["smuggled"]
+    known = {letter["message_id"]: letter["id"] for letter in describe(uri)["letters"]}
+    settled = settle(uri, [*known.values(), "unknown", "unknown"], "retry")
+    assert settled["done"] == sorted((known["told"], known["true"]))
+    assert settled["missing"] == ["unknown"]
+    assert set(settled["stay"]) == {known["smuggled"], known["asked"]}
+    assert settled["stay"][known["smuggled"]].startswith("client has said it, not coordinator")
+    assert "whoever asked for it may ask again" in settled["stay"][known["asked"]], "or an operator asks for an admin's"
+    assert ids_in(node) == ["smuggled", "asked"]
     (back,) = broker.take("stackferry.importer", 1)
     assert back.properties["application_headers"]["x-sender"] == "coordinator"
-    (asked,) = broker.take("stackferry.coordinator", 1)
-    assert asked.properties["application_headers"]["x-sender"] == "client"  # whose word it still is
-    assert settle(uri, ["smuggled"], "drop") == {"done": ["smuggled"], "stay": {}, "missing": []}
+    (told,) = broker.take("stackferry.coordinator.facts", 1)
+    assert told.properties["application_headers"]["x-sender"] == "importer"  # whose word it still is
+    both = sorted((known["smuggled"], known["asked"]))
+    assert settle(uri, both, "drop") == {"done": both, "stay": {}, "missing": []}
     assert ids_in(node) == []
 
 
@@ -108,8 +115,47 @@ def test_the_oldest_are_told_as_far_as_an_answer_has_room(node: Node, broker: An
     assert told["number"] == SHOWN + 5
     assert 50 < len(told["letters"]) < SHOWN
     assert len(json.dumps(told)) < MAX_BYTES
-    assert {len(letter["id"]) for letter in told["letters"]} == {64}
+    assert {len(letter["message_id"]) for letter in told["letters"]} == {64}
     assert told["letters"][0]["migration"] is None
     assert len(ids_in(node)) == SHOWN + 5, "looking takes nothing"
     settle(node.uri("coordinator"), [letter["id"] for letter in told["letters"]], "drop")
+    deadletters.drop(node.uri("operator"), lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b'{"id": "\\ud800", "type": "\\udc00", "data": {"migration": "\\ud800"}}', {}),
+        (b"{}", {"x-reason": datetime(2026, 1, 1), "x-error": datetime(2026, 1, 1)}),
+        (b"{}", {"x-reason": "\x01" * 50_000, "x-error": "\x01" * 50_000}),
+        (b"{}", {"x-reason": ["r"], "x-error": {"e": 1}}),
+        (b'{"id": 5, "type": [], "data": {"migration": {}}}', {"x-attempt": "many"}),
+    ],
+)
+def test_no_message_keeps_the_others_from_being_seen(node: Node, broker: Any, body: bytes, headers: dict[str, Any]):
+    publisher = Publisher(node.uri("importer"), "tests")
+    publisher.publish(Outgoing("stackferry.parked", "stackferry.importer", body, "", headers))
+    publisher.publish(Outgoing("stackferry.parked", "stackferry.importer", b'{"other": 1}', "", {}))
+    publisher.close()
+    told = describe(node.uri("coordinator"))
+    assert len(told["letters"]) == 2
+    answer = Answer.make("tests", {"content": told})
+    assert Envelope.from_bytes(answer.to_bytes()).data["content"] == told
+    ids = [letter["id"] for letter in told["letters"]]
+    assert len(set(ids)) == 2
+    assert settle(node.uri("coordinator"), ids[:1], "drop")["done"] == ids[:1], "and nobody else's"
+    assert len(describe(node.uri("coordinator"))["letters"]) == 1
+    deadletters.drop(node.uri("operator"), lambda _: True)
+
+
+def test_one_is_told_from_another_that_says_the_same_id(node: Node, broker: Any):
+    publisher = Publisher(node.uri("importer"), "tests")
+    for body in (b'{"a": 1}', b'{"a": 2}'):
+        publisher.publish(Outgoing("stackferry.parked", "stackferry.importer", body, "same", {}))
+    publisher.close()
+    first, second = describe(node.uri("coordinator"))["letters"]
+    assert first["message_id"] == second["message_id"] == "same"
+    assert settle(node.uri("coordinator"), [second["id"]], "drop")["done"] == [second["id"]]
+    (left,) = describe(node.uri("coordinator"))["letters"]
+    assert left["id"] == first["id"]
     deadletters.drop(node.uri("operator"), lambda _: True)

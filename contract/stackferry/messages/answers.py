@@ -134,7 +134,8 @@ class Workers(Content):
 class DeadLetter(Content):
     """A message that nobody could act on."""
 
-    id = need("its id, else its event's, else a hash of its body")
+    id = need("what it's told apart by: a hash of queue, id and body")
+    message_id = text("its own id, as its sender has said it")
     queue = text("the queue that it was found on")
     type = text("type of the message, as far as it can be read", allow_none=True)
     migration = text("id of the migration that it's about, if any", allow_none=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,9 @@ import httpx
 import nats
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from stackferry.errors import Error
 from stackferry.messages import RequestMigration
+from stackferry_bridge.targets.oslo import Oslo
 from stackferry_cli.local.processes import until
 from stackferry_cli.local.rabbitmq import free_port
 from stackferry_cli.local.stack import Stack
@@ -262,6 +265,23 @@ def test_openstacks_own_listener_hears_each_event_also_of_the_time_when_it_was_n
     publisher, event_type, _, time_ = json.loads(heard.read_text().splitlines()[0])
     assert (publisher, event_type) == ("stackferry.bridge", "stackferry.migration-changed")
     assert time_.startswith("20")
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [("kafka://h", "expected rabbit://"), ("rabbit://u:p@a,u:p@b/", "one host"), ("rabbit:///", "vhost"),
+     ("rabbit://u:p@h/?driver=x", "?ssl=1 for TLS, nothing else")],
+)  # fmt: skip
+def test_a_transport_url_that_cannot_be_kept_to_is_refused_without_its_password(url: str, names: str) -> None:
+    with pytest.raises(Error, match=re.escape(names)) as wrong:
+        Oslo(url)
+    assert "p@" not in str(wrong.value).replace("password@", "")
+
+
+def test_a_transport_url_with_tls_is_spoken_to_with_tls() -> None:
+    for url in ("rabbit://u:p@h:5671/v?ssl=1", "amqps://u:p@h:5671/v"):
+        assert Oslo(url)._publisher.uri == "amqps://u:p@h:5671/v"
+    assert Oslo("rabbit://u:p@h/")._publisher.uri == "amqp://u:p@h/"
 
 
 def test_a_file_has_each_event_once_whatever_cut_it_short(stack: Stack, told: Teller, tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* A value as text: of a large number all its digits, not 1e+06 */}}
+{{- define "stackferry.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
 {{/* A claim of a StatefulSet, or its like: (dict "storage" .Values....storage) */}}
 {{- define "stackferry.claim" -}}
 accessModes: [ReadWriteOnce]
@@ -56,7 +61,8 @@ Also: "more", further variables (a list, as a container has them); "scaled", whe
 */}}
 {{- define "stackferry.deployment" -}}
 {{- $values := index .root.Values .name -}}
-{{- $image := printf "stackferry-%s:%s" .name (.root.Values.image.tag | default .root.Chart.AppVersion) -}}
+{{- $tag := $values.tag | default .root.Values.image.tag | default .root.Chart.AppVersion | toString -}}
+{{- $image := printf "stackferry-%s:%s" .name $tag -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -99,7 +105,7 @@ spec:
             {{- end }}
             {{- range $name, $value := $values.env }}
             - name: {{ $name }}
-              value: {{ $value | quote }}
+              value: {{ include "stackferry.text" $value | quote }}
             {{- end }}
           ports:
             - name: http

@@ -34,13 +34,16 @@ class Oslo:
         self.name, parts = "oslo", urlsplit(url)
         if parts.scheme not in SCHEMES:
             raise Error(f"STACKFERRY_TARGET: expected rabbit://, amqp:// or amqps://, not {parts.scheme}://")
+        if not parts.hostname or parts.query not in ("", "ssl=1", "ssl=0") or parts.fragment:
+            raise Error(
+                "STACKFERRY_TARGET: expected rabbit://user:password@host:5672/vhost; ?ssl=1 for TLS, nothing else"
+            )
         if "," in parts.netloc:
             raise Error(
                 "STACKFERRY_TARGET: one host, please, or a name for all of them: rabbit://user:password@host:5672/"
             )
-        self._publisher = Publisher(
-            parts._replace(scheme=SCHEMES[parts.scheme], query="").geturl(), "stackferry bridge"
-        )
+        scheme = "amqps" if parts.query == "ssl=1" else SCHEMES[parts.scheme]
+        self._publisher = Publisher(parts._replace(scheme=scheme, query="").geturl(), "stackferry bridge")
 
     def position(self) -> Place | None:
         """It keeps none."""

@@ -16,16 +16,15 @@ from .telling import SOURCE
 
 SHOWN = 500  # of the oldest, which people see and can settle; after these come the next
 ROOM = 400_000  # bytes of them that are told at once: an answer has at most a MiB
-TOLD = ("id", "queue", "type", "migration", "reason", "error", "attempts")
+TOLD = ("queue", "type", "migration", "reason", "error", "attempts")
 
 
 def describe(uri: str) -> dict[str, Any]:
     """The oldest parked messages, without their bodies, and how many there are: the content of DeadLetters."""
     number, letters, left = deadletters.count(uri), [], ROOM
     for letter in deadletters.browse(uri, SHOWN) if number else ():
-        told = {name: letter[name] for name in TOLD}
-        told["error"] = _short(told["error"], 500)
-        told["type"] = _short(told["type"], 255)
+        told = {"id": letter["digest"], "message_id": letter["id"], **{name: letter[name] for name in TOLD}}
+        told["error"] = _short(told["error"])
         left -= len(json.dumps(told))
         if left < 0:
             break
@@ -37,17 +36,18 @@ def settle(uri: str, ids: list[str], action: str) -> dict[str, Any]:
     """Put some of the oldest back, or drop them: the content of Settled."""
     asked = set(ids)
     do = deadletters.drop if action == "drop" else deadletters.retry
-    found = do(uri, lambda letter: letter["id"] in asked, SHOWN)
-    stay = {letter["id"]: _short(letter["stays"], 500) for letter in found if letter.get("stays")}
-    there = {letter["id"] for letter in found}
+    found = do(uri, lambda letter: letter["digest"] in asked, SHOWN)
+    stay = {letter["digest"]: _short(letter["stays"]) for letter in found if letter.get("stays")}
+    there = {letter["digest"] for letter in found}
     return {
         "done": sorted(there - stay.keys()), "stay": stay,
         "missing": [id_ for id_ in dict.fromkeys(ids) if id_ not in there],
     }  # fmt: skip
 
 
-def _short(text: Any, most: int) -> str | None:
-    return None if text is None else str(text)[:most]
+def _short(text: Any) -> str | None:
+    """The beginning of a text that may hold anything."""
+    return None if text is None else str(text)[:500].encode("utf-8", "replace").decode()
 
 
 def make_room(uri: str, folder: str, most: int, publisher: Publisher) -> int:
