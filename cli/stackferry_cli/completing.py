@@ -31,8 +31,8 @@ def phases(begun: str) -> list[str]:
 
 def clouds(begun: str) -> list[str]:
     """Clouds that an exporter or importer has credentials for."""
-    found = _asked(lambda ferry: [(name, "") for worker in ferry.workers() for name in worker["clouds"] or ()])
-    return sorted({name for name, _ in found if name.startswith(begun)})
+    known = _asked(Client.workers)
+    return sorted({name for worker in known for name in worker["clouds"] or () if name.startswith(begun)})
 
 
 def migrations(begun: str) -> list[Offer]:

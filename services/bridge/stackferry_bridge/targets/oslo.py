@@ -1,4 +1,4 @@
-"""A notification of oslo.messaging, as Ceilometer, Searchlight and their like listen to. Source: oslo.messaging's
+"""A notification of oslo.messaging, as Ceilometer and its like listen to. Source: oslo.messaging's
 notifier (``messagingv2``) and its envelope, version 2.0.
 
 oslo.messaging's own notifier drops what it can't send, and says so in its log only. So this publishes what that would,

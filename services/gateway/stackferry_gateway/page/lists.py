@@ -104,10 +104,11 @@ def trouble(visit: Visit, stays: str = "") -> Page:
     silent = [host for host in _fleet(visit) if host["state"] not in ("ready", "drained", "draining")]
     seen = hosts.workers(visit.call).data
     missing = [name for name in ("exporter", "importer") if not any(one["service"] == name for one in seen["items"])]
-    parked = letters.index(visit.call).data if _may_settle(visit) else {"items": [], "number": 0}
+    # how many there are now, for whoever may see them; else as of the last minute
+    parked = letters.index(visit.call).data if _may_settle(visit) else {"items": [], "number": seen["parked"]}
     data = {
         "rows": found, "hosts": silent, "missing": missing, "letters": parked["items"],
-        "parked": parked["number"] or seen["parked"], "may_drop": visit.may(ADMIN), "stays": stays,
+        "parked": parked["number"], "may_drop": visit.may(ADMIN), "stays": stays,
     }  # fmt: skip
     return Page("trouble.html", "Trouble", data, hears=EVERYTHING)
 
