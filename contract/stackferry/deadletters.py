@@ -44,7 +44,8 @@ def retry(uri: str, wanted: Callable[[dict[str, Any]], bool], most: int | None =
 
     One that can't go back, since no such queue is there, or since it can't be published, stays parked. So does what
     somebody else has said than the user of *uri*, unless who reads it believes that user who did: it would be taken
-    for that user's own word. *most*: only so many of the oldest are looked at.
+    for that user's own word. And the coordinator puts back no request, which who asks it to might not be allowed.
+    *most*: only so many of the oldest are looked at.
     """
     publisher = Publisher(uri, "dead letters")
     try:

@@ -76,6 +76,13 @@ def test_who_may_settle_them(stack: Stack, parked: list[str]) -> None:
         assert http.get("/v1/dead-letters").status_code == 401
 
 
+def test_the_page_tells_how_many_there_are_now(stack: Stack, http: httpx.Client, parked: list[str]) -> None:
+    assert until(lambda: http.get("/v1/workers").json()["parked"], 60), "the coordinator looks twice a minute"
+    deadletters.drop(stack.uri("operator"), lambda _: True)
+    with visitor(stack, "root") as client:
+        assert "that no service could act on" not in client.get("/trouble").text
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
